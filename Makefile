@@ -1,0 +1,41 @@
+# Restore Proof: what a person types. The work is done by scripts/*.sh; `make help` lists it all.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.PHONY: help demo test lint unit scenarios conformance mutants advisories build-RestoreProofFunction clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
+
+demo: ## Backup copies land on this machine and are proven, one after the other
+	@scripts/demo.sh
+
+test: ## Set up and run everything that CI runs
+	@scripts/test.sh
+
+lint: ## The checks that compile nothing to run: format, dependencies, templates, clippy, doc
+	@scripts/test.sh fmt deny templates clippy doc
+
+unit: ## The unit tests of all crates
+	@scripts/test.sh unit
+
+scenarios: ## The scenario tests, on real PostgreSQL servers
+	@scripts/test.sh scenarios
+
+conformance: ## AWS calls against botocore's models, the function against moto, the records in DuckDB
+	@scripts/test.sh scenarios demo records calls moto
+
+mutants: ## Remove each leg of the ownership proof in turn; the tests must notice
+	@scripts/mutants.sh
+
+advisories: ## Known vulnerabilities in the dependencies (needs the internet, so not in `make test`)
+	@scripts/test.sh advisories
+
+build-RestoreProofFunction: ## The Lambda bootstrap; called by `sam build`
+	@scripts/build-function.sh
+
+clean: ## Delete what builds have left, in the clone and in the cache
+	@scripts/clean.sh

@@ -1,0 +1,121 @@
+# Sourced by the other scripts: where things are kept, and installing what is missing.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$root"
+
+# Everything that may be built once and used by every clone lies here, outside of them.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/restore-proof"
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Cargo's target folder: one per set of dependencies and compiler, shared by all clones. Folders of
+# sets that nobody has used for two weeks go. CARGO_TARGET_DIR wins when it is set.
+use_target_folder() {
+    command -v cargo >/dev/null ||
+        die "cargo is missing: install Rust 1.95 or later with rustup (https://rustup.rs), then try again"
+    if [ -n "${CARGO_TARGET_DIR:-}" ]; then
+        export CARGO_TARGET_DIR
+        return
+    fi
+    local key
+    key="$({ rustc --version --verbose && cat Cargo.lock .cargo/config.toml; } | sha256sum | cut -c1-16)"
+    export CARGO_TARGET_DIR="$cache/target/$key"
+    mkdir -p "$CARGO_TARGET_DIR"
+    touch "$CARGO_TARGET_DIR"
+    find "$cache/target" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
+}
+
+# Installs Debian packages. Services that come with them stay stopped: the demo and the tests start
+# their own database servers, as an unprivileged user and on free ports.
+install_packages() {
+    local sudo=()
+    say "Installing with apt: $*"
+    command -v apt-get >/dev/null ||
+        die "this is no Debian-like system: install by hand what these Debian packages hold: $*"
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "neither root nor sudo: run as root: apt-get install $*"
+        sudo=(sudo)
+    fi
+    # Debian's own way to keep package scripts from starting services; a policy of the machine's
+    # owner is left as it is.
+    local policy=/usr/sbin/policy-rc.d ours=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+        "${sudo[@]}" chmod +x "$policy"
+        ours=yes
+    fi
+    local status=0
+    { "${sudo[@]}" apt-get update -qq &&
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+            apt-get install -y -qq --no-install-recommends "$@"; } </dev/null >&2 || status=$?
+    if [ -n "$ours" ]; then
+        "${sudo[@]}" rm -f "$policy"
+    fi
+    [ "$status" = 0 ] || die "apt could not install: $*"
+}
+
+# What the demo and the tests need of the system, installed when it is missing.
+need_system() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(build-essential)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    command -v setpriv >/dev/null || missing+=(util-linux)
+    if [ "${1:-}" = tests ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+        command -v objdump >/dev/null || missing+=(binutils)
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        install_packages "${missing[@]}"
+    fi
+}
+
+# The Python tools, pinned, in a folder of their own: one per tests/requirements.txt.
+use_python_tools() {
+    local key folder lock
+    key="$({ python3 --version && cat tests/requirements.txt; } | sha256sum | cut -c1-16)"
+    folder="$cache/python/$key"
+    mkdir -p "$cache/python"
+    exec {lock}>"$cache/python/lock"
+    flock "$lock" # two clones may want the same folder at the same time
+    if [ ! -e "$folder/complete" ]; then
+        say "Installing the Python tools of tests/requirements.txt (once, about two minutes)"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/pip" install --quiet --no-deps --requirement tests/requirements.txt
+        "$folder/bin/pip" check >&2
+        touch "$folder/complete"
+    fi
+    exec {lock}>&-
+    touch "$folder"
+    find "$cache/python" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
+    export PATH="$folder/bin:$PATH"
+    export PYTHONDONTWRITEBYTECODE=1 SAM_CLI_TELEMETRY=0
+}
+
+cargo_deny_version=0.20.2
+
+# cargo-deny is built once per version; optimising it would take longer than it ever runs.
+use_cargo_deny() {
+    local folder="$cache/cargo-deny-$cargo_deny_version"
+    if [ ! -x "$folder/bin/cargo-deny" ]; then
+        say "Building cargo-deny $cargo_deny_version (once, a few minutes)"
+        CARGO_TARGET_DIR="$folder/target" cargo install cargo-deny --quiet --locked \
+            --version "$cargo_deny_version" --root "$folder" --debug
+        rm -rf "$folder/target"
+    fi
+    export PATH="$folder/bin:$PATH"
+}
+
+# The dev profile's binaries: the bootstrap, local-aws and restore-proof. Always the whole workspace:
+# a build of single crates would switch dependencies to other features and compile them again.
+build_binaries() {
+    cargo build --locked --workspace --bins "$@"
+}

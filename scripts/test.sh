@@ -1,0 +1,129 @@
+#!/bin/bash
+# `make test`: every test of the project, one step after the other, cheap ones first.
+#
+#   scripts/test.sh            all steps
+#   scripts/test.sh STEP...    these steps, in this order (what a step needs of an earlier one, it says)
+#
+# A failed step does not stop the others. The last line counts them.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+all=(fmt deny templates judge clippy doc unit scenarios demo records calls moto sam)
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
+
+work="$(mktemp -d "${TMPDIR:-/tmp}/restore-proof-test.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+
+python_tests() { python -m pytest -p no:cacheprovider --quiet "$@"; }
+
+# What an earlier step of this run must have left behind.
+need() {
+    [ -s "$2" ] || die "$2 is missing or empty: the step '$1' writes it and did not"
+}
+
+step_fmt() { cargo fmt --all --check; }
+
+step_deny() {
+    use_cargo_deny
+    cargo deny --locked check bans licenses sources
+}
+
+step_advisories() {
+    use_cargo_deny
+    cargo deny --locked check advisories
+}
+
+step_templates() {
+    sam validate --lint --template template.yaml
+    cfn-lint template.yaml infra/*.yaml
+}
+
+# The judge of recorded AWS calls finds what is wrong with a call on purpose.
+step_judge() { python_tests tests/conformance/test_judge.py; }
+
+step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
+
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items; }
+
+step_unit() {
+    cargo test --locked --workspace --lib --bins
+    cargo test --locked --workspace --doc
+}
+
+# Every AWS call of the scenarios is recorded, for the step `calls`.
+step_scenarios() {
+    RESTORE_PROOF_RECORD="$work/scenarios.jsonl" cargo test --locked --workspace --test '*'
+}
+
+step_demo() {
+    build_binaries
+    "$CARGO_TARGET_DIR/debug/restore-proof" demo --record "$work/demo.jsonl" --records "$work/records"
+}
+
+# The records as Athena reads them.
+step_records() {
+    need demo "$work/records"
+    RECORDS="$work/records" python_tests tests/conformance/test_records.py
+}
+
+# Every recorded AWS call against botocore's service models and against the function's own role.
+step_calls() {
+    need scenarios "$work/scenarios.jsonl"
+    need demo "$work/demo.jsonl"
+    CALLS="$work/scenarios.jsonl:$work/demo.jsonl" \
+        python_tests tests/conformance/test_calls.py tests/conformance/test_permissions.py
+}
+
+# The function, as built for development, against moto.
+step_moto() {
+    build_binaries
+    BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
+        python_tests tests/conformance/test_moto.py
+}
+
+# The very file that `sam build` makes runs the same events.
+step_sam() {
+    build_binaries
+    sam build --template template.yaml --build-dir "$work/sam"
+    need sam "$work/sam/RestoreProofFunction/bootstrap"
+    BOOTSTRAP="$work/sam/RestoreProofFunction/bootstrap" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
+        python_tests tests/conformance/test_moto.py
+}
+
+passed=() failed=() summary=""
+run() {
+    local name="$1" started=$SECONDS status
+    say "=== $name"
+    # Not in an `if`, which would switch `set -e` off inside.
+    set +e
+    (set -euo pipefail; "step_$name") </dev/null
+    status=$?
+    set -e
+    local took=$((SECONDS - started))
+    if [ "$status" = 0 ]; then
+        passed+=("$name")
+        summary+="$(printf '%-12s passed %5d s' "$name" "$took")"$'\n'
+    else
+        failed+=("$name")
+        summary+="$(printf '%-12s FAILED %5d s' "$name" "$took")"$'\n'
+        say "=== $name failed (exit code $status)"
+    fi
+}
+
+for name in "${steps[@]}"; do
+    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} advisories"
+done
+
+started=$SECONDS
+need_system tests
+use_target_folder
+use_python_tools
+summary+="$(printf '%-12s        %5d s' tools $((SECONDS - started)))"$'\n'
+for name in "${steps[@]}"; do
+    run "$name"
+done
+
+say "=== $((SECONDS / 60)) min $((SECONDS % 60)) s in all"
+printf '%s' "$summary"
+echo "${#passed[@]} passed, ${#failed[@]} failed"
+[ ${#failed[@]} = 0 ]
