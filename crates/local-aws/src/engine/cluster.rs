@@ -1,0 +1,219 @@
+//! One running server.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Postgres, START_PATIENCE, SUPERUSER};
+use crate::process::{self, Child, Signal};
+
+/// A running PostgreSQL server of our own. Stopped at once when dropped.
+#[derive(Debug)]
+pub struct Server {
+    postgres: Postgres,
+    folder: PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Server {
+    pub(super) async fn start(postgres: &Postgres, name: &str) -> Result<Server> {
+        let plain = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        if name.is_empty() || !plain || name == "template" {
+            bail!("`{name}` is no name for a server's folder");
+        }
+        let folder = postgres.shared.folder.join(name);
+        if folder.exists() {
+            bail!("the folder {} exists already", folder.display());
+        }
+        let mut copy =
+            process::command(Path::new("cp"), postgres.shared.user.as_ref(), Signal::KILL);
+        copy.args(["--archive", "--reflink=auto"])
+            .arg(postgres.template())
+            .arg(&folder);
+        copy.current_dir(&postgres.shared.folder);
+        process::run(copy).await?;
+        // Between our finding a free port and the server's taking it somebody else may have it.
+        for _ in 0..5 {
+            let port = free_port()?;
+            let child = launch(postgres, &folder, port).await?;
+            let mut server = Server {
+                postgres: postgres.clone(),
+                folder: folder.clone(),
+                port,
+                child,
+            };
+            if server.wait_until_ready().await? {
+                return Ok(server);
+            }
+        }
+        bail!(
+            "five ports that were free a moment ago were all taken; the server's log: {}",
+            tail(&folder)
+        )
+    }
+
+    /// Whether it accepts connections; `false` when its port was taken.
+    async fn wait_until_ready(&mut self) -> Result<bool> {
+        let started = Instant::now();
+        let status = self.folder.join("postmaster.pid");
+        loop {
+            // Its eighth line says `ready` (PostgreSQL, src/include/utils/pidfile.h).
+            let ready = fs::read_to_string(&status).is_ok_and(|text| {
+                text.lines()
+                    .nth(7)
+                    .is_some_and(|line| line.trim() == "ready")
+            });
+            if ready {
+                return Ok(true);
+            }
+            if self.child.has_ended() {
+                let log = tail(&self.folder);
+                if log.contains("could not create any TCP/IP sockets")
+                    || log.contains("Address already in use")
+                {
+                    return Ok(false);
+                }
+                bail!("it ended at once; its log: {log}");
+            }
+            if started.elapsed() > START_PATIENCE {
+                bail!(
+                    "it is not ready after {} s; its log: {}",
+                    START_PATIENCE.as_secs(),
+                    tail(&self.folder)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The host to connect to. The certificate is for this name and for 127.0.0.1.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        "localhost"
+    }
+
+    /// The TCP port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection string (libpq) of the superuser, by a socket only this machine has.
+    #[must_use]
+    pub fn superuser_url(&self) -> String {
+        format!(
+            "host={} port={} user={SUPERUSER} dbname=postgres",
+            self.postgres.shared.folder.display(),
+            self.port
+        )
+    }
+
+    /// Runs SQL as the superuser in a database, stopping at the first error, and returns the rows:
+    /// one per line, columns separated by `|`.
+    ///
+    /// # Errors
+    /// PostgreSQL's message.
+    pub async fn execute(&self, database: &str, sql: &str) -> Result<String> {
+        self.execute_with(database, sql, &[]).await
+    }
+
+    /// [`Server::execute`] with variables for psql's `:'name'` notation.
+    pub(super) async fn execute_with(
+        &self,
+        database: &str,
+        sql: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<String> {
+        // By a file, not on the command line: psql reads variables only there, and other users of
+        // the machine can read command lines, while SQL may hold a password.
+        let script = tempfile::Builder::new()
+            .prefix("sql-")
+            .tempfile_in(&self.folder)?;
+        let mut content = String::new();
+        for (name, value) in variables {
+            content.push_str(&format!(
+                "\\set {name} '{}'\n",
+                value.replace('\\', "\\\\").replace('\'', "''")
+            ));
+        }
+        content.push_str(sql);
+        process::write_private(
+            script.path(),
+            content.as_bytes(),
+            self.postgres.shared.user.as_ref(),
+        )?;
+        let mut psql = self.postgres.program("psql");
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--no-align",
+            "--tuples-only",
+            "--set",
+            "ON_ERROR_STOP=1",
+        ]);
+        psql.args(["--dbname", database])
+            .args(self.connection_arguments());
+        psql.arg("--file").arg(script.path());
+        let printed = process::run(psql).await?;
+        Ok(String::from_utf8_lossy(&printed).trim_end().to_owned())
+    }
+
+    /// For PostgreSQL's own programs: how to reach this server as the superuser.
+    pub(super) fn connection_arguments(&self) -> [String; 6] {
+        let folder = self.postgres.shared.folder.display().to_string();
+        [
+            "--host".into(),
+            folder,
+            "--port".into(),
+            self.port.to_string(),
+            "--username".into(),
+            SUPERUSER.into(),
+        ]
+    }
+
+    /// Stops the server and removes its data.
+    pub async fn stop(mut self) {
+        self.child.stop(Duration::from_secs(10)).await;
+        let folder = self.folder.clone();
+        // What cannot be removed now goes with the state folder.
+        let _ = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+    }
+}
+
+async fn launch(postgres: &Postgres, folder: &Path, port: u16) -> Result<Child> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log_path(folder))
+        .with_context(|| format!("cannot write {}", log_path(folder).display()))?;
+    let mut command = postgres.program("postgres");
+    command
+        .arg("-D")
+        .arg(folder)
+        .args(["-p", &port.to_string()]);
+    command.stdout(log.try_clone()?).stderr(Stdio::from(log));
+    process::spawn(command, Signal::QUIT).await
+}
+
+/// The server's log lies beside its data folder, and outlives it.
+fn log_path(folder: &Path) -> PathBuf {
+    folder.with_extension("log")
+}
+
+fn tail(folder: &Path) -> String {
+    let log = fs::read_to_string(log_path(folder)).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(6)..].join("; ")
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
