@@ -1,0 +1,299 @@
+//! The judgement: every expectation against every kind of value.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    CheckOutcome, Clocks, Constant, Expectation, Judgement, LONGEST_VALUE,
+    NEWER_THAN_BACKUP_AT_MOST, Value, compile_regex, signed,
+};
+use crate::policy::{exact_duration, readable_duration};
+
+/// An outcome and the sentence that explains it.
+type Ruling = (CheckOutcome, String);
+
+impl Expectation {
+    /// Judges what a query answered. Every input has a judgement; none is an error or a panic.
+    pub fn judge(&self, value: &Value, clocks: &Clocks) -> Judgement {
+        let age = Age::of(value, clocks);
+        let (outcome, detail) = self.rule(value, &age);
+        let (age_at_backup, age_against_now) = match age {
+            Age::Known { at_backup, now, .. } => (Some(at_backup), Some(now)),
+            Age::None | Age::TooNew { .. } => (None, None),
+        };
+        Judgement {
+            outcome,
+            value: value
+                .text()
+                .map(|text| text.chars().take(LONGEST_VALUE).collect()),
+            value_number: match value {
+                Value::Number { number, .. } if number.is_finite() => Some(*number),
+                _ => None,
+            },
+            expectation: self.to_string(),
+            detail,
+            age_at_backup,
+            age_against_now,
+        }
+    }
+
+    fn rule(&self, value: &Value, age: &Age) -> Ruling {
+        match value {
+            Value::NoRow => {
+                return failed(format!("the query answered no row; expected: {self}"));
+            }
+            Value::Null => {
+                return failed(format!(
+                    "NULL: the table holds no such row, or the column is empty; expected: {self}"
+                ));
+            }
+            Value::Number { number, .. } if !number.is_finite() => {
+                return errored(format!(
+                    "the query answered {number}, which cannot be compared; expected: {self}"
+                ));
+            }
+            _ => {}
+        }
+        match self {
+            Expectation::Equals(constant) => self.rule_equals(constant, value),
+            Expectation::Min(least) => self.rule_number(value, |number| number >= *least),
+            Expectation::Max(most) => self.rule_number(value, |number| number <= *most),
+            Expectation::Between(least, most) => {
+                self.rule_number(value, |number| number >= *least && number <= *most)
+            }
+            Expectation::MaxAge(most) => self.rule_age(signed(*most), value, age),
+            Expectation::NotEmpty => match value {
+                Value::Text(text) if text.is_empty() => failed("the value is an empty text"),
+                _ => passed(format!("the query answered {}", told(value))),
+            },
+            Expectation::Matches(pattern) => match (compile_regex(pattern), value.text()) {
+                (Err(problem), _) => errored(problem),
+                (Ok(regex), Some(text)) if regex.is_match(text) => {
+                    passed(format!("the value is {}, {self}", told(value)))
+                }
+                _ => failed(format!("the value is {}; expected: {self}", told(value))),
+            },
+        }
+    }
+
+    fn rule_number(&self, value: &Value, holds: impl Fn(f64) -> bool) -> Ruling {
+        let Value::Number { text, number } = value else {
+            return self.cannot_judge("a number", value);
+        };
+        self.found(holds(*number), &short(text))
+    }
+
+    fn rule_equals(&self, constant: &Constant, value: &Value) -> Ruling {
+        match (constant, value) {
+            (Constant::Integer(wanted), Value::Number { text, number }) => {
+                let equal = match whole_number(text) {
+                    Whole::Exactly(is) => is == i128::from(*wanted),
+                    Whole::No => false,
+                    Whole::Unknown => *number == *wanted as f64,
+                };
+                self.found(equal, &short(text))
+            }
+            (Constant::Number(wanted), Value::Number { text, number }) => {
+                self.found(number == wanted, &short(text))
+            }
+            (Constant::Integer(_) | Constant::Number(_), _) => self.cannot_judge("a number", value),
+            (Constant::Boolean(wanted), Value::Boolean(is)) => {
+                self.found(wanted == is, if *is { "true" } else { "false" })
+            }
+            (Constant::Boolean(_), _) => self.cannot_judge("true or false", value),
+            (Constant::Text(wanted), Value::Text(is)) if wanted == is => {
+                passed("the text is the expected one")
+            }
+            (Constant::Text(_), Value::Text(_)) => failed(format!(
+                "the value is another text than the expected one: {}",
+                told(value)
+            )),
+            (Constant::Text(_), _) => self.cannot_judge("text", value),
+        }
+    }
+
+    fn rule_age(&self, most: SignedDuration, value: &Value, age: &Age) -> Ruling {
+        match age {
+            Age::None => {
+                let endless = matches!(value.text(), Some("infinity" | "-infinity"));
+                if endless {
+                    return errored("the query answered an infinite time, which has no age");
+                }
+                self.cannot_judge("a timestamp or a date", value)
+            }
+            Age::TooNew { by, assumed } => errored(format!(
+                "the newest data is {} newer than the recovery point; is time_zone right?{assumed}",
+                minutes(*by)
+            )),
+            Age::Known {
+                at_backup, assumed, ..
+            } if *at_backup <= most => passed(format!(
+                "the newest data was {} old when the backup was made, at most {} is allowed{assumed}",
+                readable_duration(*at_backup),
+                readable_duration(most)
+            )),
+            Age::Known {
+                at_backup, assumed, ..
+            } => failed(format!(
+                "the newest data was {} old when the backup was made, at most {} is allowed{assumed}",
+                told_apart(*at_backup, most),
+                readable_duration(most)
+            )),
+        }
+    }
+
+    /// The ruling about a value that may be shown.
+    fn found(&self, holds: bool, shown: &str) -> Ruling {
+        if holds {
+            passed(format!("the value is {shown}; expected: {self}"))
+        } else {
+            failed(format!("the value is {shown}; expected: {self}"))
+        }
+    }
+
+    fn cannot_judge(&self, needed: &str, value: &Value) -> Ruling {
+        let hint = match (self, value) {
+            (Expectation::Equals(Constant::Text(_)), _) => {
+                "; write the expected value without quotes, or cast the value to text in the query"
+            }
+            _ => "",
+        };
+        errored(format!(
+            "the query answered {}, but {needed} is needed for the expectation \"{self}\"{hint}",
+            told(value)
+        ))
+    }
+}
+
+/// How old a value is.
+enum Age {
+    /// It is no point in time.
+    None,
+    /// It is newer than the backup by more than clocks differ.
+    TooNew { by: SignedDuration, assumed: String },
+    /// Its ages, neither negative.
+    Known {
+        at_backup: SignedDuration,
+        now: SignedDuration,
+        assumed: String,
+    },
+}
+
+impl Age {
+    fn of(value: &Value, clocks: &Clocks) -> Age {
+        let (instant, assumed): (Timestamp, String) = match value {
+            Value::Timestamp {
+                instant,
+                assumed_zone: None,
+                ..
+            } => (*instant, String::new()),
+            Value::Timestamp {
+                instant,
+                assumed_zone: Some(zone),
+                ..
+            } => (
+                *instant,
+                format!(" (it names no time zone, read as {zone})"),
+            ),
+            Value::Date { instant, zone, .. } => (
+                *instant,
+                format!(" (a date without a time, read as the start of that day, 00:00 {zone})"),
+            ),
+            _ => return Age::None,
+        };
+        // The difference of two timestamps always fits: both lie within the years -9999 to 9999.
+        let at_backup = clocks.recovery_point_created.duration_since(instant);
+        if at_backup < -NEWER_THAN_BACKUP_AT_MOST {
+            return Age::TooNew {
+                by: -at_backup,
+                assumed,
+            };
+        }
+        Age::Known {
+            at_backup: at_backup.max(SignedDuration::ZERO),
+            now: clocks.now.duration_since(instant).max(SignedDuration::ZERO),
+            assumed,
+        }
+    }
+}
+
+/// A time ahead, in words that begin with minutes where people think in minutes.
+fn minutes(duration: SignedDuration) -> String {
+    let minutes = duration.as_mins();
+    if minutes < 120 {
+        format!("{minutes} minutes")
+    } else {
+        readable_duration(duration)
+    }
+}
+
+/// `age` so that it reads longer than `limit`, as it is.
+fn told_apart(age: SignedDuration, limit: SignedDuration) -> String {
+    let short = readable_duration(age);
+    if short != readable_duration(limit) {
+        return short;
+    }
+    let exact = exact_duration(age);
+    if exact != exact_duration(limit) {
+        return exact;
+    }
+    format!("a fraction of a second more than {exact}")
+}
+
+/// What came, without showing text from the data.
+fn told(value: &Value) -> String {
+    match value {
+        Value::Number { text, .. } => format!("the number {}", short(text)),
+        Value::Boolean(truth) => format!("the boolean {truth}"),
+        Value::Timestamp { text, .. } => format!("the timestamp {}", short(text)),
+        Value::Date { text, .. } => format!("the date {}", short(text)),
+        Value::Text(text) => match text.chars().count() {
+            0 => "an empty text".to_owned(),
+            1 => "text of 1 character".to_owned(),
+            count => format!("text of {count} characters"),
+        },
+        Value::NoRow | Value::Null => value.kind().to_owned(),
+    }
+}
+
+/// A number's or a time's text within a sentence.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Whether a number's text says a whole number.
+enum Whole {
+    Exactly(i128),
+    No,
+    /// An exponent, or digits beyond 128 bits: only 64-bit floating point can tell, as near as it does.
+    Unknown,
+}
+
+/// The whole number `text` says, also written with zeros behind the point.
+fn whole_number(text: &str) -> Whole {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    match whole.parse() {
+        _ if !fraction.bytes().all(|b| b.is_ascii_digit()) => Whole::Unknown,
+        Err(_) => Whole::Unknown,
+        Ok(number) if fraction.bytes().all(|b| b == b'0') => Whole::Exactly(number),
+        Ok(_) => Whole::No,
+    }
+}
+
+fn passed(detail: impl Into<String>) -> Ruling {
+    (CheckOutcome::Passed, detail.into())
+}
+
+fn failed(detail: impl Into<String>) -> Ruling {
+    (CheckOutcome::Failed, detail.into())
+}
+
+fn errored(detail: impl Into<String>) -> Ruling {
+    (CheckOutcome::Errored, detail.into())
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! What a query answered.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+/// The one value a query answered, whatever engine it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// The query answered no row.
+    NoRow,
+    /// The value is NULL.
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// A number.
+    Number {
+        /// As the engine wrote it, all digits.
+        text: String,
+        /// The nearest 64-bit floating point number; may be NaN or infinite.
+        number: f64,
+    },
+    /// A point in time.
+    Timestamp {
+        /// As the engine wrote it.
+        text: String,
+        /// The point in time meant.
+        instant: Timestamp,
+        /// The time zone it was read in, when the value itself names none.
+        assumed_zone: Option<String>,
+    },
+    /// A day.
+    Date {
+        /// As the engine wrote it.
+        text: String,
+        /// The day's first moment in the time zone.
+        instant: Timestamp,
+        /// The time zone the day was read in.
+        zone: String,
+    },
+    /// Anything else.
+    Text(String),
+}
+
+impl Value {
+    /// A number from what the engine wrote, such as `numeric` with any number of digits. Text that is no
+    /// number becomes [`Value::Text`].
+    pub fn from_number_text(text: &str) -> Value {
+        match text.trim().parse::<f64>() {
+            Ok(number) => Value::Number {
+                text: text.trim().to_owned(),
+                number,
+            },
+            Err(_) => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// A day, read as its first moment in `zone`: a backup is never made younger by a guess. A day at the
+    /// end of what can be computed becomes [`Value::Text`].
+    pub fn from_date(text: &str, date: Date, zone: &TimeZone) -> Value {
+        // Midnight may not exist (a clock put forward at midnight): then the first moment after it.
+        match date.to_zoned(zone.clone()) {
+            Ok(start) => Value::Date {
+                text: text.to_owned(),
+                instant: start.timestamp(),
+                zone: zone_name(zone),
+            },
+            Err(_) => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// A timestamp without a zone, read in `zone`. Times that a change of the clock doubles or leaves
+    /// out are read in the compatible way (RFC 5545: the earlier one, or the later one by the gap). What
+    /// cannot be computed becomes [`Value::Text`].
+    pub fn from_local(text: &str, local: DateTime, zone: &TimeZone) -> Value {
+        match zone.to_ambiguous_zoned(local).compatible() {
+            Ok(zoned) => Value::Timestamp {
+                text: text.to_owned(),
+                instant: zoned.timestamp(),
+                assumed_zone: Some(zone_name(zone)),
+            },
+            Err(_) => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// What kind of value it is, with its article, for sentences.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::NoRow => "no row",
+            Value::Null => "NULL",
+            Value::Boolean(_) => "a boolean",
+            Value::Number { .. } => "a number",
+            Value::Timestamp { .. } => "a timestamp",
+            Value::Date { .. } => "a date",
+            Value::Text(_) => "text",
+        }
+    }
+
+    /// The value as text; none for NULL and for no row.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::NoRow | Value::Null => None,
+            Value::Boolean(true) => Some("true"),
+            Value::Boolean(false) => Some("false"),
+            Value::Number { text, .. }
+            | Value::Timestamp { text, .. }
+            | Value::Date { text, .. }
+            | Value::Text(text) => Some(text),
+        }
+    }
+}
+
+fn zone_name(zone: &TimeZone) -> String {
+    match zone.iana_name() {
+        Some(name) => name.to_owned(),
+        None => "UTC".to_owned(),
+    }
+}
+
+/// A number for people: plain digits as long as they are few, otherwise with an exponent.
+pub fn number_text(number: f64) -> String {
+    let size = number.abs();
+    if size == 0.0 || (1e-6..1e15).contains(&size) || !number.is_finite() {
+        format!("{number}")
+    } else {
+        format!("{number:e}")
+    }
+}

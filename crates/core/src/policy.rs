@@ -1,0 +1,306 @@
+//! The policy file: which recovery points are restored, how often, and what is checked in them.
+//!
+//! The file is TOML and written by people, so reading it answers *every* mistake at once, each with
+//! its line and column. A policy that was read is complete: nothing in it can turn out to be wrong
+//! later, and what a [`Rule`] holds can be frozen in the ledger as it is.
+
+mod check;
+mod duration;
+mod glob;
+mod mistake;
+mod reader;
+mod rule;
+pub(crate) mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::expectation::Expectation;
+
+pub(crate) use duration::exact_duration;
+pub use duration::{parse_duration, readable_duration};
+pub use glob::Glob;
+pub use mistake::{Mistake, Mistakes};
+
+/// The resource types AWS Backup restores, by AWS Backup's own names.
+///
+/// Source: AWS Backup developer guide, "Restoring a backup", and the `ResourceType` values of the
+/// service's API. Only those of [`crate::resource_type::ResourceType`] are validated by this version.
+pub const RESOURCE_TYPES: [&str; 18] = [
+    "Aurora",
+    "CloudFormation",
+    "DSQL",
+    "DocumentDB",
+    "DynamoDB",
+    "EBS",
+    "EC2",
+    "EFS",
+    "EKS",
+    "FSx",
+    "Neptune",
+    "RDS",
+    "Redshift",
+    "S3",
+    "SAP HANA on Amazon EC2",
+    "Storage Gateway",
+    "Timestream",
+    "VirtualMachine",
+];
+
+/// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
+pub const KEEP_FAILED_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long a check may take when it does not say so itself.
+pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least and the most a check's `timeout` may be.
+pub const CHECK_TIMEOUT_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(10 * 60));
+
+/// A policy file without mistakes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// What the file calls itself (`version`), free text, recorded with every validation.
+    pub version: String,
+    /// SHA-256 of the file's text, lower-case hexadecimal: which words exactly were in force.
+    pub fingerprint: String,
+    /// The rules in the file's order. The first that matches decides.
+    pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// The rule that decides about `subject`: the first one that matches, if any.
+    pub fn rule_for(&self, subject: &Subject<'_>) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.matcher.matches(subject))
+    }
+}
+
+/// Reads a policy file.
+///
+/// # Errors
+/// Every mistake of the file, in the order of their lines. A file that is not TOML has one: where
+/// the first thing that cannot be read stands.
+pub fn parse(text: &str) -> Result<Policy, Mistakes> {
+    let (version, rules) = rule::parse(text)?;
+    Ok(Policy {
+        version,
+        fingerprint: fingerprint(text),
+        rules,
+    })
+}
+
+/// SHA-256 of a policy file's text in lower-case hexadecimal, also of one with mistakes.
+pub fn fingerprint(text: &str) -> String {
+    use std::fmt::Write;
+
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// The time zone of an IANA name such as `Europe/Berlin`, from the data built into this program:
+/// a laptop that checks a policy and the function that obeys it know the same zones.
+pub fn time_zone(name: &str) -> Option<jiff::tz::TimeZone> {
+    jiff::tz::TimeZoneDatabase::bundled().get(name).ok()
+}
+
+/// A recovery point as rules see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// AWS Backup's name of the resource type, for example `RDS`.
+    pub resource_type: &'a str,
+    /// ARN of the resource that was backed up.
+    pub source_arn: &'a str,
+    /// Account (12 digits) of the resource that was backed up.
+    pub account: &'a str,
+    /// Name of the vault the recovery point lies in.
+    pub vault_name: &'a str,
+    /// Tags of the recovery point.
+    pub tags: &'a BTreeMap<String, String>,
+}
+
+/// What to do with the recovery points it matches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Unique in its policy.
+    pub name: String,
+    /// Which recovery points the rule is about.
+    pub matcher: Matcher,
+    /// How often a recovery point of one resource is restored.
+    pub frequency: Frequency,
+    /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
+    pub instance_class: Option<String>,
+    /// Restore metadata that replaces what the backup says, by AWS Backup's keys.
+    pub restore: BTreeMap<String, String>,
+    /// What the validation is measured against.
+    pub objectives: Objectives,
+    /// How checks log in. Always there when a check needs it.
+    pub credentials: Option<Credentials>,
+    /// How strictly connections of checks are secured.
+    pub tls: Tls,
+    /// How long to keep a restore whose verdict is `failed`, for people to look at it.
+    #[serde(with = "wire::optional_seconds")]
+    pub keep_failed_for: Option<Duration>,
+    /// When to send a message.
+    pub notify: Notify,
+    /// What is asserted about the restored data, in the file's order; none is allowed.
+    pub checks: Vec<Check>,
+}
+
+/// Which recovery points a rule is about. What is set must all hold; nothing set matches all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Matcher {
+    /// One of [`RESOURCE_TYPES`].
+    pub resource_type: Option<String>,
+    /// The backed-up resource's ARN.
+    pub source_arn: Option<Glob>,
+    /// The backed-up resource's account, 12 digits.
+    pub account: Option<String>,
+    /// The name of the vault the recovery point lies in.
+    pub vault: Option<Glob>,
+    /// Tags the recovery point must carry.
+    pub tags: BTreeMap<String, Glob>,
+}
+
+impl Matcher {
+    /// Whether everything that is set holds for `subject`.
+    pub fn matches(&self, subject: &Subject<'_>) -> bool {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        let like = |wanted: &Option<Glob>, is: &str| wanted.as_ref().is_none_or(|w| w.matches(is));
+        same(&self.resource_type, subject.resource_type)
+            && like(&self.source_arn, subject.source_arn)
+            && same(&self.account, subject.account)
+            && like(&self.vault, subject.vault_name)
+            && self
+                .tags
+                .iter()
+                .all(|(key, wanted)| subject.tags.get(key).is_some_and(|is| wanted.matches(is)))
+    }
+
+    /// Whether no recovery point can escape it.
+    pub fn matches_everything(&self) -> bool {
+        let open = |glob: &Option<Glob>| glob.as_ref().is_none_or(Glob::matches_everything);
+        self.resource_type.is_none()
+            && self.account.is_none()
+            && self.tags.is_empty()
+            && open(&self.source_arn)
+            && open(&self.vault)
+    }
+}
+
+/// How often a recovery point of one resource is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Frequency {
+    /// Every copy that lands.
+    EveryCopy,
+    /// At most one a day for each resource.
+    Daily,
+    /// At most one a week for each resource.
+    Weekly,
+}
+
+/// When to send a message about a validation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notify {
+    /// About every verdict.
+    #[default]
+    Always,
+    /// Only when something is not as it should be.
+    Problems,
+    /// Never.
+    Never,
+}
+
+/// How strictly connections of checks are secured. Anything but [`Tls::Verify`] shows in the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// Encrypted, with a certificate that the CA bundle vouches for and that names the host.
+    #[default]
+    Verify,
+    /// Encrypted, with whatever certificate the server shows.
+    EncryptOnly,
+    /// Not encrypted.
+    Off,
+}
+
+/// What a validation is measured against. Missing one never changes the verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// The longest a recovery may take, from the restore job's creation to the first passed check.
+    #[serde(with = "wire::optional_seconds")]
+    pub recovery_time: Option<Duration>,
+    /// The oldest the newest data may be, at the time of the backup.
+    #[serde(with = "wire::optional_seconds")]
+    pub data_age: Option<Duration>,
+}
+
+/// How checks log in to what was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Name or ARN of a Secrets Manager secret in the JSON layout of RDS (`username`, `password`, `dbname`).
+    pub secret: String,
+}
+
+/// One assertion about the restored data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Unique in its rule.
+    pub name: String,
+    /// What is done.
+    #[serde(flatten)]
+    pub kind: CheckKind,
+}
+
+impl Check {
+    /// Whether this check measures how old the newest data is. At most one check of a rule does.
+    pub fn measures_data_age(&self) -> bool {
+        match &self.kind {
+            CheckKind::Sql(sql) => sql.data_age,
+        }
+    }
+}
+
+/// The kinds of checks, `kind` in the policy file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum CheckKind {
+    /// One query, one value, one expectation.
+    Sql(SqlCheck),
+}
+
+impl CheckKind {
+    /// The kind as the policy file and the record name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            CheckKind::Sql(_) => "sql",
+        }
+    }
+}
+
+/// A query whose one value is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SqlCheck {
+    /// Database to connect to; otherwise the one the secret names.
+    pub database: Option<String>,
+    /// The query, run read-only.
+    pub query: String,
+    /// What its first column of its first row must be.
+    pub expect: Expectation,
+    /// The longest the query may run.
+    #[serde(with = "wire::seconds")]
+    pub timeout: Duration,
+    /// IANA name, known to [`time_zone`], in which timestamps without a zone are read.
+    pub time_zone: String,
+    /// Whether the value says how new the newest data is.
+    pub data_age: bool,
+}

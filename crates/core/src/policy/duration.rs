@@ -1,0 +1,173 @@
+//! Durations as people write and read them: `90s`, `15m`, `1h30m`, `3d 4h`.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// The units, the largest first, with their length in seconds.
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+
+/// The longest duration a policy may name: a hundred years. Anything longer is a slip of the key.
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// Reads a duration: whole numbers with the units `d`, `h`, `m`, `s`, each at most once and in this
+/// order, such as `90s`, `15m`, `1h30m` or `1d 12h`.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a duration; write for example 90s, 15m, 1h30m or 2d");
+    let mut seconds: u64 = 0;
+    let mut smallest = u64::MAX;
+    let mut number: Option<u64> = None;
+    for c in text.chars() {
+        if let Some(digit) = c.to_digit(10) {
+            let so_far = number.unwrap_or(0);
+            number = Some(
+                so_far
+                    .checked_mul(10)
+                    .and_then(|n| n.checked_add(u64::from(digit)))
+                    .ok_or_else(bad)?,
+            );
+        } else if c == ' ' && number.is_none() && smallest != u64::MAX {
+            // "1d 12h": a space between two parts.
+        } else {
+            let (_, length) = *UNITS.iter().find(|(unit, _)| *unit == c).ok_or_else(bad)?;
+            if length >= smallest {
+                return Err(bad());
+            }
+            smallest = length;
+            let part = number.take().ok_or_else(bad)?;
+            seconds = part
+                .checked_mul(length)
+                .and_then(|part| seconds.checked_add(part))
+                .ok_or_else(bad)?;
+        }
+    }
+    if number.is_some() || smallest == u64::MAX || text.ends_with(' ') {
+        return Err(bad());
+    }
+    let duration = Duration::from_secs(seconds);
+    if seconds == 0 {
+        return Err(format!(
+            "`{text}` is no time at all; a duration must be longer than zero"
+        ));
+    }
+    if duration > LONGEST {
+        return Err(format!("`{text}` is longer than a hundred years"));
+    }
+    Ok(duration)
+}
+
+/// A duration for people, its two largest units: `3d 4h`, `15m`, `1m 30s`, `0s`; `-` before a negative one.
+pub fn readable_duration(duration: SignedDuration) -> String {
+    parts(duration, 2)
+}
+
+/// A duration for people, to the second.
+pub(crate) fn exact_duration(duration: SignedDuration) -> String {
+    parts(duration, UNITS.len())
+}
+
+fn parts(duration: SignedDuration, at_most: usize) -> String {
+    let mut rest = duration.unsigned_abs().as_secs();
+    let mut words = Vec::new();
+    let mut units = 0;
+    for (unit, length) in UNITS {
+        let count = rest / length;
+        rest %= length;
+        // Units count from the first that is there: "1d 0h 5m" reads "1d", not "1d 5m".
+        if count > 0 || units > 0 {
+            units += 1;
+        }
+        if count > 0 && units <= at_most {
+            words.push(format!("{count}{unit}"));
+        }
+    }
+    if words.is_empty() {
+        return "0s".to_owned();
+    }
+    let sign = if duration.is_negative() { "-" } else { "" };
+    format!("{sign}{}", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("2h", 7200),
+            ("1d", 86_400),
+            ("1h30m", 5400),
+            ("1d 12h", 129_600),
+            ("1d2h3m4s", 93_784),
+            ("0h5m", 300),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_durations_are_refused() {
+        for text in [
+            "",
+            " ",
+            "15",
+            "m",
+            "15 m",
+            " 15m",
+            "15m ",
+            "0s",
+            "0h0m",
+            "-5m",
+            "1.5h",
+            "5min",
+            "30m1h",
+            "1h1h",
+            "99999999999999999999s",
+            "9999999999999999d",
+            "36501d",
+            "1w",
+            "15M",
+            "１５m",
+            "inf",
+            "P1D",
+            "1h,5m",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_for_people() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (90, "1m 30s"),
+            (900, "15m"),
+            (3_600, "1h"),
+            (86_400 + 300, "1d"),
+            (3 * 86_400 + 4 * 3600 + 59, "3d 4h"),
+            (-90, "-1m 30s"),
+            (3000 * 86_400, "3000d"),
+        ] {
+            assert_eq!(readable_duration(SignedDuration::from_secs(seconds)), text);
+        }
+        assert_eq!(
+            exact_duration(SignedDuration::from_secs(86_701)),
+            "1d 5m 1s"
+        );
+        assert!(readable_duration(SignedDuration::MIN).starts_with("-106751991167300d"));
+        assert!(!readable_duration(SignedDuration::MAX).is_empty());
+        assert_eq!(readable_duration(SignedDuration::from_millis(-400)), "0s");
+    }
+}

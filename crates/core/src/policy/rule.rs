@@ -1,0 +1,354 @@
+//! Reading the policy's rules.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use super::check;
+use super::mistake::{Mistakes, Notes};
+use super::reader::{Item, Names, Section, suggestion};
+use super::{
+    Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Notify, Objectives, RESOURCE_TYPES,
+    Rule, Tls,
+};
+
+/// The longest name, in characters: names stand in records, messages and metrics.
+pub(super) const LONGEST_NAME: usize = 128;
+
+/// The most a rule may take as JSON, in bytes. Each validation freezes its rule in the ledger, where an
+/// item may have 400 KB (Amazon DynamoDB developer guide, quotas).
+const LARGEST_RULE: usize = 100_000;
+
+/// The resource types whose restored copies this version can check.
+const VALIDATED_TYPES: [&str; 1] = ["RDS"];
+
+/// Reads a policy file: its version and rules.
+pub(super) fn parse(text: &str) -> Result<(String, Vec<Rule>), Mistakes> {
+    let notes = Notes::new(text);
+    let read = match DeTable::parse(text) {
+        Ok(tree) => read_policy(tree.get_ref(), &notes),
+        Err(error) => {
+            // The parser goes on after a mistake, but what it finds then is mostly noise.
+            let span = error.span().unwrap_or(0..0);
+            notes.mistake(span, "", format!("not TOML: {}", error.message().trim()));
+            None
+        }
+    };
+    // Whatever could not be read was noted; a reader that forgot to is not worth a panic either.
+    if read.is_none() && notes.is_empty() {
+        notes.mistake(0..0, "", "cannot be read");
+    }
+    notes.into_mistakes()?;
+    Ok(read.unwrap_or_default())
+}
+
+fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<(String, Vec<Rule>)> {
+    let mut top = Section::new(tree, 0..0, String::new(), notes);
+    let version = top
+        .required(
+            "version",
+            "version = \"2026-11-21\", any words that tell this policy from the next",
+        )
+        .and_then(|item| Some(item.line(LONGEST_NAME)?.to_owned()));
+    let rules = top
+        .required("rules", "[[rules]] and below it the first rule's keys")
+        .and_then(|item| read_rules(&item));
+    top.finish();
+    Some((version?, rules?))
+}
+
+fn read_rules(item: &Item<'_>) -> Option<Vec<Rule>> {
+    let items = item.list()?;
+    if items.is_empty() {
+        item.mistake("must hold at least one rule; without one nothing is ever restored");
+    }
+    let mut names = Names::default();
+    let mut earlier: Vec<(Matcher, String)> = Vec::new();
+    let rules: Vec<Option<Rule>> = items
+        .iter()
+        .map(|item| read_rule(item.section()?, &mut names, &mut earlier))
+        .collect();
+    rules.into_iter().collect()
+}
+
+fn read_rule<'t>(
+    mut rule: Section<'t>,
+    names: &mut Names,
+    earlier: &mut Vec<(Matcher, String)>,
+) -> Option<Rule> {
+    let name = rule
+        .required("name", "name = \"orders databases\"")
+        .and_then(|item| names.take(item.line(LONGEST_NAME)?, &item));
+    let matching = rule.required(
+        "match",
+        "match = { resource_type = \"RDS\" }, or match = {} for all",
+    );
+    let matcher = matching.as_ref().and_then(read_matcher);
+    if let (Some(item), Some(matcher)) = (&matching, &matcher) {
+        note_unreachable(item, matcher, earlier);
+        earlier.push((matcher.clone(), rule.place.clone()));
+    }
+    let frequency = rule
+        .required(
+            "frequency",
+            "frequency = \"daily\"; restores cost money, so it has no default",
+        )
+        .and_then(|item| {
+            item.one_of(&[
+                ("every-copy", Frequency::EveryCopy),
+                ("daily", Frequency::Daily),
+                ("weekly", Frequency::Weekly),
+            ])
+        });
+    let instance_class = optional(rule.optional("instance_class"), read_instance_class);
+    let restore = optional(rule.optional("restore"), read_overrides);
+    let objectives_item = rule.optional("objectives");
+    let objectives = optional(objectives_item.clone(), read_objectives);
+    let credentials_item = rule.optional("credentials");
+    let credentials = optional(credentials_item.clone(), read_credentials);
+    let tls = optional(rule.optional("tls"), |item| {
+        item.one_of(&[
+            ("verify", Tls::Verify),
+            ("encrypt-only", Tls::EncryptOnly),
+            ("off", Tls::Off),
+        ])
+    });
+    let keep_failed_for = optional(rule.optional("keep_failed_for"), |item| {
+        let duration = item.duration()?;
+        if duration > KEEP_FAILED_AT_MOST {
+            item.mistake("a failed restore is kept for at most 7d: it costs money every hour");
+            return None;
+        }
+        Some(duration)
+    });
+    let notify = optional(rule.optional("notify"), |item| {
+        item.one_of(&[
+            ("always", Notify::Always),
+            ("problems", Notify::Problems),
+            ("never", Notify::Never),
+        ])
+    });
+    let checks_item = rule.optional("checks");
+    let drafts = match &checks_item {
+        Some(item) => check::read_all(item),
+        None => Some(Vec::new()),
+    };
+    let needs_credentials = drafts.iter().flatten().any(|draft| draft.needs_credentials);
+    if needs_credentials && credentials_item.is_none() {
+        rule.missing(
+            "credentials",
+            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }",
+        );
+    }
+    note_unsupported(
+        matching.as_ref(),
+        drafts.as_ref().is_some_and(|drafts| !drafts.is_empty()),
+    );
+    let checks = drafts.and_then(|drafts| check::settle(drafts, objectives_item.as_ref()));
+    let header = rule.header();
+    rule.finish();
+
+    let rule = Rule {
+        name: name?.to_owned(),
+        matcher: matcher?,
+        frequency: frequency?,
+        instance_class: instance_class?,
+        restore: restore?.unwrap_or_default(),
+        objectives: objectives?.unwrap_or_default(),
+        credentials: credentials?,
+        tls: tls?.unwrap_or_default(),
+        keep_failed_for: keep_failed_for?,
+        notify: notify?.unwrap_or_default(),
+        checks: checks?,
+    };
+    let size = serde_json::to_vec(&rule).map_or(0, |json| json.len());
+    if size > LARGEST_RULE {
+        header.mistake(format!(
+            "the rule takes {size} bytes, but each validation keeps its rule and has room for {LARGEST_RULE}; shorten its queries"
+        ));
+        return None;
+    }
+    Some(rule)
+}
+
+/// What is not there is `Some(None)`, what is there and wrong is `None`.
+pub(super) fn optional<'t, T>(
+    item: Option<Item<'t>>,
+    read: impl FnOnce(&Item<'t>) -> Option<T>,
+) -> Option<Option<T>> {
+    match item {
+        None => Some(None),
+        Some(item) => read(&item).map(Some),
+    }
+}
+
+/// The first rule that matches decides: a rule behind one that matches as much is never reached.
+fn note_unreachable(item: &Item<'_>, matcher: &Matcher, earlier: &[(Matcher, String)]) {
+    if let Some((_, place)) = earlier.iter().find(|(other, _)| other.matches_everything()) {
+        item.mistake(format!(
+            "this rule can never match: {place} before it matches every recovery point; move that one to the end"
+        ));
+    } else if let Some((_, place)) = earlier.iter().find(|(other, _)| other == matcher) {
+        item.mistake(format!(
+            "this rule can never match: {place} before it matches the same recovery points"
+        ));
+    }
+}
+
+fn note_unsupported(matching: Option<&Item<'_>>, has_checks: bool) {
+    let named = matching.and_then(|item| item.quiet("resource_type"));
+    if let Some(item) = named
+        && has_checks
+        && let Some(name) = item.quiet_text()
+        && RESOURCE_TYPES.contains(&name)
+        && !VALIDATED_TYPES.contains(&name)
+    {
+        item.mistake(format!(
+            "checks of {name} are not supported yet; this version checks RDS"
+        ));
+    }
+}
+
+fn read_matcher(item: &Item<'_>) -> Option<Matcher> {
+    let mut section = item.section()?;
+    let resource_type = optional(section.optional("resource_type"), |item| {
+        let name = item.text()?;
+        if RESOURCE_TYPES.contains(&name) {
+            return Some(name.to_owned());
+        }
+        item.mistake(format!(
+            "AWS Backup restores no resource type \"{name}\"{}; known are {}",
+            suggestion(name, RESOURCE_TYPES.into_iter()),
+            RESOURCE_TYPES.join(", ")
+        ));
+        None
+    });
+    let source_arn = optional(section.optional("source_arn"), |item| {
+        let glob = read_glob(item)?;
+        if !glob.as_str().starts_with(['*', '?']) && !glob.as_str().starts_with("arn:") {
+            item.mistake("matches no ARN: ARNs begin with \"arn:\"");
+            return None;
+        }
+        Some(glob)
+    });
+    let account = optional(section.optional("account"), |item| {
+        let account = item.text()?;
+        if account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) {
+            return Some(account.to_owned());
+        }
+        item.mistake("must be an AWS account id: 12 digits in quotes");
+        None
+    });
+    let vault = optional(section.optional("vault"), read_glob);
+    let tags = optional(section.optional("tags"), |item| {
+        let tags: Vec<Option<(String, Glob)>> = item
+            .entries()?
+            .into_iter()
+            // A tag's value may be empty, unlike everything else that is matched.
+            .map(|(key, item)| {
+                let glob = if item.text()?.is_empty() {
+                    Glob::default()
+                } else {
+                    read_glob(&item)?
+                };
+                Some((key.to_owned(), glob))
+            })
+            .collect();
+        tags.into_iter().collect::<Option<BTreeMap<String, Glob>>>()
+    });
+    section.finish();
+    Some(Matcher {
+        resource_type: resource_type?,
+        source_arn: source_arn?,
+        account: account?,
+        vault: vault?,
+        tags: tags?.unwrap_or_default(),
+    })
+}
+
+fn read_glob(item: &Item<'_>) -> Option<Glob> {
+    let text = item.text()?;
+    if text.is_empty() {
+        item.mistake("is empty and matches nothing; leave it out to match everything");
+        return None;
+    }
+    Glob::new(text)
+        .map_err(|problem| item.mistake(format!("this pattern {problem}")))
+        .ok()
+}
+
+fn read_instance_class(item: &Item<'_>) -> Option<String> {
+    let class = item.text()?;
+    let parts: Vec<&str> = class.split('.').collect();
+    let sound = parts.len() >= 2
+        && parts[0] == "db"
+        && parts.iter().all(|part| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        });
+    if !sound {
+        item.mistake("must be a DB instance class such as \"db.t4g.medium\"");
+        return None;
+    }
+    Some(class.to_owned())
+}
+
+fn read_overrides(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+    let overrides: Vec<Option<(String, String)>> = item
+        .entries()?
+        .into_iter()
+        .map(|(key, item)| {
+            let value = item.text()?;
+            if let Some(problem) = override_problem(key, value) {
+                item.mistake(problem);
+                return None;
+            }
+            Some((key.to_owned(), value.to_owned()))
+        })
+        .collect();
+    overrides.into_iter().collect()
+}
+
+fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
+    let mut section = item.section()?;
+    let recovery_time = optional(section.optional("recovery_time"), Item::duration);
+    let data_age = optional(section.optional("data_age"), Item::duration);
+    section.finish();
+    Some(Objectives {
+        recovery_time: recovery_time?,
+        data_age: data_age?,
+    })
+}
+
+/// Source of the characters: AWS Secrets Manager API reference, `CreateSecret`, `Name`.
+fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
+    let mut section = item.section()?;
+    let secret = section
+        .required("secret", "secret = \"prod/orders-db\", a name or an ARN in Secrets Manager")
+        .and_then(|item| {
+            let secret = item.line(2048)?;
+            if secret.starts_with("arn:") {
+                let parts: Vec<&str> = secret.split(':').collect();
+                if parts.len() != 7 || parts[2] != "secretsmanager" || parts[5] != "secret" {
+                    item.mistake(
+                        "is not a secret's ARN (arn:aws:secretsmanager:region:account:secret:name-suffix)",
+                    );
+                    return None;
+                }
+            } else if secret.len() > 512
+                || !secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b))
+            {
+                item.mistake("no secret has this name: names are up to 512 letters, digits and /_+=.@-");
+                return None;
+            }
+            Some(secret.to_owned())
+        });
+    section.finish();
+    Some(Credentials { secret: secret? })
+}
+
+fn override_problem(_key: &str, _value: &str) -> Option<String> {
+    None
+}
