@@ -1,0 +1,36 @@
+//! An AWS small enough for one machine, for the demo and the tests.
+//!
+//! One in-memory [`World`] plays exactly the operations Restore Proof uses, in their real wire
+//! protocols, and answers anything else with an error that names the operation. It can be plugged
+//! into the AWS SDK as its HTTP client in the same process ([`World::http_client`]) or served on
+//! loopback ([`serve`]). A restore restores something real: a recovery point with a database dump
+//! becomes a running PostgreSQL server ([`engine`]).
+//!
+//! Time is the world's clock ([`Clock`]): restores, deletions and tokens follow it, so that tests
+//! can move it ahead. Events leave through [`World::set_event_sink`], Lambda invocations through
+//! [`World::set_invoke_sink`].
+
+pub mod engine;
+pub mod event_bus;
+pub mod process;
+pub mod runtime_api;
+pub mod schedule;
+pub mod template;
+
+mod connector;
+mod fault;
+mod recorder;
+mod server;
+mod service;
+mod wire;
+mod world;
+
+pub use fault::{Fault, FaultKind, Faults, Times, When};
+pub use server::{Server, serve};
+pub use world::inspect::{Call, LogEvent, Message, ObjectVersion};
+pub use world::seed::{
+    Bucket, CopyJob, DbInstance, DbSubnetGroup, EventDelivery, Index, InstanceBehaviour, KeyAttribute, RecoveryPoint,
+    RestoreBehaviour, RestoreJob, RestoreOutcome, Secret, SecurityGroup, SourceDatabase, StatusPhase, Table, Vault,
+};
+pub use world::seed_file::{SeedFile, SeedObject};
+pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

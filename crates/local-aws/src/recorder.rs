@@ -1,0 +1,66 @@
+//! Every request and answer of a run as one JSON line, for validation against botocore's models.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use aws_smithy_types::base64;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::json;
+
+use crate::wire::Request;
+use crate::world::lock;
+
+/// An open recording.
+pub(crate) struct Recorder(Mutex<File>);
+
+impl Recorder {
+    pub fn open(file: &Path) -> anyhow::Result<Recorder> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .with_context(|| format!("open {} for recording", file.display()))?;
+        Ok(Recorder(Mutex::new(file)))
+    }
+
+    pub fn record(
+        &self,
+        parsed: &Request,
+        request: &http::Request<Bytes>,
+        response: &http::Response<Bytes>,
+        injected: bool,
+    ) {
+        let line = json!({
+            "service": parsed.service.model(),
+            "operation": parsed.operation,
+            "method": request.method().as_str(),
+            "path": request.uri().path(),
+            "query": request.uri().query().unwrap_or_default(),
+            "request_headers": headers(request.headers()),
+            "request_body": base64::encode(request.body()),
+            "status": response.status().as_u16(),
+            "response_headers": headers(response.headers()),
+            "response_body": base64::encode(response.body()),
+            "injected": injected,
+        });
+        let mut line = line.to_string();
+        line.push('\n');
+        if let Err(error) = lock(&self.0).write_all(line.as_bytes()) {
+            tracing::error!(%error, "a call could not be recorded");
+        }
+    }
+}
+
+/// Headers by lower-case name; the signature is left out.
+fn headers(headers: &HeaderMap) -> BTreeMap<&str, String> {
+    headers
+        .iter()
+        .filter(|(name, _)| *name != "authorization" && *name != "x-amz-security-token")
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}

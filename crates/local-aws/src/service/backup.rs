@@ -1,0 +1,256 @@
+//! AWS Backup: recovery points and restore jobs (restJson1; timestamps are epoch seconds).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::wire::{Reply, Request, ServiceError};
+use crate::world::seed::RecoveryPoint;
+use crate::world::state::{Job, State};
+use crate::world::{StartRestore, metadata, restore};
+
+use super::{Answer, json_body};
+
+pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
+    let value = match request.operation.as_str() {
+        "StartRestoreJob" => start(state, request)?,
+        "DescribeRestoreJob" => describe_job(state, job(state, request)?),
+        "GetRestoreJobMetadata" => {
+            let job = job(state, request)?;
+            json!({"RestoreJobId": job.job.id, "Metadata": job.job.metadata})
+        }
+        "ListRestoreJobs" => list_jobs(state, request)?,
+        "DescribeRecoveryPoint" => {
+            let point = point(state, request)?;
+            let mut described = describe_point(state, point);
+            described.insert("StorageClass".to_owned(), point.storage_class.as_str().into());
+            Value::Object(described)
+        }
+        "GetRecoveryPointRestoreMetadata" => {
+            let point = point(state, request)?;
+            json!({
+                "BackupVaultArn": state.vault_arn(&point.vault),
+                "RecoveryPointArn": point.arn,
+                "RestoreMetadata": metadata::of_recovery_point(point),
+                "ResourceType": point.resource_type,
+            })
+        }
+        "ListRecoveryPointsByBackupVault" => list_points(state, request)?,
+        _ => return Err(ServiceError::not_played(request)),
+    };
+    Ok(Reply::json(&value))
+}
+
+fn start(state: &mut State, request: &Request) -> Result<Value, ServiceError> {
+    let body = json_body(request)?;
+    let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+    let missing = |key: &str| {
+        ServiceError::new("MissingParameterValueException", 400, &format!("Missing required parameter {key}"))
+    };
+    let metadata = body.get("Metadata").ok_or_else(|| missing("Metadata"))?;
+    let metadata: BTreeMap<String, String> = serde_json::from_value(metadata.clone())
+        .map_err(|_| ServiceError::new("SerializationException", 400, "Metadata must map strings to strings"))?;
+    let start = StartRestore {
+        recovery_point_arn: text("RecoveryPointArn").ok_or_else(|| missing("RecoveryPointArn"))?,
+        iam_role_arn: text("IamRoleArn").unwrap_or_default(),
+        metadata,
+        idempotency_token: text("IdempotencyToken"),
+    };
+    let id = restore::start(state, &start)?;
+    Ok(json!({"RestoreJobId": id}))
+}
+
+fn job<'a>(state: &'a State, request: &Request) -> Result<&'a Job, ServiceError> {
+    let id = request.path.get(1).map(String::as_str).unwrap_or_default();
+    state.jobs.iter().find(|job| job.job.id.eq_ignore_ascii_case(id)).ok_or_else(|| {
+        ServiceError::new("ResourceNotFoundException", 400, &format!("Restore job not found: {id}"))
+    })
+}
+
+fn vault<'a>(state: &State, request: &'a Request) -> Result<&'a str, ServiceError> {
+    let name = request.path.get(1).map(String::as_str).unwrap_or_default();
+    if state.vaults.contains(name) {
+        return Ok(name);
+    }
+    // AWS does not tell a missing vault from one the caller may not see.
+    let message = format!("Backup vault {name} does not exist or you do not have permission to access it");
+    Err(ServiceError::new("ResourceNotFoundException", 400, &message))
+}
+
+fn point<'a>(state: &'a State, request: &Request) -> Result<&'a RecoveryPoint, ServiceError> {
+    let vault = vault(state, request)?;
+    let arn = request.path.get(3).map(String::as_str).unwrap_or_default();
+    state.recovery_points.iter().find(|point| point.vault == vault && point.arn == arn).ok_or_else(|| {
+        ServiceError::new("ResourceNotFoundException", 400, &format!("Recovery point not found: {arn}"))
+    })
+}
+
+/// The members that describe and list have in common.
+fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
+    let resource_name = point.source_resource_arn.rsplit(':').next().unwrap_or_default();
+    let last_restore = state
+        .jobs
+        .iter()
+        .filter(|job| job.job.recovery_point_arn == point.arn && job.job.status == "COMPLETED")
+        .filter_map(|job| job.job.completed_at)
+        .max();
+    let mut members = Map::new();
+    let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
+    put("RecoveryPointArn", point.arn.as_str().into());
+    put("BackupVaultName", point.vault.as_str().into());
+    put("BackupVaultArn", state.vault_arn(&point.vault).into());
+    if let Some(arn) = &point.source_vault_arn {
+        put("SourceBackupVaultArn", arn.as_str().into());
+    }
+    put("ResourceArn", point.source_resource_arn.as_str().into());
+    put("ResourceType", point.resource_type.as_str().into());
+    put("ResourceName", resource_name.into());
+    put("IamRoleArn", point.iam_role_arn.as_str().into());
+    put("Status", point.status.as_str().into());
+    put("CreationDate", epoch(point.created_at));
+    put("InitiationDate", epoch(point.created_at));
+    put("CompletionDate", epoch(point.completed_at.unwrap_or(point.created_at)));
+    put("BackupSizeInBytes", point.size_bytes.into());
+    put("IsEncrypted", point.kms_key_arn.is_some().into());
+    if let Some(key) = &point.kms_key_arn {
+        put("EncryptionKeyArn", key.as_str().into());
+    }
+    if let Some(at) = last_restore {
+        put("LastRestoreTime", epoch(at));
+    }
+    put("IsParent", point.is_parent.into());
+    put("VaultType", "BACKUP_VAULT".into());
+    members
+}
+
+fn describe_job(state: &State, job: &Job) -> Value {
+    let shown = &job.job;
+    let mut members = Map::new();
+    let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
+    put("AccountId", state.options.account.as_str().into());
+    put("RestoreJobId", shown.id.as_str().into());
+    put("RecoveryPointArn", shown.recovery_point_arn.as_str().into());
+    put("BackupVaultArn", state.vault_arn(&shown.vault).into());
+    put("CreationDate", epoch(shown.created_at));
+    put("Status", shown.status.as_str().into());
+    // A string in the API, a number in events.
+    put("PercentDone", if shown.status == "COMPLETED" { "100.00%" } else { "0.00%" }.into());
+    put("IamRoleArn", shown.iam_role_arn.as_str().into());
+    put("ResourceType", shown.resource_type.as_str().into());
+    put("IsParent", false.into());
+    if let Some(arn) = &shown.source_resource_arn {
+        put("SourceResourceArn", arn.as_str().into());
+    }
+    if let Some(at) = shown.completed_at {
+        put("CompletionDate", epoch(at));
+    }
+    if let Some(message) = &shown.status_message {
+        put("StatusMessage", message.as_str().into());
+    }
+    if let Some(arn) = &shown.created_resource_arn {
+        put("CreatedResourceArn", arn.as_str().into());
+    }
+    if let Some(plan) = &shown.restore_testing_plan_arn {
+        put("CreatedBy", json!({"RestoreTestingPlanArn": plan}));
+    }
+    if let Some(plan) = &job.source {
+        put("BackupSizeInBytes", if shown.status == "COMPLETED" { plan.size_bytes } else { 0 }.into());
+        put("RecoveryPointCreationDate", epoch(plan.point_created_at));
+    }
+    Value::Object(members)
+}
+
+fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    let after = time(request, "createdAfter")?;
+    let before = time(request, "createdBefore")?;
+    let complete_after = time(request, "completeAfter")?;
+    let complete_before = time(request, "completeBefore")?;
+    let wanted = |name: &str, value: Option<&str>| request.query(name).is_none_or(|wanted| Some(wanted) == value);
+    // Newest first, as AWS lists them.
+    let found: Vec<Value> = state
+        .jobs
+        .iter()
+        .rev()
+        .filter(|job| {
+            let job = &job.job;
+            after.is_none_or(|at| job.created_at > at)
+                && before.is_none_or(|at| job.created_at < at)
+                && complete_after.is_none_or(|at| job.completed_at.is_some_and(|done| done > at))
+                && complete_before.is_none_or(|at| job.completed_at.is_some_and(|done| done < at))
+                && wanted("status", Some(&job.status))
+                && wanted("resourceType", Some(&job.resource_type))
+                && wanted("accountId", Some(&state.options.account))
+                && wanted("restoreTestingPlanArn", job.restore_testing_plan_arn.as_deref())
+                && wanted("parentJobId", None)
+        })
+        .map(|job| describe_job(state, job))
+        .collect();
+    page(state, request, "RestoreJobs", found)
+}
+
+fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    let vault = vault(state, request)?;
+    let after = time(request, "createdAfter")?;
+    let before = time(request, "createdBefore")?;
+    let wanted = |name: &str, value: Option<&str>| request.query(name).is_none_or(|wanted| Some(wanted) == value);
+    let found: Vec<Value> = state
+        .recovery_points
+        .iter()
+        .filter(|point| {
+            point.vault == vault
+                && after.is_none_or(|at| point.created_at > at)
+                && before.is_none_or(|at| point.created_at < at)
+                && wanted("resourceArn", Some(&point.source_resource_arn))
+                && wanted("resourceType", Some(&point.resource_type))
+                && wanted("backupPlanId", None)
+                && wanted("parentRecoveryPointArn", None)
+        })
+        .map(|point| Value::Object(describe_point(state, point)))
+        .collect();
+    page(state, request, "RecoveryPoints", found)
+}
+
+/// One page of a list; the token is the position, opaque to callers.
+fn page(state: &State, request: &Request, key: &str, found: Vec<Value>) -> Result<Value, ServiceError> {
+    let invalid = |what: &str| ServiceError::new("InvalidParameterValueException", 400, &format!("Invalid {what}"));
+    let start = match request.query("nextToken") {
+        None => 0,
+        Some(token) => {
+            token.strip_prefix("page-").and_then(|at| at.parse::<usize>().ok()).ok_or_else(|| invalid("NextToken"))?
+        }
+    };
+    let asked = match request.query("maxResults") {
+        None => usize::MAX,
+        Some(text) => text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| invalid("MaxResults"))?,
+    };
+    let size = asked.min(state.options.page_size).max(1);
+    let end = start.saturating_add(size);
+    let more = end < found.len();
+    let items: Vec<Value> = found.into_iter().skip(start).take(size).collect();
+    let mut answer = Map::new();
+    answer.insert(key.to_owned(), items.into());
+    if more {
+        answer.insert("NextToken".to_owned(), format!("page-{end}").into());
+    }
+    Ok(Value::Object(answer))
+}
+
+fn time(request: &Request, name: &str) -> Result<Option<Timestamp>, ServiceError> {
+    request
+        .query(name)
+        .map(|text| {
+            text.parse().map_err(|_| {
+                ServiceError::new("InvalidParameterValueException", 400, &format!("{name} is not a timestamp: {text}"))
+            })
+        })
+        .transpose()
+}
+
+/// Epoch seconds with milliseconds, as AWS Backup's JSON has them.
+fn epoch(at: Timestamp) -> Value {
+    json!(at.as_millisecond() as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! DynamoDB: items, conditional writes, queries on tables and indexes (awsJson1.0).
+
+mod expression;
+mod table;
+mod update;
+mod value;
+
+use serde_json::{Map, Value, json};
+
+use crate::wire::{Reply, Request, ServiceError};
+use crate::world::state::State;
+
+use super::{Answer, json_body, text};
+use expression::{Comparator, Condition, Operand, Parser, Path, Substitutions};
+use table::Keys;
+pub(crate) use table::TableState;
+use update::Update;
+use value::{Attr, Item, item_json, parse_item};
+
+/// A ValidationException.
+fn invalid(message: &str) -> ServiceError {
+    ServiceError::new("ValidationException", 400, message)
+}
+
+pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
+    let body = json_body(request)?;
+    let page_size = state.options.page_size;
+    let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"];
+    if !known.contains(&request.operation.as_str()) {
+        return Err(ServiceError::not_played(request));
+    }
+    let legacy =
+        ["Expected", "AttributeUpdates", "KeyConditions", "QueryFilter", "ScanFilter", "AttributesToGet", "ConditionalOperator"];
+    if let Some(legacy) = legacy.iter().find(|key| body.get(**key).is_some()) {
+        let message = format!("local-aws does not play dynamodb:{} with {legacy}", request.operation);
+        return Err(ServiceError::new("NotImplemented", 501, &message));
+    }
+    // A table may be named by its ARN.
+    let name = text(&body, "TableName").unwrap_or_default();
+    let name = name.rsplit_once(":table/").map_or(name, |(_, name)| name);
+    let table = state.tables.get_mut(name).ok_or_else(|| {
+        ServiceError::new("ResourceNotFoundException", 400, "Requested resource not found")
+    })?;
+    let answer = match request.operation.as_str() {
+        "GetItem" => get(table, &body)?,
+        "PutItem" => put(table, &body)?,
+        "UpdateItem" => update_item(table, &body)?,
+        "DeleteItem" => delete(table, &body)?,
+        _ => read_many(table, &body, request.operation == "Query", page_size)?,
+    };
+    Ok(Reply::json(&answer))
+}
+
+fn get(table: &TableState, body: &Value) -> Result<Value, ServiceError> {
+    let key = table.exact_key(&member_item(body, "Key")?)?;
+    let given = Substitutions::of(body)?;
+    let projection = projection(body, &given)?;
+    given.refuse_unused()?;
+    Ok(match table.get(&key) {
+        Some(item) => json!({"Item": item_json(&project(item, projection.as_deref()))}),
+        None => json!({}),
+    })
+}
+
+fn put(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
+    let item = member_item(body, "Item")?;
+    let key = table.key_of(&item)?;
+    table.check(&item)?;
+    let given = Substitutions::of(body)?;
+    let condition = condition(body, &given)?;
+    given.refuse_unused()?;
+    require(table.get(&key), condition.as_ref(), body)?;
+    let old = table.put(key, item);
+    returned(body, &["NONE", "ALL_OLD"], old.as_ref(), None, &[])
+}
+
+fn delete(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
+    let key = table.exact_key(&member_item(body, "Key")?)?;
+    let given = Substitutions::of(body)?;
+    let condition = condition(body, &given)?;
+    given.refuse_unused()?;
+    require(table.get(&key), condition.as_ref(), body)?;
+    let old = table.remove(&key);
+    returned(body, &["NONE", "ALL_OLD"], old.as_ref(), None, &[])
+}
+
+fn update_item(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
+    let key_item = member_item(body, "Key")?;
+    let key = table.exact_key(&key_item)?;
+    let given = Substitutions::of(body)?;
+    let condition = condition(body, &given)?;
+    let update = text(body, "UpdateExpression").map(|text| Update::parse(text, &given)).transpose()?.unwrap_or_default();
+    given.refuse_unused()?;
+    if let Some(name) = update.roots().find(|name| table.is_key(name)) {
+        return Err(invalid(&format!(
+            "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
+        )));
+    }
+    let old = table.get(&key).cloned();
+    require(old.as_ref(), condition.as_ref(), body)?;
+    let before = old.clone().unwrap_or(key_item);
+    let after = update.apply(&before)?;
+    table.check(&after)?;
+    let roots: Vec<String> = update.roots().map(str::to_owned).collect();
+    let answer = returned(
+        body,
+        &["NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"],
+        old.as_ref(),
+        Some(&after),
+        &roots,
+    )?;
+    table.put(key, after);
+    Ok(answer)
+}
+
+/// Query and Scan: walk, page, filter, project.
+fn read_many(table: &TableState, body: &Value, query: bool, page_size: usize) -> Result<Value, ServiceError> {
+    let given = Substitutions::of(body)?;
+    let index = match text(body, "IndexName") {
+        None => None,
+        Some(name) => Some(table.index(name).ok_or_else(|| {
+            invalid(&format!("The table does not have the specified index: {name}"))
+        })?),
+    };
+    let keys = match index {
+        Some(index) => Keys { partition: &index.partition_key, sort: index.sort_key.as_ref() },
+        None => table.keys(),
+    };
+    if index.is_some() && body.get("ConsistentRead") == Some(&true.into()) {
+        return Err(invalid("Consistent reads are not supported on global secondary indexes"));
+    }
+    let key_condition = if query {
+        let text = text(body, "KeyConditionExpression").ok_or_else(|| {
+            invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+        })?;
+        let condition = Condition::parse("KeyConditionExpression", text, &given)?;
+        check_key_condition(&condition, keys)?;
+        Some(condition)
+    } else {
+        None
+    };
+    let filter = text(body, "FilterExpression").map(|text| Condition::parse("FilterExpression", text, &given)).transpose()?;
+    let projection = projection(body, &given)?;
+    given.refuse_unused()?;
+
+    let mut found = table.walk(keys);
+    found.retain(|item| key_condition.as_ref().is_none_or(|condition| condition.holds(item)));
+    let forward = body.get("ScanIndexForward") != Some(&false.into());
+    if !forward {
+        found.reverse();
+    }
+    if let Some(start) = body.get("ExclusiveStartKey").filter(|start| !start.is_null()) {
+        let start = parse_item(start)?;
+        let passed = if forward { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Less };
+        found.retain(|item| table.order(keys, item, &start) == passed);
+    }
+    let limit = match body.get("Limit") {
+        None | Some(Value::Null) => usize::MAX,
+        Some(limit) => limit
+            .as_u64()
+            .and_then(|limit| usize::try_from(limit).ok())
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| invalid("Value at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"))?,
+    };
+    let limit = limit.min(page_size).max(1);
+    let page: Vec<&Item> = found.iter().copied().take(limit).collect();
+    // A page that is full may be the last one all the same: DynamoDB does not look ahead.
+    let last = (page.len() == limit).then(|| page.last().map(|item| table.position(keys, item))).flatten();
+    let scanned = page.len();
+    let items: Vec<Value> = page
+        .into_iter()
+        .filter(|item| filter.as_ref().is_none_or(|filter| filter.holds(item)))
+        .map(|item| match index {
+            Some(index) if !index.all_attributes => table.position(keys, item),
+            _ => item.clone(),
+        })
+        .map(|item| item_json(&project(&item, projection.as_deref())))
+        .collect();
+    let mut answer = Map::new();
+    answer.insert("Count".to_owned(), items.len().into());
+    answer.insert("ScannedCount".to_owned(), scanned.into());
+    if text(body, "Select") != Some("COUNT") {
+        answer.insert("Items".to_owned(), items.into());
+    }
+    if let Some(last) = last {
+        answer.insert("LastEvaluatedKey".to_owned(), item_json(&last));
+    }
+    Ok(Value::Object(answer))
+}
+
+/// A key condition is an equality on the partition key and at most one condition on the sort key.
+fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<(), ServiceError> {
+    let mut parts = Vec::new();
+    let mut open = vec![condition];
+    while let Some(next) = open.pop() {
+        match next {
+            Condition::And(a, b) => open.extend([&**a, &**b]),
+            other => parts.push(other),
+        }
+    }
+    let about = |part: &Condition| match part {
+        Condition::Compare(Operand::Path(path), comparator, Operand::Value(_)) => {
+            Some((path.to_string(), Some(*comparator)))
+        }
+        Condition::Between(Operand::Path(path), Operand::Value(_), Operand::Value(_))
+        | Condition::BeginsWith(Operand::Path(path), Operand::Value(_)) => Some((path.to_string(), None)),
+        _ => None,
+    };
+    let mut partition = false;
+    let mut sort = false;
+    for part in parts {
+        match about(part) {
+            Some((name, Some(Comparator::Eq))) if name == keys.partition.name && !partition => partition = true,
+            Some((name, comparator))
+                if keys.sort.is_some_and(|key| key.name == name) && comparator != Some(Comparator::Ne) && !sort =>
+            {
+                sort = true;
+            }
+            _ => return Err(invalid("Query key condition not supported")),
+        }
+    }
+    if !partition {
+        return Err(invalid(&format!("Query condition missed key schema element: {}", keys.partition.name)));
+    }
+    Ok(())
+}
+
+fn member_item(body: &Value, key: &str) -> Result<Item, ServiceError> {
+    let member = body.get(key).ok_or_else(|| {
+        invalid(&format!("1 validation error detected: Value null at '{key}' failed to satisfy constraint: Member must not be null"))
+    })?;
+    parse_item(member)
+}
+
+fn condition(body: &Value, given: &Substitutions) -> Result<Option<Condition>, ServiceError> {
+    text(body, "ConditionExpression").map(|text| Condition::parse("ConditionExpression", text, given)).transpose()
+}
+
+/// Refuses the write when the condition does not hold, with the item when that was asked for.
+fn require(item: Option<&Item>, condition: Option<&Condition>, body: &Value) -> Result<(), ServiceError> {
+    let empty = Item::new();
+    if condition.is_none_or(|condition| condition.holds(item.unwrap_or(&empty))) {
+        return Ok(());
+    }
+    let mut error = ServiceError::new("ConditionalCheckFailedException", 400, "The conditional request failed");
+    if let (Some(item), Some("ALL_OLD")) = (item, text(body, "ReturnValuesOnConditionCheckFailure")) {
+        error.extra.insert("Item".to_owned(), item_json(item));
+    }
+    Err(error)
+}
+
+fn projection(body: &Value, given: &Substitutions) -> Result<Option<Vec<Path>>, ServiceError> {
+    let Some(text) = text(body, "ProjectionExpression") else { return Ok(None) };
+    let mut parser = Parser::new("ProjectionExpression", text, given)?;
+    let mut paths = vec![parser.path()?];
+    while parser.take(",") {
+        paths.push(parser.path()?);
+    }
+    parser.end()?;
+    if let Some(nested) = paths.iter().find(|path| path.0.len() > 1) {
+        let message = format!("local-aws does not play a projection of a nested path: {nested}");
+        return Err(ServiceError::new("NotImplemented", 501, &message));
+    }
+    Ok(Some(paths))
+}
+
+fn project(item: &Item, paths: Option<&[Path]>) -> Item {
+    match paths {
+        None => item.clone(),
+        Some(paths) => {
+            let shown = |path: &Path| Some((path.root().to_owned(), path.get(item)?.clone()));
+            paths.iter().filter_map(shown).collect()
+        }
+    }
+}
+
+/// The `Attributes` of a write's answer, as `ReturnValues` asks.
+fn returned(
+    body: &Value,
+    allowed: &[&str],
+    old: Option<&Item>,
+    new: Option<&Item>,
+    touched: &[String],
+) -> Result<Value, ServiceError> {
+    let wanted = text(body, "ReturnValues").unwrap_or("NONE");
+    if !allowed.contains(&wanted) {
+        return Err(invalid(&format!("Return values set to invalid value: {wanted}")));
+    }
+    let only_touched = |item: &Item| -> Item {
+        let is_touched = |entry: &(&String, &Attr)| touched.contains(entry.0);
+        item.iter().filter(is_touched).map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    let attributes = match wanted {
+        "ALL_OLD" => old.cloned(),
+        "ALL_NEW" => new.cloned(),
+        "UPDATED_OLD" => old.map(only_touched),
+        "UPDATED_NEW" => new.map(only_touched),
+        _ => None,
+    };
+    Ok(match attributes {
+        Some(attributes) if !attributes.is_empty() => json!({"Attributes": item_json(&attributes)}),
+        _ => json!({}),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The services, one file each. A service answers a parsed request from the world's state.
+
+mod backup;
+pub(crate) mod dynamodb;
+mod lambda;
+mod logs;
+mod rds;
+mod s3;
+mod secrets;
+mod sns;
+
+use serde_json::Value;
+
+use crate::wire::{Reply, Request, Service, ServiceError};
+use crate::world::state::State;
+
+type Answer = Result<Reply, ServiceError>;
+
+/// Answers a request.
+pub(crate) fn dispatch(state: &mut State, request: &Request) -> Reply {
+    let answer = match request.service {
+        Service::Backup => backup::answer(state, request),
+        Service::Rds => rds::answer(state, request),
+        Service::DynamoDb => dynamodb::answer(state, request),
+        Service::S3 => s3::answer(state, request),
+        Service::Sns => sns::answer(state, request),
+        Service::Logs => logs::answer(state, request),
+        Service::SecretsManager => secrets::answer(state, request),
+        Service::Lambda => lambda::answer(state, request),
+        Service::Other => Err(ServiceError::not_played(request)),
+    };
+    answer.unwrap_or_else(|error| Reply::error(request, &error))
+}
+
+/// Whether an operation creates, changes, deletes or sends something. An operation this world
+/// does not know counts as mutating unless its name says that it reads.
+pub(crate) fn is_mutating(operation: &str) -> bool {
+    let reads = ["Describe", "Get", "List", "Head", "Query", "Scan", "GET", "HEAD"];
+    !reads.iter().any(|verb| operation.starts_with(verb))
+}
+
+/// Names and ARNs of the resources a request is about.
+pub(crate) fn resources(request: &Request) -> Vec<String> {
+    let mut found = Vec::new();
+    match request.service {
+        Service::S3 => found.push(format!("{}/{}", request.bucket, request.key)),
+        Service::Rds | Service::Sns => {
+            let about = |name: &str| name.contains("Identifier") || name.ends_with("Arn") || name.ends_with("ResourceName");
+            found.extend(request.params.iter().filter(|(name, _)| about(name)).map(|(_, value)| value.clone()));
+        }
+        Service::Backup | Service::Lambda => {
+            found.extend(request.path.iter().skip(1).cloned());
+            if let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) {
+                let named = ["RecoveryPointArn", "IamRoleArn"];
+                found.extend(named.iter().filter_map(|key| body.get(*key)?.as_str()).map(str::to_owned));
+                let target = body.get("Metadata").and_then(|metadata| metadata.get("DBInstanceIdentifier"));
+                found.extend(target.and_then(Value::as_str).map(str::to_owned));
+            }
+        }
+        Service::DynamoDb | Service::Logs | Service::SecretsManager => {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            for key in ["TableName", "IndexName", "SecretId", "logGroupName", "logStreamName"] {
+                found.extend(body.get(key).and_then(Value::as_str).map(str::to_owned));
+            }
+            if let Some(Value::Object(key)) = body.get("Key") {
+                found.extend(key.values().filter_map(|value| value.get("S")?.as_str()).map(str::to_owned));
+            }
+        }
+        Service::Other => {}
+    }
+    found
+}
+
+/// The JSON object in a request's body.
+fn json_body(request: &Request) -> Result<Value, ServiceError> {
+    if request.body.is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    match serde_json::from_slice(&request.body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        _ => Err(ServiceError::new("SerializationException", 400, "the body is not a JSON object")),
+    }
+}
+
+fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
+    body.get(key).and_then(Value::as_str)
+}

@@ -1,0 +1,180 @@
+//! S3: objects by key, every version kept (restXml).
+
+use jiff::Timestamp;
+
+use crate::wire::xml::Xml;
+use crate::wire::{Reply, Request, ServiceError};
+use crate::world::events::millis;
+use crate::world::inspect::ObjectVersion;
+use crate::world::state::{BucketState, State};
+
+use super::Answer;
+
+pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
+    match request.operation.as_str() {
+        "PutObject" => put(state, request),
+        "GetObject" => get(state, request),
+        "HeadObject" => head(state, request),
+        "ListObjectsV2" => list(state, request),
+        _ => Err(ServiceError::not_played(request)),
+    }
+}
+
+fn bucket<'a>(state: &'a mut State, request: &Request) -> Result<&'a mut BucketState, ServiceError> {
+    let missing = || ServiceError::new("NoSuchBucket", 404, "The specified bucket does not exist");
+    state.buckets.get_mut(&request.bucket).ok_or_else(missing)
+}
+
+fn put(state: &mut State, request: &Request) -> Answer {
+    let now = state.now;
+    let version = state.new_uuid("version").replace('-', "");
+    let bucket = bucket(state, request)?;
+    let existing = bucket.objects.get(&request.key).and_then(|versions| versions.last());
+    let failed = || ServiceError::new("PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold");
+    if request.header("if-none-match") == Some("*") && existing.is_some() {
+        return Err(failed());
+    }
+    if let Some(wanted) = request.header("if-match") {
+        match existing {
+            None => return Err(ServiceError::new("NoSuchKey", 404, "The specified key does not exist.")),
+            Some(existing) if existing.etag.trim_matches('"') != wanted.trim_matches('"') => return Err(failed()),
+            Some(_) => {}
+        }
+    }
+    let content_type = request.header("content-type").map(str::to_owned);
+    let etag = bucket.put(&request.key, request.body.clone(), content_type, version.clone(), now);
+    let reply = Reply::empty(200).with_header("etag", etag);
+    Ok(if bucket.versioned { reply.with_header("x-amz-version-id", version) } else { reply })
+}
+
+fn find(state: &mut State, request: &Request) -> Result<(ObjectVersion, bool), ServiceError> {
+    let may_list = state.options.s3_list_permission;
+    let bucket = bucket(state, request)?;
+    let versions = bucket.objects.get(&request.key);
+    let found = match request.query("versionId") {
+        None => versions.and_then(|versions| versions.last()),
+        Some(id) => versions.and_then(|versions| versions.iter().find(|version| version.version_id == id)),
+    };
+    match found {
+        Some(version) => Ok((version.clone(), bucket.versioned)),
+        // Without permission to list a bucket, S3 does not say that a key is missing.
+        None if !may_list => Err(ServiceError::new("AccessDenied", 403, "Access Denied")),
+        None => Err(ServiceError::new("NoSuchKey", 404, "The specified key does not exist.")),
+    }
+}
+
+fn described(version: &ObjectVersion, versioned: bool) -> Reply {
+    let content_type = version.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned());
+    let reply = Reply::empty(200)
+        .with_header("etag", version.etag.clone())
+        .with_header("last-modified", http_date(version.at))
+        .with_header("accept-ranges", "bytes")
+        .with_header("content-type", content_type);
+    if versioned { reply.with_header("x-amz-version-id", version.version_id.clone()) } else { reply }
+}
+
+fn get(state: &mut State, request: &Request) -> Answer {
+    let (version, versioned) = find(state, request)?;
+    if let Some(known) = request.header("if-none-match") {
+        if known.trim_matches('"') == version.etag.trim_matches('"') {
+            return Ok(Reply::empty(304).with_header("etag", version.etag));
+        }
+    }
+    let length = version.body.len();
+    let mut reply = described(&version, versioned);
+    match request.header("range") {
+        None => reply.body = version.body,
+        Some(range) => {
+            let Some((start, end)) = byte_range(range, length) else {
+                return Err(ServiceError::new("InvalidRange", 416, "The requested range is not satisfiable"));
+            };
+            reply.status = 206;
+            reply.body = version.body.slice(start..end);
+            reply = reply.with_header("content-range", format!("bytes {start}-{}/{length}", end - 1));
+        }
+    }
+    let length = reply.body.len().to_string();
+    Ok(reply.with_header("content-length", length))
+}
+
+fn head(state: &mut State, request: &Request) -> Answer {
+    let (version, versioned) = find(state, request)?;
+    Ok(described(&version, versioned).with_header("content-length", version.body.len().to_string()))
+}
+
+/// `bytes=a-b`, `bytes=a-`, `bytes=-n` as a half-open range.
+fn byte_range(range: &str, length: usize) -> Option<(usize, usize)> {
+    let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (start, end) = match (start, end) {
+        ("", suffix) => (length.saturating_sub(suffix.parse().ok()?), length),
+        (start, "") => (start.parse().ok()?, length),
+        (start, end) => (start.parse().ok()?, end.parse::<usize>().ok()?.saturating_add(1).min(length)),
+    };
+    (start < end).then_some((start, end))
+}
+
+fn list(state: &mut State, request: &Request) -> Answer {
+    let page_size = state.options.page_size;
+    let may_list = state.options.s3_list_permission;
+    let name = request.bucket.clone();
+    let bucket = bucket(state, request)?;
+    if !may_list {
+        return Err(ServiceError::new("AccessDenied", 403, "Access Denied"));
+    }
+    let prefix = request.query("prefix").unwrap_or_default();
+    let delimiter = request.query("delimiter").unwrap_or_default();
+    let after = request.query("continuation-token").or_else(|| request.query("start-after"));
+    let asked = request.query("max-keys").and_then(|text| text.parse().ok()).unwrap_or(1000).min(page_size);
+    let mut contents: Vec<(&String, &ObjectVersion)> = Vec::new();
+    let mut common: Vec<String> = Vec::new();
+    let mut next = None;
+    for (key, versions) in bucket.objects.range(prefix.to_owned()..) {
+        if !key.starts_with(prefix) {
+            break;
+        }
+        let folded = (!delimiter.is_empty())
+            .then(|| key[prefix.len()..].find(delimiter).map(|at| key[..prefix.len() + at + delimiter.len()].to_owned()))
+            .flatten();
+        let entry = folded.as_ref().unwrap_or(key);
+        let known = common.last() == Some(entry);
+        if known || after.is_some_and(|after| entry.as_str() <= after) {
+            continue;
+        }
+        if contents.len() + common.len() >= asked {
+            next = contents.last().map(|(key, _)| key.as_str()).max(common.last().map(String::as_str)).map(str::to_owned);
+            break;
+        }
+        match (folded, versions.last()) {
+            (Some(prefix), _) => common.push(prefix),
+            (None, Some(version)) => contents.push((key, version)),
+            (None, None) => {}
+        }
+    }
+    let mut xml = Xml::default();
+    xml.element("ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"", |xml| {
+        xml.text("Name", &name).text("Prefix", prefix);
+        xml.optional("Delimiter", Some(delimiter).filter(|delimiter| !delimiter.is_empty()));
+        xml.text("MaxKeys", asked).text("KeyCount", contents.len() + common.len());
+        xml.text("IsTruncated", next.is_some());
+        xml.optional("NextContinuationToken", next);
+        for (key, version) in contents {
+            xml.element("Contents", |xml| {
+                xml.text("Key", key).text("LastModified", millis(version.at)).text("ETag", &version.etag);
+                xml.text("Size", version.body.len()).text("StorageClass", "STANDARD");
+            });
+        }
+        for prefix in common {
+            xml.element("CommonPrefixes", |xml| {
+                xml.text("Prefix", prefix);
+            });
+        }
+    });
+    Ok(Reply::xml(xml))
+}
+
+fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[cfg(test)]
+mod tests;

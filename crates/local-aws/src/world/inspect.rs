@@ -1,0 +1,186 @@
+//! Looking into a world: what it holds and what it was asked.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::wire::{Reply, Request};
+
+use super::seed::{DbInstance, RestoreJob};
+use super::{World, lock};
+
+/// One request the world met, also when a fault hid the answer.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `Backup`, `RDS`, `DynamoDB`, `S3`, `SNS`, `Logs`, `SecretsManager`, `Lambda`.
+    pub service: &'static str,
+    /// Operation name as AWS spells it.
+    pub operation: String,
+    /// Whether the operation creates, changes or deletes something (or sends it out).
+    pub mutating: bool,
+    /// Names and ARNs of the resources it is about (for S3 `bucket/key`, for DynamoDB table and key).
+    pub resources: Vec<String>,
+    /// Access key id of the caller, from the signature.
+    pub access_key: Option<String>,
+    /// When, by the world's clock.
+    pub at: Timestamp,
+    /// HTTP status of the answer; `None` when the caller got none.
+    pub status: Option<u16>,
+    /// Error code of the answer.
+    pub error: Option<String>,
+    /// The answer (or its absence) was injected by a fault.
+    pub injected: bool,
+    /// The service itself saw the request: `false` for a fault before the effect.
+    pub reached: bool,
+    text: String,
+}
+
+impl Call {
+    pub(crate) fn of(request: &Request, reply: Option<&Reply>, injected: bool, reached: bool, at: Timestamp) -> Call {
+        Call {
+            service: request.service.name(),
+            mutating: crate::service::is_mutating(&request.operation),
+            resources: crate::service::resources(request),
+            access_key: request.access_key(),
+            at,
+            status: reply.map(|reply| reply.status),
+            error: reply.and_then(|reply| reply.error_code.clone()),
+            injected,
+            reached,
+            text: request.text(),
+            operation: request.operation.clone(),
+        }
+    }
+
+    /// `Service.Operation`, as faults are named.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.service, self.operation)
+    }
+
+    /// Whether `name` occurs anywhere in the decoded request: path, query, parameters or body.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.text.contains(name) || self.resources.iter().any(|resource| resource.contains(name))
+    }
+}
+
+/// A message published to a topic.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Topic.
+    pub topic_arn: String,
+    /// Subject.
+    pub subject: Option<String>,
+    /// Body.
+    pub body: String,
+    /// String attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// When, by the world's clock.
+    pub at: Timestamp,
+}
+
+/// An event in a log group.
+#[derive(Clone, Debug)]
+pub struct LogEvent {
+    /// Stream.
+    pub stream: String,
+    /// The event's own timestamp, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Text.
+    pub message: String,
+}
+
+/// One version of an object.
+#[derive(Clone, Debug)]
+pub struct ObjectVersion {
+    /// Content.
+    pub body: Bytes,
+    /// Content type.
+    pub content_type: Option<String>,
+    /// ETag, with its quotes.
+    pub etag: String,
+    /// Version id.
+    pub version_id: String,
+    /// When, by the world's clock.
+    pub at: Timestamp,
+}
+
+impl World {
+    /// Every request so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.0.state).calls.clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_calls(&self) {
+        lock(&self.0.state).calls.clear();
+    }
+
+    /// The events collected since the last time (only without an event sink).
+    pub fn take_events(&self) -> Vec<Value> {
+        std::mem::take(&mut lock(&self.0.state).events)
+    }
+
+    /// The Lambda invocations collected since the last time (only without an invoke sink).
+    pub fn take_invocations(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut lock(&self.0.state).invocations)
+    }
+
+    /// The records: the latest version of every object under `records/` of any bucket, by key.
+    /// An object that is not JSON shows as JSON string.
+    pub fn records(&self) -> Vec<(String, Value)> {
+        self.with_state(|state| {
+            let objects = state.buckets.values().flat_map(|bucket| &bucket.objects);
+            objects
+                .filter(|(key, _)| key.starts_with("records/"))
+                .filter_map(|(key, versions)| {
+                    let body = &versions.last()?.body;
+                    let text = || Value::String(String::from_utf8_lossy(body).into_owned());
+                    Some((key.clone(), serde_json::from_slice(body).unwrap_or_else(|_| text())))
+                })
+                .collect()
+        })
+    }
+
+    /// Keys of a bucket.
+    pub fn object_keys(&self, bucket: &str) -> Vec<String> {
+        self.with_state(|state| {
+            state.buckets.get(bucket).map(|bucket| bucket.objects.keys().cloned().collect()).unwrap_or_default()
+        })
+    }
+
+    /// All versions of an object, oldest first.
+    pub fn object_versions(&self, bucket: &str, key: &str) -> Vec<ObjectVersion> {
+        self.with_state(|state| {
+            state.buckets.get(bucket).and_then(|bucket| bucket.objects.get(key)).cloned().unwrap_or_default()
+        })
+    }
+
+    /// The messages published so far, all topics.
+    pub fn messages(&self) -> Vec<Message> {
+        self.with_state(|state| state.messages.clone())
+    }
+
+    /// The events of a log group, stream by stream.
+    pub fn log_events(&self, group: &str) -> Vec<LogEvent> {
+        self.with_state(|state| {
+            state.log_groups.get(group).map(|group| group.values().flatten().cloned().collect()).unwrap_or_default()
+        })
+    }
+
+    /// The items of a table in DynamoDB's JSON (`{"id":{"S":"…"}}`), by key.
+    pub fn table_items(&self, table: &str) -> Vec<Value> {
+        self.with_state(|state| state.tables.get(table).map(|table| table.items_json()).unwrap_or_default())
+    }
+
+    /// The DB instances that exist now.
+    pub fn db_instances(&self) -> Vec<DbInstance> {
+        self.with_state(|state| state.instances.values().map(|instance| instance.db.clone()).collect())
+    }
+
+    /// All restore jobs, oldest first.
+    pub fn restore_jobs(&self) -> Vec<RestoreJob> {
+        self.with_state(|state| state.jobs.iter().map(|job| job.job.clone()).collect())
+    }
+}

@@ -1,0 +1,443 @@
+//! The world: its options, its clock, the one lock around its state, and the way of a request
+//! through faults, services and the recorder.
+
+pub(crate) mod events;
+pub mod inspect;
+pub(crate) mod metadata;
+pub(crate) mod restore;
+pub mod seed;
+pub mod seed_file;
+pub(crate) mod state;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::engine::Postgres;
+use crate::fault::{Faults, When};
+use crate::recorder::Recorder;
+use crate::wire::{self, Reply};
+use inspect::Call;
+use seed::{
+    Bucket, DbInstance, DbSubnetGroup, EventDelivery, RecoveryPoint, RestoreBehaviour, RestoreJob, Secret,
+    SecurityGroup, Table, Vault,
+};
+use state::{Effect, Instance, Job, State};
+
+/// The clock that world and function share.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Takes the events the world emits, as EventBridge JSON.
+pub type EventSink = Arc<dyn Fn(Value) + Send + Sync>;
+/// Takes asynchronous Lambda invocations: function name (without account or qualifier) and payload.
+pub type InvokeSink = Arc<dyn Fn(String, Value) + Send + Sync>;
+
+/// The machine's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+/// What a world is like.
+#[derive(Clone)]
+pub struct WorldOptions {
+    /// Account id, 12 digits.
+    pub account: String,
+    /// Region.
+    pub region: String,
+    /// The clock.
+    pub clock: Clock,
+    /// The caller may list buckets: a missing key is then `NoSuchKey` 404. Off: `AccessDenied` 403.
+    pub s3_list_permission: bool,
+    /// How AWS Backup's events arrive, unless a recovery point's behaviour says otherwise.
+    pub events: EventDelivery,
+    /// A job with metadata AWS rejects fails so long after it was accepted.
+    pub restore_rejected_after: Duration,
+    /// From DeleteDBInstance to gone, unless an instance's behaviour says otherwise.
+    pub deletion_takes: Duration,
+    /// Largest page of a list.
+    pub page_size: usize,
+    /// Plays AWS Backup only, and creates restored instances at this RDS endpoint
+    /// (`http://127.0.0.1:PORT`) by CreateDBInstance instead of in the world.
+    pub rds_endpoint: Option<String>,
+}
+
+impl Default for WorldOptions {
+    fn default() -> WorldOptions {
+        WorldOptions {
+            account: "111111111111".to_owned(),
+            region: "eu-central-1".to_owned(),
+            clock: system_clock(),
+            s3_list_permission: false,
+            events: EventDelivery::default(),
+            restore_rejected_after: Duration::from_secs(2),
+            deletion_takes: Duration::from_secs(1),
+            page_size: 1000,
+            rds_endpoint: None,
+        }
+    }
+}
+
+/// A restore somebody starts without the wire: a colleague's, for instance.
+#[derive(Clone, Debug, Default)]
+pub struct StartRestore {
+    /// Recovery point.
+    pub recovery_point_arn: String,
+    /// Role it runs under.
+    pub iam_role_arn: String,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// `IdempotencyToken`.
+    pub idempotency_token: Option<String>,
+}
+
+/// An AWS in memory. Cheap to clone; all clones are the same world.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+struct Inner {
+    options: Arc<WorldOptions>,
+    state: Mutex<State>,
+    faults: Faults,
+    recorder: Mutex<Option<Arc<Recorder>>>,
+    event_sink: Mutex<Option<EventSink>>,
+    invoke_sink: Mutex<Option<InvokeSink>>,
+    engine: OnceLock<Arc<Postgres>>,
+    http: reqwest::Client,
+}
+
+/// Why a caller gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    Timeout,
+    Reset,
+    Hang,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("World").field("account", &self.0.options.account).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(options: WorldOptions) -> World {
+        let options = Arc::new(options);
+        World(Arc::new(Inner {
+            state: Mutex::new(State::new(Arc::clone(&options))),
+            options,
+            faults: Faults::default(),
+            recorder: Mutex::new(None),
+            event_sink: Mutex::new(None),
+            invoke_sink: Mutex::new(None),
+            engine: OnceLock::new(),
+            http: reqwest::Client::new(),
+        }))
+    }
+
+    /// The world's options.
+    pub fn options(&self) -> &WorldOptions {
+        &self.0.options
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> Timestamp {
+        (self.0.options.clock)()
+    }
+
+    /// The faults of this world.
+    pub fn faults(&self) -> Faults {
+        self.0.faults.clone()
+    }
+
+    /// The engine that recovery points with a database are restored by. Only the first one counts.
+    pub fn set_engine(&self, engine: Arc<Postgres>) {
+        let _ = self.0.engine.set(engine);
+    }
+
+    /// Where events go from now on. Without a sink they are collected for [`World::take_events`].
+    pub fn set_event_sink(&self, sink: EventSink) {
+        *lock(&self.0.event_sink) = Some(sink);
+    }
+
+    /// Where Lambda invocations go from now on. Without a sink they are collected for
+    /// [`World::take_invocations`].
+    pub fn set_invoke_sink(&self, sink: InvokeSink) {
+        *lock(&self.0.invoke_sink) = Some(sink);
+    }
+
+    /// Appends every request and answer from now on to `file`, one JSON object per line.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn record_to(&self, file: &Path) -> anyhow::Result<()> {
+        *lock(&self.0.recorder) = Some(Arc::new(Recorder::open(file)?));
+        Ok(())
+    }
+
+    /// Adds a backup vault.
+    pub fn add_vault(&self, vault: Vault) {
+        self.with_state(|state| state.vaults.insert(vault.name));
+    }
+
+    /// Adds a recovery point, or replaces the one with the same ARN; its vault is added when missing.
+    pub fn add_recovery_point(&self, point: RecoveryPoint) {
+        self.with_state(|state| {
+            state.vaults.insert(point.vault.clone());
+            state.recovery_points.retain(|known| known.arn != point.arn);
+            state.recovery_points.push(point);
+        });
+    }
+
+    /// Changes what later restores of a recovery point do.
+    pub fn set_restore_behaviour(&self, recovery_point_arn: &str, behaviour: RestoreBehaviour) {
+        self.with_state(|state| {
+            for point in state.recovery_points.iter_mut().filter(|point| point.arn == recovery_point_arn) {
+                point.behaviour = behaviour.clone();
+            }
+        });
+    }
+
+    /// Adds an instance that no restore of this world made, or replaces one.
+    pub fn add_db_instance(&self, instance: DbInstance) {
+        self.with_state(|state| {
+            state.instances.insert(instance.identifier.clone(), Instance::seeded(instance));
+        });
+    }
+
+    /// Adds a restore job that was not started here, as it stands, and answers its id.
+    pub fn add_restore_job(&self, mut job: RestoreJob) -> String {
+        self.with_state(|state| {
+            if job.id.is_empty() {
+                job.id = state.new_uuid("restore-job").to_uppercase();
+            }
+            let id = job.id.clone();
+            state.jobs.push(Job::seeded(job));
+            id
+        })
+    }
+
+    /// Starts a restore without the wire, as a colleague would by the console.
+    ///
+    /// # Errors
+    /// The error code and message that StartRestoreJob would answer.
+    pub fn start_restore(&self, request: StartRestore) -> Result<String, String> {
+        self.with_state(|state| {
+            restore::start(state, &request).map_err(|error| format!("{}: {}", error.code, error.message))
+        })
+    }
+
+    /// Adds a DB subnet group; the one named `default` is used when a restore names none.
+    pub fn add_db_subnet_group(&self, group: DbSubnetGroup) {
+        self.with_state(|state| state.subnet_groups.insert(group.name, group.vpc_id));
+    }
+
+    /// Adds a security group.
+    pub fn add_security_group(&self, group: SecurityGroup) {
+        self.with_state(|state| state.security_groups.insert(group.id, group.vpc_id));
+    }
+
+    /// Adds a DB parameter group of this account (`default.*` need not be added).
+    pub fn add_parameter_group(&self, name: &str) {
+        self.with_state(|state| state.parameter_groups.insert(name.to_owned()));
+    }
+
+    /// Adds an option group of this account (`default:*` need not be added).
+    pub fn add_option_group(&self, name: &str) {
+        self.with_state(|state| state.option_groups.insert(name.to_owned()));
+    }
+
+    /// Adds a secret, or gives it a new value.
+    pub fn add_secret(&self, secret: Secret) {
+        self.with_state(|state| state.put_secret(secret));
+    }
+
+    /// Adds a bucket.
+    pub fn add_bucket(&self, bucket: Bucket) {
+        self.with_state(|state| {
+            state.buckets.entry(bucket.name).or_default().versioned = bucket.versioned;
+        });
+    }
+
+    /// Puts an object; the bucket is added when missing.
+    pub fn put_object(&self, bucket: &str, key: &str, body: impl Into<Bytes>) {
+        let body = body.into();
+        self.with_state(|state| {
+            let now = state.now;
+            let version = state.new_uuid("version").replace('-', "");
+            state.buckets.entry(bucket.to_owned()).or_default().put(key, body, None, version, now);
+        });
+    }
+
+    /// Adds a DynamoDB table.
+    pub fn add_table(&self, table: Table) {
+        self.with_state(|state| {
+            state.tables.insert(table.name.clone(), crate::service::dynamodb::TableState::new(table));
+        });
+    }
+
+    /// Adds a topic by its ARN.
+    pub fn add_topic(&self, arn: &str) {
+        self.with_state(|state| state.topics.insert(arn.to_owned()));
+    }
+
+    /// Adds a log group.
+    pub fn add_log_group(&self, name: &str) {
+        self.with_state(|state| {
+            state.log_groups.entry(name.to_owned()).or_default();
+        });
+    }
+
+    /// Adds a Lambda function. Until the first is added, Invoke accepts any name.
+    pub fn add_function(&self, name: &str) {
+        self.with_state(|state| state.functions.insert(name.to_owned()));
+    }
+
+    /// Emits an event as given, at once.
+    pub fn emit(&self, event: Value) {
+        self.with_state(|state| state.outbox.push(Effect::Event(event)));
+    }
+
+    /// Lets everything happen that is due by the clock. Every request does so too, and while
+    /// something is pending a background task does it every 20 ms.
+    pub fn settle(&self) {
+        self.with_state(|_| ());
+    }
+
+    /// Answers a request on the wire of whatever service it is for. Faults without an answer
+    /// (timeout, reset) show as 504 here; the connector and the server do them properly.
+    pub async fn handle(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        match self.answer(request) {
+            Ok(response) => response,
+            Err(_) => {
+                let mut response = http::Response::new(Bytes::new());
+                *response.status_mut() = http::StatusCode::GATEWAY_TIMEOUT;
+                response
+            }
+        }
+    }
+
+    /// Answers a request, or tells why there is none.
+    pub(crate) fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let recorder = lock(&self.0.recorder).clone();
+        let recorded = recorder.map(|recorder| (recorder, request.clone()));
+        let request = wire::Request::parse(request, &self.0.options);
+        let fault =
+            self.0.faults.strike(request.service.name(), &request.operation, request.header("amz-sdk-invocation-id"));
+        let before = matches!(&fault, Some((_, When::BeforeEffect)));
+        let reply = match &fault {
+            Some((kind, When::BeforeEffect)) => wire::fault_reply(&request, kind),
+            Some((kind, When::AfterEffect)) => {
+                self.with_state(|state| crate::service::dispatch(state, &request));
+                wire::fault_reply(&request, kind)
+            }
+            None => Ok(self.with_state(|state| crate::service::dispatch(state, &request))),
+        };
+        self.note_call(&request, &reply, fault.is_some(), !before);
+        let reply = reply?;
+        let request_id = lock(&self.0.state).new_uuid("request");
+        let response = reply.into_http(request.service, &request_id);
+        if let Some((recorder, original)) = recorded {
+            recorder.record(&request, &original, &response, fault.is_some());
+        }
+        Ok(response)
+    }
+
+    fn note_call(&self, request: &wire::Request, reply: &Result<Reply, NoAnswer>, injected: bool, reached: bool) {
+        let call = Call::of(request, reply.as_ref().ok(), injected, reached, self.now());
+        lock(&self.0.state).calls.push(call);
+    }
+
+    /// Runs `act` on the settled state under the lock, then lets out what it caused.
+    pub(crate) fn with_state<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let (result, effects, start_ticker) = {
+            let mut state = lock(&self.0.state);
+            state.now = (self.0.options.clock)();
+            restore::settle(&mut state);
+            let result = act(&mut state);
+            let effects = std::mem::take(&mut state.outbox);
+            let start_ticker = !state.ticking && state.is_pending() && tokio::runtime::Handle::try_current().is_ok();
+            state.ticking |= start_ticker;
+            (result, effects, start_ticker)
+        };
+        for effect in effects {
+            self.perform(effect);
+        }
+        if start_ticker {
+            tokio::spawn(tick(Arc::downgrade(&self.0)));
+        }
+        result
+    }
+
+    fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Event(event) => {
+                let sink = lock(&self.0.event_sink).clone();
+                match sink {
+                    Some(sink) => sink(event),
+                    None => lock(&self.0.state).events.push(event),
+                }
+            }
+            Effect::Invoke(function, payload) => {
+                let sink = lock(&self.0.invoke_sink).clone();
+                match sink {
+                    Some(sink) => sink(function, payload),
+                    None => lock(&self.0.state).invocations.push((function, payload)),
+                }
+            }
+            Effect::Launch(launch) => self.launch(launch),
+            Effect::Stop(server) => match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(server.stop())),
+                Err(_) => drop(server),
+            },
+        }
+    }
+
+    fn launch(&self, launch: state::Launch) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::error!(job = launch.job, "a restore with a database needs a tokio runtime");
+            return;
+        };
+        let world = self.clone();
+        runtime.spawn(async move {
+            let started = match &launch.what {
+                state::LaunchWhat::Database { dump, master_user } => match world.0.engine.get() {
+                    Some(engine) => {
+                        engine.restore(dump, &launch.instance, master_user).await.map(|server| Some(Box::new(server)))
+                    }
+                    None => Err(anyhow::anyhow!("the world has no engine: call set_engine first")),
+                },
+                state::LaunchWhat::Remote { endpoint, form } => {
+                    restore::create_remote(&world.0.http, endpoint, form).await.map(|()| None)
+                }
+            };
+            world.with_state(|state| restore::launched(state, &launch.job, started));
+        });
+    }
+}
+
+/// Settles the world while something is pending in it.
+async fn tick(world: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let Some(inner) = world.upgrade() else { return };
+        let world = World(inner);
+        let pending = world.with_state(|state| {
+            state.ticking = state.is_pending();
+            state.ticking
+        });
+        if !pending {
+            return;
+        }
+    }
+}
+
+/// Locks, also after a panic of another holder: the state is plain data.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+

@@ -1,0 +1,312 @@
+//! The life of a restore job and of the instance it makes, driven by the world's clock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::Server;
+use crate::wire::ServiceError;
+
+use super::seed::{DbInstance, RestoreJob, RestoreOutcome};
+use super::state::{Effect, Instance, Job, Launch, LaunchState, LaunchWhat, Plan, State, later};
+use super::{StartRestore, events, metadata};
+
+/// Idempotency tokens: AWS's reference once said they time out after one hour.
+const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
+/// StartRestoreJob. Accepts nearly anything: bad metadata only dooms the job.
+pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String, ServiceError> {
+    if let Some(token) = &request.idempotency_token {
+        let now = state.now;
+        let known = state.jobs.iter().find(|job| {
+            job.job.idempotency_token.as_ref() == Some(token) && now.duration_since(job.job.created_at) < TOKEN_LIFE
+        });
+        if let Some(known) = known {
+            return Ok(known.job.id.clone());
+        }
+    }
+    let point = state.recovery_points.iter().find(|point| point.arn == request.recovery_point_arn).cloned();
+    let Some(point) = point else {
+        let message = format!("Recovery point not found: {}", request.recovery_point_arn);
+        return Err(ServiceError::new("ResourceNotFoundException", 400, &message));
+    };
+    if point.resource_type != "RDS" {
+        let message = format!("local-aws restores RDS instances only, not {}", point.resource_type);
+        return Err(ServiceError::new("InvalidRequestException", 400, &message));
+    }
+    if !matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE" | "PARTIAL") {
+        let message = format!("Recovery point {} is in status {} and cannot be restored", point.arn, point.status);
+        return Err(ServiceError::new("InvalidRequestException", 400, &message));
+    }
+    if !request.iam_role_arn.starts_with("arn:") {
+        return Err(ServiceError::new("InvalidParameterValueException", 400, "Invalid IAM role ARN"));
+    }
+
+    let behaviour = point.behaviour.clone();
+    let (instance, doom) = match metadata::plan_instance(state, &point, &request.metadata) {
+        Ok(instance) => (Some(instance), None),
+        Err(message) => (None, Some(message)),
+    };
+    let creates = matches!(
+        behaviour.outcome,
+        RestoreOutcome::Completes | RestoreOutcome::CompletesWithMessage { .. } | RestoreOutcome::NeverEnds
+    );
+    let instance = instance.filter(|_| creates);
+    let takes = if doom.is_some() { state.options.restore_rejected_after } else { behaviour.takes };
+    let launch = match (&instance, &behaviour.database, &state.options.rds_endpoint) {
+        (Some(instance), _, Some(endpoint)) => {
+            LaunchState::Wanted(LaunchWhat::Remote { endpoint: endpoint.clone(), form: remote_form(state, instance) })
+        }
+        (Some(instance), Some(dump), None) => LaunchState::Wanted(LaunchWhat::Database {
+            dump: dump.clone(),
+            master_user: instance.master_username.clone(),
+        }),
+        _ => LaunchState::NotNeeded,
+    };
+    let job = RestoreJob {
+        id: state.new_uuid("restore-job").to_uppercase(),
+        recovery_point_arn: point.arn.clone(),
+        vault: point.vault.clone(),
+        iam_role_arn: request.iam_role_arn.clone(),
+        metadata: request.metadata.clone(),
+        status: "PENDING".to_owned(),
+        status_message: None,
+        created_at: state.now,
+        completed_at: None,
+        created_resource_arn: None,
+        resource_type: point.resource_type.clone(),
+        source_resource_arn: Some(point.source_resource_arn.clone()),
+        idempotency_token: request.idempotency_token.clone(),
+        restore_testing_plan_arn: None,
+    };
+    let id = job.id.clone();
+    let plan = Plan {
+        events: behaviour.events.unwrap_or(state.options.events),
+        size_bytes: point.size_bytes,
+        point_created_at: point.created_at,
+        runs_at: later(state.now, (takes / 10).min(Duration::from_secs(1))),
+        ends_at: later(state.now, takes),
+        doom,
+        instance,
+        launch,
+        behaviour,
+    };
+    let job = Job { job, source: Some(plan) };
+    events::restore_job(state, &job);
+    state.jobs.push(job);
+    Ok(id)
+}
+
+/// Lets everything happen that is due.
+pub(crate) fn settle(state: &mut State) {
+    let mut jobs = std::mem::take(&mut state.jobs);
+    for job in &mut jobs {
+        advance(state, job);
+    }
+    state.jobs = jobs;
+    settle_instances(state);
+    let now = state.now;
+    let (due, still_late) = std::mem::take(&mut state.late_events).into_iter().partition(|(at, _)| *at <= now);
+    state.late_events = still_late;
+    let due: Vec<(Timestamp, serde_json::Value)> = due;
+    state.outbox.extend(due.into_iter().map(|(_, event)| Effect::Event(event)));
+}
+
+fn advance(state: &mut State, job: &mut Job) {
+    if job.has_ended() {
+        return;
+    }
+    let Some(plan) = &mut job.source else { return };
+    if job.job.status == "PENDING" && state.now >= plan.runs_at {
+        job.job.status = "RUNNING".to_owned();
+        if let (Some(instance), None) = (&plan.instance, &state.options.rds_endpoint) {
+            state.instances.insert(instance.identifier.clone(), Instance::seeded(instance.clone()));
+        }
+        if let LaunchState::Wanted(what) = std::mem::replace(&mut plan.launch, LaunchState::NotNeeded) {
+            plan.launch = LaunchState::Running;
+            let instance = plan.instance.as_ref().map(|planned| planned.identifier.clone()).unwrap_or_default();
+            state.outbox.push(Effect::Launch(Launch { job: job.job.id.clone(), instance, what }));
+        }
+        events::restore_job(state, job);
+    }
+    let Some(plan) = &mut job.source else { return };
+    if job.job.status != "RUNNING" || state.now < plan.ends_at {
+        return;
+    }
+    let mut server = None;
+    let (status, message) = match (&plan.doom, &plan.behaviour.outcome) {
+        (Some(message), _) => ("FAILED", Some(message.clone())),
+        (None, RestoreOutcome::NeverEnds) => return,
+        (None, RestoreOutcome::Fails { message }) => ("FAILED", Some(message.clone())),
+        (None, RestoreOutcome::Aborts { message }) => ("ABORTED", Some(message.clone())),
+        (None, outcome) => match std::mem::replace(&mut plan.launch, LaunchState::NotNeeded) {
+            waiting @ (LaunchState::Running | LaunchState::Wanted(_)) => {
+                plan.launch = waiting;
+                return;
+            }
+            LaunchState::Failed(message) => ("FAILED", Some(message)),
+            ready => {
+                if let LaunchState::Done(started) = ready {
+                    server = started;
+                }
+                match outcome {
+                    RestoreOutcome::CompletesWithMessage { message } => ("COMPLETED", Some(message.clone())),
+                    _ => ("COMPLETED", None),
+                }
+            }
+        },
+    };
+    let named = match &plan.behaviour.outcome {
+        RestoreOutcome::NamesExisting { instance } => Some(instance.clone()),
+        _ => plan.instance.as_ref().map(|planned| planned.identifier.clone()),
+    };
+    if status == "COMPLETED" {
+        job.job.created_resource_arn = named.map(|name| state.instance_arn(&name));
+        if let Some(planned) = plan.instance.take() {
+            bring_up(state, planned, server);
+        }
+    } else if let Some(planned) = plan.instance.take() {
+        state.instances.remove(&planned.identifier);
+    }
+    job.job.status = status.to_owned();
+    job.job.status_message = message;
+    job.job.completed_at = Some(state.now);
+    events::restore_job(state, job);
+}
+
+/// The restored instance is there: its statuses begin.
+fn bring_up(state: &mut State, planned: DbInstance, server: Option<Box<Server>>) {
+    let Some(instance) = state.instances.get_mut(&planned.identifier) else { return };
+    let db = &mut instance.db;
+    db.created_at = Some(state.now);
+    match &server {
+        Some(server) => {
+            db.host = Some(server.host().to_owned());
+            db.port = server.port();
+        }
+        None => db.host = Some(format!("{}.rds.invalid", db.identifier)),
+    }
+    let mut until = state.now;
+    let mut phases = VecDeque::new();
+    for phase in &db.behaviour.statuses {
+        until = later(until, phase.lasts);
+        phases.push_back((phase.status.clone(), until));
+    }
+    db.status = "available".to_owned();
+    instance.phases = phases;
+    instance.server = server;
+}
+
+fn settle_instances(state: &mut State) {
+    let now = state.now;
+    for instance in state.instances.values_mut() {
+        if instance.db.status == "deleting" || instance.db.created_at.is_none() {
+            continue;
+        }
+        while instance.phases.front().is_some_and(|(_, until)| *until <= now) {
+            instance.phases.pop_front();
+            instance.db.status = "available".to_owned();
+        }
+        if let Some((status, _)) = instance.phases.front() {
+            instance.db.status = status.clone();
+        }
+    }
+    let gone: Vec<String> = state
+        .instances
+        .iter()
+        .filter(|(_, instance)| instance.gone_at.is_some_and(|at| at <= now))
+        .map(|(identifier, _)| identifier.clone())
+        .collect();
+    for identifier in gone {
+        state.instances.remove(&identifier);
+    }
+}
+
+/// Begins the deletion of an instance: its server stops at once, it is gone a while later.
+pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
+    let takes = state.options.deletion_takes;
+    let now = state.now;
+    let Some(instance) = state.instances.get_mut(identifier) else { return };
+    instance.db.status = "deleting".to_owned();
+    instance.phases.clear();
+    instance.gone_at = Some(later(now, instance.db.behaviour.deletion_takes.unwrap_or(takes)));
+    if let Some(server) = instance.server.take() {
+        state.outbox.push(Effect::Stop(server));
+    }
+}
+
+/// The making of an instance's database has ended.
+pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Option<Box<Server>>>) {
+    let plan = state.jobs.iter_mut().find(|known| known.job.id == job).and_then(|job| job.source.as_mut());
+    if let Some(plan) = plan {
+        plan.launch = match started {
+            Ok(server) => LaunchState::Done(server),
+            Err(error) => LaunchState::Failed(format!("local-aws could not restore: {error:#}")),
+        };
+    }
+}
+
+fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
+    let mut form = vec![
+        ("Action", "CreateDBInstance".to_owned()),
+        ("Version", "2014-10-31".to_owned()),
+        ("DBInstanceIdentifier", instance.identifier.clone()),
+        ("DBInstanceClass", instance.instance_class.clone()),
+        ("Engine", instance.engine.clone()),
+        ("EngineVersion", instance.engine_version.clone()),
+        ("AllocatedStorage", instance.allocated_storage.to_string()),
+        ("StorageType", instance.storage_type.clone()),
+        ("MasterUsername", instance.master_username.clone()),
+        ("MasterUserPassword", "as-in-the-backup".to_owned()),
+        ("Port", instance.port.to_string()),
+        ("PubliclyAccessible", instance.publicly_accessible.to_string()),
+        ("MultiAZ", instance.multi_az.to_string()),
+        ("DeletionProtection", instance.deletion_protection.to_string()),
+        ("StorageEncrypted", instance.kms_key_arn.is_some().to_string()),
+        ("BackupRetentionPeriod", instance.backup_retention_days.to_string()),
+    ];
+    if let Some(key) = &instance.kms_key_arn {
+        form.push(("KmsKeyId", key.clone()));
+    }
+    if instance.subnet_group != "default" {
+        form.push(("DBSubnetGroupName", instance.subnet_group.clone()));
+    }
+    let mut form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (index, group) in (1..).zip(&instance.security_groups) {
+        form.push((format!("VpcSecurityGroupIds.VpcSecurityGroupId.{index}"), group.clone()));
+    }
+    form.push(("region".to_owned(), state.options.region.clone()));
+    form
+}
+
+/// Creates the restored instance at another AWS stand-in.
+pub(crate) async fn create_remote(
+    http: &reqwest::Client,
+    endpoint: &str,
+    form: &[(String, String)],
+) -> anyhow::Result<()> {
+    let region = form.iter().find(|(name, _)| name == "region").map_or("", |(_, value)| value.as_str());
+    let parameters = form.iter().filter(|(name, _)| name != "region");
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    // Stand-ins route by the service named in the signature; they do not verify it.
+    let scope = format!("local-aws/20260101/{region}/rds/aws4_request");
+    let answer = http
+        .post(endpoint)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00000000"),
+        )
+        .body(body)
+        .send()
+        .await
+        .with_context(|| format!("CreateDBInstance at {endpoint}"))?;
+    let status = answer.status();
+    if !status.is_success() {
+        let text = answer.text().await.unwrap_or_default();
+        bail!("CreateDBInstance at {endpoint} answered {status}: {text}");
+    }
+    Ok(())
+}

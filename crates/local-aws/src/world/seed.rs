@@ -1,0 +1,626 @@
+//! What a world is filled with: plain structs with public fields. All of them
+//! deserialize, so that a world can also be described in a JSON file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::engine::Dump;
+
+/// A backup vault of the world's account and Region.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// Name, unique in account and Region.
+    pub name: String,
+}
+
+/// A recovery point in one of the world's vaults, with all that AWS knows about the resource it
+/// was taken from, and with what the world does when somebody restores it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecoveryPoint {
+    /// ARN; for RDS this is the ARN of the snapshot (`arn:aws:rds:R:A:snapshot:awsbackup:copyjob-…`).
+    pub arn: String,
+    /// Name of the vault it lies in.
+    pub vault: String,
+    /// ARN of the resource that was backed up, in the source account.
+    pub source_resource_arn: String,
+    /// AWS Backup's name of the resource type. Only `RDS` can be restored here.
+    pub resource_type: String,
+    /// `COMPLETED`, `PARTIAL`, `EXPIRED`, …
+    pub status: String,
+    /// `CreationDate`: for a copy, when the source recovery point was created.
+    pub created_at: Timestamp,
+    /// `CompletionDate`; for a copy, when the copy was complete. `None`: same as `created_at`.
+    pub completed_at: Option<Timestamp>,
+    /// RDS's `OriginalSnapshotCreateTime`. `None`: same as `created_at`.
+    pub original_created_at: Option<Timestamp>,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// ARN of the key that encrypts this recovery point; `None`: not encrypted.
+    pub kms_key_arn: Option<String>,
+    /// Tags of the recovery point, which RDS shows on the snapshot too.
+    pub tags: BTreeMap<String, String>,
+    /// Vault the copy came from; `None`: not a copy.
+    pub source_vault_arn: Option<String>,
+    /// Role that made the backup or copy.
+    pub iam_role_arn: String,
+    /// A composite recovery point with children (`IsParent`).
+    pub is_parent: bool,
+    /// `WARM` or `COLD`.
+    pub storage_class: String,
+    /// The database it was taken from.
+    pub database: SourceDatabase,
+    /// What `GetRecoveryPointRestoreMetadata` answers; `None`: as AWS gives it for `database`,
+    /// with the keys that `StartRestoreJob` then rejects.
+    pub restore_metadata: Option<BTreeMap<String, String>>,
+    /// What happens when it is restored.
+    pub behaviour: RestoreBehaviour,
+}
+
+impl Default for RecoveryPoint {
+    fn default() -> RecoveryPoint {
+        RecoveryPoint {
+            arn: String::new(),
+            vault: "central".to_owned(),
+            source_resource_arn: String::new(),
+            resource_type: "RDS".to_owned(),
+            status: "COMPLETED".to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+            completed_at: None,
+            original_created_at: None,
+            size_bytes: 20 << 30,
+            kms_key_arn: None,
+            tags: BTreeMap::new(),
+            source_vault_arn: None,
+            iam_role_arn: "arn:aws:iam::222222222222:role/service-role/AWSBackupDefaultServiceRole".to_owned(),
+            is_parent: false,
+            storage_class: "WARM".to_owned(),
+            database: SourceDatabase::default(),
+            restore_metadata: None,
+            behaviour: RestoreBehaviour::default(),
+        }
+    }
+}
+
+/// The RDS instance a recovery point was taken from, as it was at backup time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceDatabase {
+    /// RDS engine name.
+    pub engine: String,
+    /// Engine version.
+    pub engine_version: String,
+    /// Instance class.
+    pub instance_class: String,
+    /// Master user.
+    pub master_username: String,
+    /// Initial database (`DBName`), empty when none was named.
+    pub database_name: String,
+    /// Port.
+    pub port: u16,
+    /// Storage in GiB.
+    pub allocated_storage: u32,
+    /// `gp2`, `gp3`, `io1`, …
+    pub storage_type: String,
+    /// Reachable from the internet; a restore inherits it unless told otherwise.
+    pub publicly_accessible: bool,
+    /// Multi-AZ; a restore inherits it unless told otherwise.
+    pub multi_az: bool,
+    /// Deletion protection; a restore inherits it unless told otherwise.
+    pub deletion_protection: bool,
+    /// Zone of the source.
+    pub availability_zone: String,
+    /// Subnet group of the source: it does not exist in the backup account.
+    pub subnet_group: String,
+    /// Security groups of the source: they do not exist in the backup account.
+    pub security_groups: Vec<String>,
+    /// Option group.
+    pub option_group: String,
+    /// Parameter group.
+    pub parameter_group: String,
+    /// Logs the source exports to CloudWatch.
+    pub cloudwatch_exports: Vec<String>,
+    /// Key of the source account (in the restore metadata); `None`: not encrypted there.
+    pub kms_key_arn: Option<String>,
+    /// VPC of the source.
+    pub vpc_id: String,
+}
+
+impl Default for SourceDatabase {
+    fn default() -> SourceDatabase {
+        SourceDatabase {
+            engine: "postgres".to_owned(),
+            engine_version: "15.8".to_owned(),
+            instance_class: "db.t4g.large".to_owned(),
+            master_username: "postgres".to_owned(),
+            database_name: String::new(),
+            port: 5432,
+            allocated_storage: 20,
+            storage_type: "gp3".to_owned(),
+            publicly_accessible: false,
+            multi_az: false,
+            deletion_protection: false,
+            availability_zone: "eu-central-1a".to_owned(),
+            subnet_group: "production-private".to_owned(),
+            security_groups: vec!["sg-0f00d0000000000aa".to_owned()],
+            option_group: "default:postgres-15".to_owned(),
+            parameter_group: "default.postgres15".to_owned(),
+            cloudwatch_exports: vec!["postgresql".to_owned()],
+            kms_key_arn: Some("arn:aws:kms:eu-central-1:222222222222:key/5ea50000-0000-4000-8000-000000000001".to_owned()),
+            vpc_id: "vpc-0f00d0000000000aa".to_owned(),
+        }
+    }
+}
+
+/// What happens when a recovery point is restored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreBehaviour {
+    /// From job creation to its end, by the world's clock. In JSON: seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub takes: Duration,
+    /// How the job ends.
+    pub outcome: RestoreOutcome,
+    /// The data: with it the restored instance is a running PostgreSQL server; without it the
+    /// instance exists in the API only.
+    #[serde(skip)]
+    pub database: Option<Dump>,
+    /// What the restored instance does after the job has completed.
+    pub instance: InstanceBehaviour,
+    /// How this job's events arrive; `None`: as the world's options say.
+    pub events: Option<EventDelivery>,
+}
+
+/// How a restore job ends.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreOutcome {
+    /// `COMPLETED`, with a new instance.
+    #[default]
+    Completes,
+    /// `COMPLETED`, with a new instance and a status message (suspect: not all was restored).
+    CompletesWithMessage {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// `COMPLETED`, but the job names an instance that existed before and creates none.
+    NamesExisting {
+        /// Identifier of that instance.
+        instance: String,
+    },
+    /// `FAILED`, without an instance.
+    Fails {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// `ABORTED`, without an instance.
+    Aborts {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// Stays `RUNNING`.
+    NeverEnds,
+}
+
+impl RestoreBehaviour {
+    /// Completes at once with an instance that exists in the API only.
+    pub fn bare() -> RestoreBehaviour {
+        RestoreBehaviour::default()
+    }
+
+    /// Completes with a running PostgreSQL server that holds `dump`.
+    pub fn database(dump: Dump) -> RestoreBehaviour {
+        RestoreBehaviour { database: Some(dump), ..RestoreBehaviour::default() }
+    }
+
+    /// Is accepted and fails `after` that time with `message`.
+    pub fn fails(after: Duration, message: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            takes: after,
+            outcome: RestoreOutcome::Fails { message: message.to_owned() },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Completes, naming an instance that existed before.
+    pub fn names_existing(instance: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            outcome: RestoreOutcome::NamesExisting { instance: instance.to_owned() },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Completes with a status message.
+    pub fn completes_with_message(message: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            outcome: RestoreOutcome::CompletesWithMessage { message: message.to_owned() },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Never ends.
+    pub fn never_ends() -> RestoreBehaviour {
+        RestoreBehaviour { outcome: RestoreOutcome::NeverEnds, ..RestoreBehaviour::default() }
+    }
+
+    /// The same, taking `takes` from the job's creation to its end.
+    #[must_use]
+    pub fn taking(mut self, takes: Duration) -> RestoreBehaviour {
+        self.takes = takes;
+        self
+    }
+
+    /// The same, its events delivered so.
+    #[must_use]
+    pub fn with_events(mut self, events: EventDelivery) -> RestoreBehaviour {
+        self.events = Some(events);
+        self
+    }
+}
+
+/// What a restored instance does after its job has completed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceBehaviour {
+    /// So many describes by identifier after completion still answer "not found".
+    pub hidden_describes: u32,
+    /// Statuses it goes through before `available`, each for a time (in JSON: seconds), e.g.
+    /// `backing-up` and `modifying`.
+    pub statuses: Vec<StatusPhase>,
+    /// From DeleteDBInstance to gone; `None`: as the world's options say. In JSON: seconds.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub deletion_takes: Option<Duration>,
+    /// The instance comes up with deletion protection whatever the restore asked for.
+    pub protects_itself: bool,
+}
+
+/// A status an instance holds for a while.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusPhase {
+    /// `DBInstanceStatus`.
+    pub status: String,
+    /// How long, by the world's clock. In JSON: seconds.
+    #[serde(rename = "for", deserialize_with = "seconds")]
+    pub lasts: Duration,
+}
+
+/// How AWS Backup's best-effort events arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventDelivery {
+    /// They never arrive.
+    pub lost: bool,
+    /// Each arrives twice, with the same event id.
+    pub doubled: bool,
+    /// They arrive so much later, by the world's clock. In JSON: seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub late: Duration,
+}
+
+/// An RDS instance, both to seed and to inspect.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DbInstance {
+    /// Identifier, lower case.
+    pub identifier: String,
+    /// `creating`, `backing-up`, `available`, `deleting`, …
+    pub status: String,
+    /// `InstanceCreateTime`; absent while `creating`.
+    pub created_at: Option<Timestamp>,
+    /// Endpoint host; absent until available.
+    pub host: Option<String>,
+    /// Port.
+    pub port: u16,
+    /// Engine name.
+    pub engine: String,
+    /// Engine version.
+    pub engine_version: String,
+    /// Instance class.
+    pub instance_class: String,
+    /// Master user.
+    pub master_username: String,
+    /// Initial database, empty when none.
+    pub database_name: String,
+    /// Storage in GiB.
+    pub allocated_storage: u32,
+    /// Storage type.
+    pub storage_type: String,
+    /// Reachable from the internet.
+    pub publicly_accessible: bool,
+    /// Multi-AZ.
+    pub multi_az: bool,
+    /// Deletion protection.
+    pub deletion_protection: bool,
+    /// ARN of the storage key; `None`: not encrypted.
+    pub kms_key_arn: Option<String>,
+    /// Zone.
+    pub availability_zone: String,
+    /// Subnet group.
+    pub subnet_group: String,
+    /// Security group ids.
+    pub security_groups: Vec<String>,
+    /// Parameter group.
+    pub parameter_group: String,
+    /// Option group.
+    pub option_group: String,
+    /// Days automated backups are kept.
+    pub backup_retention_days: u32,
+    /// Copy tags to snapshots.
+    pub copy_tags_to_snapshot: bool,
+    /// Logs exported to CloudWatch.
+    pub cloudwatch_exports: Vec<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// What deletion and describes do.
+    pub behaviour: InstanceBehaviour,
+}
+
+impl Default for DbInstance {
+    fn default() -> DbInstance {
+        let source = SourceDatabase::default();
+        DbInstance {
+            identifier: String::new(),
+            status: "available".to_owned(),
+            created_at: Some(Timestamp::UNIX_EPOCH),
+            host: Some("instance.rds.invalid".to_owned()),
+            port: source.port,
+            engine: source.engine,
+            engine_version: source.engine_version,
+            instance_class: source.instance_class,
+            master_username: source.master_username,
+            database_name: source.database_name,
+            allocated_storage: source.allocated_storage,
+            storage_type: source.storage_type,
+            publicly_accessible: false,
+            multi_az: false,
+            deletion_protection: false,
+            kms_key_arn: None,
+            availability_zone: source.availability_zone,
+            subnet_group: "default".to_owned(),
+            security_groups: Vec::new(),
+            parameter_group: source.parameter_group,
+            option_group: source.option_group,
+            backup_retention_days: 0,
+            copy_tags_to_snapshot: false,
+            cloudwatch_exports: Vec::new(),
+            tags: BTreeMap::new(),
+            behaviour: InstanceBehaviour::default(),
+        }
+    }
+}
+
+/// A restore job, both to seed (somebody else's) and to inspect.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreJob {
+    /// `RestoreJobId`; left empty when seeding: the world makes one.
+    pub id: String,
+    /// Recovery point.
+    pub recovery_point_arn: String,
+    /// Vault name.
+    pub vault: String,
+    /// Role the job runs under.
+    pub iam_role_arn: String,
+    /// Metadata it was started with.
+    pub metadata: BTreeMap<String, String>,
+    /// `PENDING`, `RUNNING`, `COMPLETED`, `ABORTED`, `FAILED`.
+    pub status: String,
+    /// `StatusMessage`.
+    pub status_message: Option<String>,
+    /// `CreationDate`.
+    pub created_at: Timestamp,
+    /// `CompletionDate`.
+    pub completed_at: Option<Timestamp>,
+    /// `CreatedResourceArn`.
+    pub created_resource_arn: Option<String>,
+    /// `ResourceType`.
+    pub resource_type: String,
+    /// `SourceResourceArn`.
+    pub source_resource_arn: Option<String>,
+    /// Token it was started with.
+    pub idempotency_token: Option<String>,
+    /// `RestoreTestingPlanArn`, for a job AWS's own restore testing started.
+    pub restore_testing_plan_arn: Option<String>,
+}
+
+impl Default for RestoreJob {
+    fn default() -> RestoreJob {
+        RestoreJob {
+            id: String::new(),
+            recovery_point_arn: String::new(),
+            vault: "central".to_owned(),
+            iam_role_arn: String::new(),
+            metadata: BTreeMap::new(),
+            status: "COMPLETED".to_owned(),
+            status_message: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            completed_at: None,
+            created_resource_arn: None,
+            resource_type: "RDS".to_owned(),
+            source_resource_arn: None,
+            idempotency_token: None,
+            restore_testing_plan_arn: None,
+        }
+    }
+}
+
+/// A copy job, from which [`crate::World::copy_job_event`] builds the documented event.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CopyJob {
+    /// `copyJobId`.
+    pub id: String,
+    /// `CREATED`, `RUNNING`, `COMPLETED`, `FAILED`, `PARTIAL`.
+    pub state: String,
+    /// `statusMessage`.
+    pub status_message: Option<String>,
+    /// The account the event comes from; `None`: the world's own.
+    pub account: Option<String>,
+    /// Recovery point the copy was made of.
+    pub source_recovery_point_arn: String,
+    /// Vault it was copied from.
+    pub source_vault_arn: String,
+    /// Vault it was copied to.
+    pub destination_vault_arn: String,
+    /// The copy; `None` gives the empty object that AWS sends.
+    pub destination_recovery_point_arn: Option<String>,
+    /// ARN of the resource backed up.
+    pub resource_arn: String,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// `creationDate`.
+    pub created_at: Timestamp,
+    /// `completionDate`; absent until the job has ended.
+    pub completed_at: Option<Timestamp>,
+    /// Role of the copy.
+    pub iam_role_arn: String,
+}
+
+impl Default for CopyJob {
+    fn default() -> CopyJob {
+        CopyJob {
+            id: String::new(),
+            state: "COMPLETED".to_owned(),
+            status_message: None,
+            account: None,
+            source_recovery_point_arn: String::new(),
+            source_vault_arn: String::new(),
+            destination_vault_arn: String::new(),
+            destination_recovery_point_arn: None,
+            resource_arn: String::new(),
+            resource_type: "RDS".to_owned(),
+            size_bytes: 20 << 30,
+            created_at: Timestamp::UNIX_EPOCH,
+            completed_at: None,
+            iam_role_arn: "arn:aws:iam::222222222222:role/service-role/AWSBackupDefaultServiceRole".to_owned(),
+        }
+    }
+}
+
+/// A Secrets Manager secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Name; it is found by name, full ARN, or ARN without the random suffix.
+    pub name: String,
+    /// `SecretString`.
+    pub value: String,
+}
+
+/// An S3 bucket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Name.
+    pub name: String,
+    /// Versioned: answers carry version ids. The world keeps every version in any case.
+    #[serde(default)]
+    pub versioned: bool,
+}
+
+/// A DynamoDB table, active at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Name.
+    pub name: String,
+    /// Partition key.
+    pub partition_key: KeyAttribute,
+    /// Sort key.
+    #[serde(default)]
+    pub sort_key: Option<KeyAttribute>,
+    /// Global secondary indexes.
+    #[serde(default)]
+    pub indexes: Vec<Index>,
+}
+
+/// A global secondary index; an item without its keys is not in it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Name.
+    pub name: String,
+    /// Partition key.
+    pub partition_key: KeyAttribute,
+    /// Sort key.
+    #[serde(default)]
+    pub sort_key: Option<KeyAttribute>,
+    /// `true`: projection ALL; `false`: KEYS_ONLY.
+    #[serde(default)]
+    pub all_attributes: bool,
+}
+
+/// A key attribute: name and type (`S`, `N` or `B`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyAttribute {
+    /// Attribute name.
+    pub name: String,
+    /// `S`, `N` or `B`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl KeyAttribute {
+    /// A key attribute of the given name and type.
+    pub fn new(name: &str, kind: &str) -> KeyAttribute {
+        KeyAttribute { name: name.to_owned(), kind: kind.to_owned() }
+    }
+}
+
+impl Table {
+    /// The ledger's shape: key `id` (S), sparse index `due` (`due_partition` S, `due_at` N,
+    /// KEYS_ONLY).
+    pub fn ledger(name: &str) -> Table {
+        Table {
+            name: name.to_owned(),
+            partition_key: KeyAttribute::new("id", "S"),
+            sort_key: None,
+            indexes: vec![Index {
+                name: "due".to_owned(),
+                partition_key: KeyAttribute::new("due_partition", "S"),
+                sort_key: Some(KeyAttribute::new("due_at", "N")),
+                all_attributes: false,
+            }],
+        }
+    }
+}
+
+/// The part of a VPC that RDS looks at.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DbSubnetGroup {
+    /// Name. A group called `default` is used when a restore names none.
+    pub name: String,
+    /// Its VPC.
+    pub vpc_id: String,
+}
+
+/// A security group.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityGroup {
+    /// `sg-…`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc_id: String,
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn optional_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(seconds) => Duration::try_from_secs_f64(seconds).map(Some).map_err(serde::de::Error::custom),
+    }
+}

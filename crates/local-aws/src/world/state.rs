@@ -1,0 +1,231 @@
+//! All state of a world: plain maps behind the one lock.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::engine::{Dump, Server};
+use crate::service::dynamodb::TableState;
+
+use super::WorldOptions;
+use super::inspect::{Call, LogEvent, Message, ObjectVersion};
+use super::seed::{DbInstance, EventDelivery, RecoveryPoint, RestoreBehaviour, RestoreJob, Secret};
+
+pub(crate) struct State {
+    pub options: Arc<WorldOptions>,
+    /// The world's time, read once per entry.
+    pub now: Timestamp,
+    /// A ticker is running.
+    pub ticking: bool,
+    ids: u64,
+    pub vaults: BTreeSet<String>,
+    pub recovery_points: Vec<RecoveryPoint>,
+    pub jobs: Vec<Job>,
+    pub instances: BTreeMap<String, Instance>,
+    /// Name → VPC.
+    pub subnet_groups: BTreeMap<String, String>,
+    /// Id → VPC.
+    pub security_groups: BTreeMap<String, String>,
+    pub parameter_groups: BTreeSet<String>,
+    pub option_groups: BTreeSet<String>,
+    pub secrets: BTreeMap<String, SecretState>,
+    pub buckets: BTreeMap<String, BucketState>,
+    pub tables: BTreeMap<String, TableState>,
+    pub topics: BTreeSet<String>,
+    pub messages: Vec<Message>,
+    /// Group → stream → events.
+    pub log_groups: BTreeMap<String, BTreeMap<String, Vec<LogEvent>>>,
+    pub functions: BTreeSet<String>,
+    pub calls: Vec<Call>,
+    pub events: Vec<Value>,
+    pub invocations: Vec<(String, Value)>,
+    /// Events that arrive later.
+    pub late_events: Vec<(Timestamp, Value)>,
+    /// What is to be done once the lock is released.
+    pub outbox: Vec<Effect>,
+}
+
+/// Something that leaves the world, done after the lock is released.
+pub(crate) enum Effect {
+    Event(Value),
+    Invoke(String, Value),
+    Launch(Launch),
+    Stop(Box<Server>),
+}
+
+/// The making of a restored instance's database.
+pub(crate) struct Launch {
+    pub job: String,
+    pub instance: String,
+    pub what: LaunchWhat,
+}
+
+pub(crate) enum LaunchWhat {
+    Database { dump: Dump, master_user: String },
+    Remote { endpoint: String, form: Vec<(String, String)> },
+}
+
+/// A restore job and what will become of it.
+pub(crate) struct Job {
+    pub job: RestoreJob,
+    pub source: Option<Plan>,
+}
+
+/// How a job that was started here goes on.
+pub(crate) struct Plan {
+    pub behaviour: RestoreBehaviour,
+    pub events: EventDelivery,
+    pub size_bytes: u64,
+    pub point_created_at: Timestamp,
+    /// Running from then.
+    pub runs_at: Timestamp,
+    /// Ends then at the earliest.
+    pub ends_at: Timestamp,
+    /// Why AWS will refuse the metadata.
+    pub doom: Option<String>,
+    /// The instance it makes.
+    pub instance: Option<DbInstance>,
+    pub launch: LaunchState,
+}
+
+pub(crate) enum LaunchState {
+    NotNeeded,
+    Wanted(LaunchWhat),
+    Running,
+    Done(Option<Box<Server>>),
+    Failed(String),
+}
+
+/// An instance and what will become of it.
+pub(crate) struct Instance {
+    pub db: DbInstance,
+    pub server: Option<Box<Server>>,
+    /// Statuses still to hold, each until then.
+    pub phases: VecDeque<(String, Timestamp)>,
+    pub hidden_describes: u32,
+    pub gone_at: Option<Timestamp>,
+}
+
+pub(crate) struct SecretState {
+    pub arn: String,
+    pub value: String,
+    pub version: String,
+    pub created_at: Timestamp,
+}
+
+#[derive(Default)]
+pub(crate) struct BucketState {
+    pub versioned: bool,
+    /// Key → versions, oldest first.
+    pub objects: BTreeMap<String, Vec<ObjectVersion>>,
+}
+
+impl State {
+    pub fn new(options: Arc<WorldOptions>) -> State {
+        State {
+            now: (options.clock)(),
+            options,
+            ticking: false,
+            ids: 0,
+            vaults: BTreeSet::new(),
+            recovery_points: Vec::new(),
+            jobs: Vec::new(),
+            instances: BTreeMap::new(),
+            subnet_groups: BTreeMap::new(),
+            security_groups: BTreeMap::new(),
+            parameter_groups: BTreeSet::new(),
+            option_groups: BTreeSet::new(),
+            secrets: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            topics: BTreeSet::new(),
+            messages: Vec::new(),
+            log_groups: BTreeMap::new(),
+            functions: BTreeSet::new(),
+            calls: Vec::new(),
+            events: Vec::new(),
+            invocations: Vec::new(),
+            late_events: Vec::new(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// A UUID-shaped id, new in this world. The same world makes the same ids in the same order,
+    /// so that a failing test can be repeated.
+    pub fn new_uuid(&mut self, kind: &str) -> String {
+        self.ids += 1;
+        let hex = hex(&Sha256::digest(format!("{kind}/{}/{}", self.options.account, self.ids)));
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+    }
+
+    /// Whether anything will change by time alone.
+    pub fn is_pending(&self) -> bool {
+        !self.late_events.is_empty()
+            || self.jobs.iter().any(|job| job.source.is_some() && !job.has_ended())
+            || self.instances.values().any(|instance| instance.gone_at.is_some() || !instance.phases.is_empty())
+    }
+
+    pub fn vault_arn(&self, vault: &str) -> String {
+        format!("arn:aws:backup:{}:{}:backup-vault:{vault}", self.options.region, self.options.account)
+    }
+
+    pub fn instance_arn(&self, identifier: &str) -> String {
+        format!("arn:aws:rds:{}:{}:db:{identifier}", self.options.region, self.options.account)
+    }
+
+    pub fn put_secret(&mut self, secret: Secret) {
+        let suffix = &hex(&Sha256::digest(&secret.name))[..6];
+        let version = self.new_uuid("secret-version");
+        let arn = format!(
+            "arn:aws:secretsmanager:{}:{}:secret:{}-{suffix}",
+            self.options.region, self.options.account, secret.name
+        );
+        let state = SecretState { arn, value: secret.value, version, created_at: self.now };
+        self.secrets.insert(secret.name, state);
+    }
+}
+
+impl Job {
+    pub fn seeded(job: RestoreJob) -> Job {
+        Job { job, source: None }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        matches!(self.job.status.as_str(), "COMPLETED" | "FAILED" | "ABORTED")
+    }
+}
+
+impl Instance {
+    pub fn seeded(db: DbInstance) -> Instance {
+        Instance {
+            hidden_describes: db.behaviour.hidden_describes,
+            db,
+            server: None,
+            phases: VecDeque::new(),
+            gone_at: None,
+        }
+    }
+}
+
+impl BucketState {
+    pub fn put(&mut self, key: &str, body: Bytes, content_type: Option<String>, version: String, at: Timestamp) -> String {
+        let etag = format!("\"{}\"", &hex(&Sha256::digest(&body))[..32]);
+        let version = ObjectVersion { body, content_type, etag: etag.clone(), version_id: version, at };
+        self.objects.entry(key.to_owned()).or_default().push(version);
+        etag
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `at` plus a duration that may be absurdly long.
+pub(crate) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
