@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, kill_process_group};
 use tokio::process::Command;
 
 /// How every state folder's name begins, below the system's folder for temporary files.
@@ -296,8 +296,9 @@ impl Child {
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
         {
-            // It can only have ended in between, which is what is wanted.
-            let _ = kill_process(pid, signal);
+            // With what it may have started itself: it leads a process group. An error only means
+            // that it ended in between.
+            let _ = kill_process_group(pid, signal);
         }
     }
 }

@@ -1,0 +1,98 @@
+//! EventBridge Scheduler: the function's schedules, faster than in life.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::task::JoinHandle;
+
+use crate::runtime_api::Lambda;
+use crate::template::Schedule;
+
+/// The time between two runs of a `rate(…)` expression.
+///
+/// # Errors
+/// When it is no rate: `cron` and `at` are not known here.
+pub fn interval(expression: &str) -> Result<Duration> {
+    let rate = expression
+        .strip_prefix("rate(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let parsed = rate.and_then(|rate| {
+        let (number, unit) = rate.trim().split_once(' ')?;
+        let seconds = match unit.trim() {
+            "minute" | "minutes" => 60,
+            "hour" | "hours" => 60 * 60,
+            "day" | "days" => 24 * 60 * 60,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(seconds)
+    });
+    match parsed {
+        Some(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => bail!(
+            "the schedule `{expression}` is not known here: only rate(…) of minutes, hours or days is"
+        ),
+    }
+}
+
+/// Running schedules. Dropping them stops them.
+#[derive(Debug)]
+pub struct Schedules {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Schedules {
+    /// Starts schedules that run `factor` times as often as they say, the first time after one interval.
+    #[must_use]
+    pub fn start(schedules: &[Schedule], factor: u32, lambda: &Lambda) -> Schedules {
+        let tasks = schedules.iter().map(|schedule| {
+            let (every, input, lambda) = (
+                schedule.every / factor.max(1),
+                schedule.input.clone(),
+                lambda.clone(),
+            );
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(every).await;
+                    lambda.invoke_later(input.clone());
+                }
+            })
+        });
+        Schedules {
+            tasks: tasks.collect(),
+        }
+    }
+}
+
+impl Drop for Schedules {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(
+            interval("rate(5 minutes)").unwrap(),
+            Duration::from_secs(300)
+        );
+        assert_eq!(interval("rate(1 hour)").unwrap(), Duration::from_secs(3600));
+        assert_eq!(
+            interval("rate(2 days)").unwrap(),
+            Duration::from_secs(172_800)
+        );
+        for wrong in [
+            "rate(0 minutes)",
+            "rate(5)",
+            "rate(5 fortnights)",
+            "cron(0 1 * * ? *)",
+            "5 minutes",
+        ] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
+}

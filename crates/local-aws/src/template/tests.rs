@@ -1,0 +1,203 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use serde_json::json;
+
+fn deployment() -> Deployment {
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    Deployment {
+        parameters: BTreeMap::new(),
+        pseudo_parameters: pairs(&[
+            ("AWS::AccountId", "111122223333"),
+            ("AWS::Region", "eu-central-1"),
+        ]),
+        resources: pairs(&[
+            ("Ledger", "ledger-table"),
+            ("ResultsBucket", "results"),
+            ("Topic", "arn:aws:sns:eu-central-1:111122223333:proof"),
+            ("RecordsLogGroup", "records-log"),
+            ("FunctionLogGroup", "function-log"),
+            ("RestoreRole.Arn", "arn:aws:iam::111122223333:role/restore"),
+            (
+                "FunctionRole.Arn",
+                "arn:aws:iam::111122223333:role/function",
+            ),
+            (
+                "ScheduleRole.Arn",
+                "arn:aws:iam::111122223333:role/schedule",
+            ),
+            ("Network.Outputs.SubnetIds", "subnet-1,subnet-2"),
+            ("Network.Outputs.FunctionSecurityGroupId", "sg-function"),
+            ("Network.Outputs.DatabaseSecurityGroupId", "sg-database"),
+            ("Network.Outputs.DbSubnetGroupName", "isolated"),
+            (
+                "UndeliveredEvents.Arn",
+                "arn:aws:sqs:eu-central-1:111122223333:undelivered",
+            ),
+            (
+                "ExhaustedRetries.Arn",
+                "arn:aws:sqs:eu-central-1:111122223333:exhausted",
+            ),
+        ]),
+    }
+}
+
+/// The function's own part of a template, with what a test is about in it.
+fn function(properties: &str) -> Result<Function> {
+    let text = format!(
+        "Parameters:\n  Name: {{ Type: String, Default: proof }}\n  Bundle: {{ Type: String, Default: '' }}\n\
+         Conditions:\n  HasBundle: !Not [!Equals [!Ref Bundle, '']]\n\
+         Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Handler: bootstrap\n{properties}"
+    );
+    Template::parse(&text)?.function("F", &deployment())
+}
+
+fn variable(value: &str) -> Result<String> {
+    let function = function(&format!(
+        "      Environment:\n        Variables:\n          X: {value}\n"
+    ))?;
+    Ok(function.environment["X"].clone())
+}
+
+#[test]
+fn the_projects_own_template_gives_all_the_function_needs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let template = Template::read(&path).unwrap();
+    let mut deployment = deployment();
+    deployment
+        .parameters
+        .insert("BackupVaultNames".into(), "central,second".into());
+    let function = template
+        .function("RestoreProofFunction", &deployment)
+        .unwrap();
+    let names: Vec<_> = function.environment.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "BACKUP_VAULT_NAMES",
+            "CONFIRM_GONE_SECONDS",
+            "DATABASE_CA_BUNDLE_URI",
+            "DB_SECURITY_GROUP_IDS",
+            "DB_SUBNET_GROUP",
+            "LEDGER_TABLE",
+            "LOG_LEVEL",
+            "MAX_CONCURRENT_RESTORES",
+            "NAME_PREFIX",
+            "POLICY_URI",
+            "RECORDS_LOG_GROUP",
+            "RESTORE_ROLE_ARN",
+            "RESULTS_BUCKET",
+            "TOPIC_ARN",
+        ]
+    );
+    assert_eq!(
+        function.environment["POLICY_URI"],
+        "s3://results/policy/policy.toml"
+    );
+    assert_eq!(function.environment["BACKUP_VAULT_NAMES"], "central,second");
+    assert_eq!(function.environment["DB_SUBNET_GROUP"], "isolated");
+    assert_eq!(
+        (function.retries, function.timeout),
+        (2, Duration::from_secs(900))
+    );
+    assert!(function.on_failure.unwrap().ends_with(":exhausted"));
+    let rules: Vec<_> = function
+        .rules
+        .iter()
+        .map(|rule| rule.name.as_str())
+        .collect();
+    assert_eq!(rules, ["CopyJob", "RestoreJob"]);
+    assert_eq!(
+        function.schedules,
+        [
+            Schedule {
+                name: "SweepDue".into(),
+                every: Duration::from_secs(300),
+                input: json!({ "sweep": "due" }),
+            },
+            Schedule {
+                name: "SweepLost".into(),
+                every: Duration::from_secs(3600),
+                input: json!({ "sweep": "lost" }),
+            },
+        ]
+    );
+}
+
+#[test]
+fn references_and_functions_are_resolved() {
+    assert_eq!(variable("!Ref Name").unwrap(), "proof");
+    assert_eq!(
+        variable("!GetAtt RestoreRole.Arn").unwrap(),
+        "arn:aws:iam::111122223333:role/restore"
+    );
+    assert_eq!(
+        variable("!GetAtt [Network, Outputs.SubnetIds]").unwrap(),
+        "subnet-1,subnet-2"
+    );
+    assert_eq!(
+        variable("!Sub 's3://${ResultsBucket}/${!Literal}/${Name}'").unwrap(),
+        "s3://results/${Literal}/proof"
+    );
+    assert_eq!(
+        variable("!Sub ['${A}-${AWS::Partition}', { A: !Ref Name }]").unwrap(),
+        "proof-aws"
+    );
+    assert_eq!(
+        variable("{ 'Fn::Join': [',', [a, !Ref Name]] }").unwrap(),
+        "a,proof"
+    );
+    assert_eq!(
+        variable("!Select [1, !Split [',', !GetAtt Network.Outputs.SubnetIds]]").unwrap(),
+        "subnet-2"
+    );
+    assert_eq!(variable("!If [HasBundle, yes-it-has, 'no']").unwrap(), "no");
+    assert_eq!(variable("120").unwrap(), "120");
+}
+
+#[test]
+fn what_is_not_known_is_an_error_that_names_it() {
+    let error = |result: Result<String>| format!("{:#}", result.unwrap_err());
+    let unknown = error(variable("!Ref Nothing"));
+    assert!(
+        unknown.contains("variable X") && unknown.contains("nothing here is called `Nothing`"),
+        "{unknown}"
+    );
+    let import = error(variable("!ImportValue other"));
+    assert!(import.contains("Fn::ImportValue"), "{import}");
+    let source = function("      Events:\n        Q: { Type: SQS, Properties: {} }\n").unwrap_err();
+    assert!(
+        format!("{source:#}").contains("F.Events.Q: event source Some(\"SQS\")"),
+        "{source:#}"
+    );
+    let cron = "      Events:\n        S: { Type: ScheduleV2, Properties: { ScheduleExpression: 'cron(0 1 * * ? *)', Input: '{}' } }\n";
+    assert!(format!("{:#}", function(cron).unwrap_err()).contains("cron(0 1 * * ? *)"));
+    let missing = Template::parse("Resources: {}")
+        .unwrap()
+        .function("F", &deployment())
+        .unwrap_err();
+    assert!(missing.to_string().contains("no function `F`"));
+    let mut deployment = deployment();
+    deployment.parameters.insert("Typo".into(), "x".into());
+    let typo = Template::parse("Resources: {}")
+        .unwrap()
+        .function("F", &deployment)
+        .unwrap_err();
+    assert!(typo.to_string().contains("no parameter `Typo`"));
+}
+
+#[test]
+fn values_left_out_take_lambdas_defaults() {
+    let function =
+        function("      ReservedConcurrentExecutions: !If [HasBundle, 3, !Ref 'AWS::NoValue']\n")
+            .unwrap();
+    assert_eq!(
+        (function.name.as_str(), function.timeout, function.memory_mb),
+        ("F", Duration::from_secs(3), 128)
+    );
+    assert_eq!((function.retries, function.on_failure), (2, None));
+}
