@@ -1,0 +1,177 @@
+"""An AWS that this project did not write: moto for every service it has, and local-aws in front of
+it for AWS Backup, whose restore jobs moto lacks. Lambda's asynchronous invoke is a queue.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import boto3
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/restore-proof-restore"
+
+# moto reads it when it is imported.
+os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
+
+from moto.rds.models import rds_backends  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
+
+
+class Cloud:
+    """Moto with what the stack would have made in it. Used as a context manager."""
+
+    def __enter__(self):
+        self._exit = ExitStack()
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        self._exit.callback(server.stop)
+        host, port = server.get_host_and_port()
+        self.moto = f"http://{host}:{port}"
+        self.invocations = queue.Queue()
+        self.lambda_endpoint = self._serve_lambda()
+        self._make_stack()
+        return self
+
+    def __exit__(self, *_):
+        self._exit.close()
+
+    def client(self, service, endpoint=None):
+        """A boto3 client."""
+        return boto3.client(service, region_name=REGION, endpoint_url=endpoint or self.moto,
+                            aws_access_key_id="test", aws_secret_access_key="test")
+
+    def _serve_lambda(self):
+        invocations = self.invocations
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                accepted = (self.path.startswith("/2015-03-31/functions/")
+                            and self.headers.get("X-Amz-Invocation-Type") == "Event")
+                if accepted:
+                    invocations.put(json.loads(body))
+                self.send_response(202 if accepted else 400)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._exit.callback(server.shutdown)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    def _make_stack(self):
+        """The template's resources that the function calls, made with the template's own shapes."""
+        self.client("dynamodb").create_table(
+            TableName="ledger", BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"},
+                                  {"AttributeName": "due_partition", "AttributeType": "S"},
+                                  {"AttributeName": "due_at", "AttributeType": "N"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[{
+                "IndexName": "due", "Projection": {"ProjectionType": "KEYS_ONLY"},
+                "KeySchema": [{"AttributeName": "due_partition", "KeyType": "HASH"},
+                              {"AttributeName": "due_at", "KeyType": "RANGE"}]}])
+        self.client("s3").create_bucket(
+            Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.client("logs").create_log_group(logGroupName="records")
+        topic = self.client("sns").create_topic(Name="topic")["TopicArn"]
+        sqs = self.client("sqs")
+        self._queue = sqs.create_queue(QueueName="messages")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
+        self.client("sns").subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+        rds = self.client("rds")
+        ec2 = self.client("ec2")
+        subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2]
+        group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        rds.create_db_subnet_group(
+            DBSubnetGroupName="isolated", DBSubnetGroupDescription="isolated", SubnetIds=subnets)
+        rds.create_db_instance(
+            DBInstanceIdentifier="orders-prod", Engine="postgres", EngineVersion="15.8",
+            DBInstanceClass="db.t4g.medium", MasterUsername="shop", MasterUserPassword="sample-password",
+            AllocatedStorage=20)
+        #: What the template's references stand for here.
+        self.names = {
+            "AWS::AccountId": ACCOUNT, "AWS::Region": REGION,
+            "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic,
+            "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE,
+            "Network.Outputs.DbSubnetGroupName": "isolated",
+            "Network.Outputs.DatabaseSecurityGroupId": group,
+        }
+
+    def add_snapshot(self, identifier):
+        """A snapshot with a name that only AWS Backup may give, so not through the API."""
+        backend = rds_backends[ACCOUNT][REGION]
+        backend.create_auto_snapshot("orders-prod", identifier)
+        return f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:{identifier}"
+
+    def messages(self):
+        """The messages published since the last call, as SNS hands them to a queue."""
+        sqs = self.client("sqs")
+        found = []
+        while batch := sqs.receive_message(
+                QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                found.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def records(self):
+        """The record objects: key to text."""
+        s3 = self.client("s3")
+        listed = s3.list_objects_v2(Bucket="results", Prefix="records/").get("Contents", [])
+        return {
+            item["Key"]: s3.get_object(Bucket="results", Key=item["Key"])["Body"].read().decode()
+            for item in listed
+        }
+
+    def log_events(self):
+        """The events in the records' log group, decoded."""
+        events = self.client("logs").filter_log_events(logGroupName="records")["events"]
+        return [json.loads(event["message"]) for event in events]
+
+
+class Backup:
+    """`local-aws serve` for AWS Backup, making restored instances in moto. A context manager."""
+
+    def __init__(self, binary, seed, rds_endpoint, folder):
+        self._seed = folder / "seed.json"
+        self._seed.write_text(json.dumps(seed))
+        self._command = [binary, "serve", "--seed", str(self._seed), "--rds-endpoint", rds_endpoint]
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        line = self._process.stdout.readline()
+        self.url = line.split()[-1] if line else ""
+        assert self.url.startswith("http://127.0.0.1:"), f"local-aws serve said {line!r}"
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def eventually(condition, seconds, what):
+    """Waits until `condition()` is true and returns its value."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.25)
+    raise AssertionError(f"{what}: not within {seconds} s")

@@ -1,0 +1,238 @@
+"""The real bootstrap behind a Runtime API, against an AWS that this project did not write.
+
+BOOTSTRAP names the bootstrap (as built for development, or as `sam build` made it), LOCAL_AWS the
+binary that plays AWS Backup.
+"""
+
+import json
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+from cloud import ACCOUNT, REGION, ROLE, Backup, Cloud, eventually
+from permissions import Template
+from runtime import Runtime
+
+VAULT = "central"
+SOURCE_ACCOUNT = "111122223333"
+
+POLICY = """
+version = "conformance"
+
+[[rules]]
+name = "without checks"
+match = { source_arn = "arn:aws:rds:*:*:db:orders-*" }
+frequency = "every-copy"
+
+[[rules]]
+name = "a database that cannot be reached"
+match = { source_arn = "arn:aws:rds:*:*:db:billing-*" }
+frequency = "every-copy"
+credentials = { secret = "restore-proof/billing" }
+tls = "verify"
+  [[rules.checks]]
+  name = "invoices are there"
+  kind = "sql"
+  database = "billing"
+  query = "select count(*) from invoices"
+  expect = { min = 1 }
+  timeout = "2s"
+"""
+
+#: Expected verdict by the source database.
+DATABASES = {"orders-prod": "unchecked", "billing-prod": "inconclusive"}
+
+
+@pytest.fixture(scope="module")
+def stage(bootstrap, local_aws, template_path, tmp_path_factory):
+    """Moto, local-aws and the function, with a recovery point per database; everything runs once."""
+    with Cloud() as cloud:
+        cloud.client("s3").put_object(Bucket="results", Key="policy/policy.toml", Body=POLICY.encode())
+        cloud.client("secretsmanager").create_secret(
+            Name="restore-proof/billing",
+            SecretString=json.dumps({"engine": "postgres", "host": "db", "port": 5432,
+                                     "username": "reader", "password": "sample-password"}))
+        points = {
+            name: cloud.add_snapshot(f"awsbackup:copyjob-{number}")
+            for number, name in enumerate(DATABASES, start=1)
+        }
+        seed = {
+            "account": ACCOUNT, "region": REGION, "vaults": [{"name": VAULT}],
+            "db_subnet_groups": [{"name": "isolated"}],
+            "recovery_points": [
+                {"arn": arn, "vault": VAULT,
+                 "source_resource_arn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
+                 "created_at": "2026-11-21T00:00:00Z"}
+                for name, arn in points.items()
+            ],
+        }
+        with Backup(local_aws, seed, cloud.moto, tmp_path_factory.mktemp("seed")) as backup:
+            variables = environment(Template(template_path, cloud.names), cloud, backup)
+            with Runtime(bootstrap, variables) as function:
+                yield Stage(cloud, backup, function, points)
+
+
+def environment(template, cloud, backup):
+    """The function's environment: template.yaml's variables and what Lambda itself sets."""
+    function = template.raw["Resources"]["RestoreProofFunction"]["Properties"]
+    variables = template.resolve(function["Environment"]["Variables"])
+    return {name: str(value) for name, value in variables.items()} | {
+        "CONFIRM_GONE_SECONDS": "1",
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_LAMBDA_FUNCTION_NAME": "restore-proof",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "function",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+        "_HANDLER": function["Handler"],
+        "AWS_ENDPOINT_URL": cloud.moto,
+        "AWS_ENDPOINT_URL_BACKUP": backup.url,
+        "AWS_ENDPOINT_URL_LAMBDA": cloud.lambda_endpoint,
+    }
+
+
+class Stage:
+    """What happens to the recovery points, in the order in which it happens in an account."""
+
+    def __init__(self, cloud, backup, function, points):
+        self.cloud, self.function, self.points = cloud, function, points
+        self._backup = cloud.client("backup", backup.url)
+        self.validations = {}
+        for name in points:
+            answer = self.copy_lands(name)
+            assert answer["stage"] == "restoring", answer
+            self.validations[name] = answer["validation_id"]
+        self.jobs = {name: self._restore_ends(name) for name in points}
+        self.instances = {name: job["CreatedResourceArn"].rpartition(":")[2]
+                          for name, job in self.jobs.items()}
+        self._sweep_until_closed()
+
+    def copy_lands(self, name):
+        """The event of a copy that landed; the function's answer."""
+        return self.function.invoke(event("Copy Job State Change", {
+            "copyJobId": f"copy-{name}", "state": "COMPLETED", "resourceType": "RDS",
+            "backupSizeInBytes": 21474836480,
+            "creationDate": "2026-11-21T00:00:00.000Z", "completionDate": now(),
+            "iamRoleArn": f"arn:aws:iam::{SOURCE_ACCOUNT}:role/backup",
+            "resourceArn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
+            "sourceBackupVaultArn": f"arn:aws:backup:{REGION}:{SOURCE_ACCOUNT}:backup-vault:source",
+            "destinationBackupVaultArn": f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:{VAULT}",
+            "destinationRecoveryPointArn": self.points[name],
+        }))
+
+    def _restore_ends(self, name):
+        def completed():
+            jobs = self._backup.list_restore_jobs()["RestoreJobs"]
+            mine = [job for job in jobs if job["RecoveryPointArn"] == self.points[name]]
+            assert len(mine) == 1, f"{name} must have one restore job, has {mine}"
+            return mine[0] if mine[0]["Status"] == "COMPLETED" else None
+
+        job = eventually(completed, 30, f"the restore of {name}")
+        self.function.invoke(event("Restore Job State Change", {
+            "restoreJobId": job["RestoreJobId"], "status": "COMPLETED", "percentDone": 100,
+            "resourceType": "RDS", "backupSizeInBytes": "21474836480",
+            "creationDate": stamp(job["CreationDate"]), "completionDate": stamp(job["CompletionDate"]),
+            "iamRoleArn": job["IamRoleArn"], "recoveryPointArn": job["RecoveryPointArn"],
+            "createdResourceArn": job["CreatedResourceArn"],
+        }))
+        return job
+
+    def _sweep_until_closed(self):
+        def closed():
+            self.function.invoke({"sweep": "due"})
+            while not self.cloud.invocations.empty():
+                self.function.invoke(self.cloud.invocations.get())
+            return not self.due()
+
+        eventually(closed, 60, "closing")
+
+    def due(self):
+        """What the ledger's index holds: the validations that are not closed."""
+        return self.cloud.client("dynamodb").scan(TableName="ledger", IndexName="due")["Items"]
+
+    def record(self, name):
+        """The record object of a database's validation, by way of its id."""
+        found = {key: text for key, text in self.cloud.records().items()
+                 if self.validations[name] in key}
+        assert len(found) == 1, f"one record for {name}, found {list(found)}"
+        return json.loads(next(iter(found.values())))
+
+
+def now():
+    return stamp(datetime.now(timezone.utc))
+
+
+def stamp(at):
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def event(kind, detail):
+    return {
+        "version": "0", "id": "11111111-2222-3333-4444-555555555555", "detail-type": kind,
+        "source": "aws.backup", "account": ACCOUNT, "time": now(), "region": REGION,
+        "resources": [], "detail": detail,
+    }
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_restore_ran_under_our_role_in_our_network(stage, name):
+    assert stage.jobs[name]["IamRoleArn"] == ROLE
+    assert stage.instances[name].startswith("restore-proof-")
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_record_is_in_the_bucket(stage, name):
+    record = stage.record(name)
+    assert record["verdict"] == DATABASES[name], record
+    assert record["cleanup"] == "deleted", record
+    assert record["recovery_point_arn"] == stage.points[name]
+    assert record["restored_instance_id"] == stage.instances[name]
+
+
+def test_a_record_is_one_line(stage):
+    assert len(stage.cloud.records()) == len(DATABASES)
+    for text in stage.cloud.records().values():
+        assert text.strip("\n").count("\n") == 0
+
+
+def test_the_verdict_and_the_cleanup_are_log_events(stage):
+    events = stage.cloud.log_events()
+    for name, validation in stage.validations.items():
+        mine = [event for event in events if event["validation_id"] == validation]
+        verdicts = [event["verdict"] for event in mine if "_aws" in event]
+        assert set(verdicts) == {DATABASES[name]}, mine
+        assert any(event.get("cleanup") == "deleted" for event in mine), mine
+
+
+def test_the_message_reaches_a_subscriber(stage):
+    messages = stage.cloud.messages()
+    for name, validation in stage.validations.items():
+        mine = [message for message in messages if validation in message["Message"]]
+        assert mine, f"no message about {name} in {messages}"
+        assert mine[0]["MessageAttributes"]["verdict"]["Value"] == DATABASES[name]
+        assert len(mine[0]["Subject"]) < 100
+
+
+def test_what_was_restored_is_gone_and_nothing_else(stage):
+    instances = stage.cloud.client("rds").describe_db_instances()["DBInstances"]
+    assert [instance["DBInstanceIdentifier"] for instance in instances] == ["orders-prod"]
+
+
+def test_the_ledger_is_closed_and_forgets_later(stage):
+    assert stage.due() == []
+    table = stage.cloud.client("dynamodb")
+    for validation in stage.validations.values():
+        item = table.get_item(TableName="ledger", Key={"id": {"S": validation}})["Item"]
+        assert float(item["expires_at"]["N"]) > time.time()
+
+
+def test_a_repeated_event_does_nothing(stage):
+    before = stage.cloud.records()
+    for name in stage.points:
+        answer = stage.copy_lands(name)
+        assert answer["validation_id"] == stage.validations[name]
+    assert stage.cloud.records() == before
+    test_what_was_restored_is_gone_and_nothing_else(stage)
