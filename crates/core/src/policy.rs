@@ -304,3 +304,6 @@ pub struct SqlCheck {
     /// Whether the value says how new the newest data is.
     pub data_age: bool,
 }
+
+#[cfg(test)]
+mod tests;

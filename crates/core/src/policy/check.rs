@@ -3,7 +3,7 @@
 //! A new kind of check is one more variant of [`CheckKind`], one more word in [`read`] and one
 //! function beside [`sql`].
 
-use super::reader::{Item, Names, Section, kind_of, suggestion};
+use super::reader::{Item, Names, Section, hint, kind_of};
 use super::rule::{LONGEST_NAME, optional};
 use super::{CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone};
 use crate::expectation::{Constant, Expectation, compile_regex};
@@ -207,8 +207,12 @@ fn read_time_zone(item: &Item<'_>) -> Option<String> {
         .map(|name| name.to_string())
         .collect();
     item.mistake(format!(
-        "unknown time zone \"{name}\"{}; write an IANA name such as \"UTC\" or \"Europe/Berlin\"",
-        suggestion(name, known.iter().map(String::as_str))
+        "unknown time zone \"{name}\"; {}",
+        hint(
+            name,
+            known.iter().map(String::as_str),
+            "write an IANA name such as \"UTC\" or \"Europe/Berlin\""
+        )
     ));
     None
 }

@@ -83,7 +83,7 @@ impl<'t> Notes<'t> {
     /// All that was noted, in the order of the file.
     pub(super) fn into_mistakes(self) -> Result<(), Mistakes> {
         let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
         if mistakes.is_empty() {
             Ok(())
         } else {

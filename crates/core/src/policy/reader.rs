@@ -62,13 +62,16 @@ impl<'t> Item<'t> {
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());
         }
-        let known = words.iter().map(|(word, _)| *word);
-        let list: Vec<String> = known.clone().map(|word| format!("\"{word}\"")).collect();
-        self.mistake(format!(
-            "unknown value \"{text}\"{}; known are {}",
-            suggestion(text, known),
-            list.join(", ")
-        ));
+        let list: Vec<String> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        let hint = hint(
+            text,
+            words.iter().map(|(word, _)| *word),
+            &format!("known: {}", list.join(", ")),
+        );
+        self.mistake(format!("unknown value \"{text}\"; {hint}"));
         None
     }
 
@@ -340,11 +343,15 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// `; did you mean …?` when a known word is near, otherwise nothing.
-pub(super) fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+/// The known word that was probably meant, or else what `otherwise` says.
+pub(super) fn hint<'k>(
+    word: &str,
+    known: impl Iterator<Item = &'k str>,
+    otherwise: &str,
+) -> String {
     match nearest(word, known) {
-        Some(near) => format!("; did you mean \"{near}\"?"),
-        None => String::new(),
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => otherwise.to_owned(),
     }
 }
 
@@ -361,24 +368,29 @@ pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance in characters; more than `enough` when the lengths alone say so.
+/// Changed, missing, added and swapped neighbouring characters (optimal string alignment); more than
+/// `enough` when the lengths alone say so.
 fn distance(a: &str, b: &str, enough: usize) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    if a.chars().count().abs_diff(b.len()) > enough {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > enough {
         return enough + 1;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let above = row[j + 1];
-            let change = diagonal + usize::from(from != *to);
-            row[j + 1] = change.min(above + 1).min(row[j] + 1);
-            diagonal = above;
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let mut least = (above[j] + usize::from(a[i] != b[j]))
+                .min(above[j + 1] + 1)
+                .min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 /// Names that must be unique, with the place where each was first used.
@@ -413,6 +425,7 @@ mod tests {
         assert_eq!(nearest("", keys.into_iter()), None);
         assert_eq!(distance("kitten", "sitting", 9), 3);
         assert_eq!(distance("", "abc", 9), 3);
+        assert_eq!(distance("rsd", "rds", 9), 1);
     }
 
     #[test]

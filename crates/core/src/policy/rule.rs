@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::mistake::{Mistakes, Notes};
-use super::reader::{Item, Names, Section, suggestion};
+use super::reader::{Item, Names, Section, hint};
 use super::{
     Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Notify, Objectives, RESOURCE_TYPES,
     Rule, Tls,
@@ -84,8 +84,10 @@ fn read_rule<'t>(
         "match = { resource_type = \"RDS\" }, or match = {} for all",
     );
     let matcher = matching.as_ref().and_then(read_matcher);
-    if let (Some(item), Some(matcher)) = (&matching, &matcher) {
-        note_unreachable(item, matcher, earlier);
+    if let Some(item) = &matching {
+        note_unreachable(item, matcher.as_ref(), earlier);
+    }
+    if let Some(matcher) = &matcher {
         earlier.push((matcher.clone(), rule.place.clone()));
     }
     let frequency = rule
@@ -183,12 +185,12 @@ pub(super) fn optional<'t, T>(
 }
 
 /// The first rule that matches decides: a rule behind one that matches as much is never reached.
-fn note_unreachable(item: &Item<'_>, matcher: &Matcher, earlier: &[(Matcher, String)]) {
+fn note_unreachable(item: &Item<'_>, matcher: Option<&Matcher>, earlier: &[(Matcher, String)]) {
     if let Some((_, place)) = earlier.iter().find(|(other, _)| other.matches_everything()) {
         item.mistake(format!(
             "this rule can never match: {place} before it matches every recovery point; move that one to the end"
         ));
-    } else if let Some((_, place)) = earlier.iter().find(|(other, _)| other == matcher) {
+    } else if let Some((_, place)) = earlier.iter().find(|(other, _)| Some(other) == matcher) {
         item.mistake(format!(
             "this rule can never match: {place} before it matches the same recovery points"
         ));
@@ -217,9 +219,12 @@ fn read_matcher(item: &Item<'_>) -> Option<Matcher> {
             return Some(name.to_owned());
         }
         item.mistake(format!(
-            "AWS Backup restores no resource type \"{name}\"{}; known are {}",
-            suggestion(name, RESOURCE_TYPES.into_iter()),
-            RESOURCE_TYPES.join(", ")
+            "AWS Backup restores no resource type \"{name}\"; {}",
+            hint(
+                name,
+                RESOURCE_TYPES.into_iter(),
+                &format!("known: {}", RESOURCE_TYPES.join(", "))
+            )
         ));
         None
     });

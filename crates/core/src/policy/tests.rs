@@ -1,0 +1,567 @@
+//! One small policy per mistake.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::expectation::Constant;
+
+/// A rule with the given lines instead of, or beside, the usual ones.
+fn rule(lines: &str) -> String {
+    let mut text = "version = \"1\"\n[[rules]]\n".to_owned();
+    for usual in ["name = \"r\"", "match = {}", "frequency = \"daily\""] {
+        let key = usual.split('=').next().unwrap();
+        let own = lines.split("[[").next().unwrap();
+        if !own.lines().any(|line| line.starts_with(key)) {
+            text += usual;
+            text += "\n";
+        }
+    }
+    text + lines + "\n"
+}
+
+/// A check with the given lines instead of, or beside, the usual ones.
+fn check(lines: &str) -> String {
+    let mut text = "[[rules.checks]]\n".to_owned();
+    for usual in [
+        "name = \"c\"",
+        "kind = \"sql\"",
+        "query = \"select max(at) from t\"",
+        "expect = { min = 1 }",
+    ] {
+        let key = usual.split('=').next().unwrap();
+        if !lines.lines().any(|line| line.starts_with(key)) {
+            text += usual;
+            text += "\n";
+        }
+    }
+    text + lines + "\n"
+}
+
+fn rule_with_check(lines: &str) -> String {
+    rule(&("credentials = { secret = \"s\" }\n".to_owned() + &check(lines)))
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes
+            .0
+            .iter()
+            .map(|mistake| format!("{}: {}", mistake.place, mistake.message))
+            .collect(),
+    }
+}
+
+/// The policy has exactly this mistake (its beginning).
+#[track_caller]
+fn one(text: &str, start: &str) {
+    let found = mistakes(text);
+    assert!(
+        found.len() == 1 && found[0].starts_with(start),
+        "expected {start:?}, found {found:#?} in\n{text}"
+    );
+}
+
+#[track_caller]
+fn fine(text: &str) -> Policy {
+    parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}\nin\n{text}"))
+}
+
+#[test]
+fn what_is_not_toml_is_one_mistake() {
+    let found = parse("version = \"1\"\n[[rules]\nname = = \n").unwrap_err();
+    assert_eq!(found.0.len(), 1);
+    assert_eq!((found.0[0].line, found.0[0].place.as_str()), (2, "policy"));
+    one("a = 1\na = 2\n", "policy: not TOML: duplicate key");
+    assert!(mistakes(&"[".repeat(100_000)).len() == 1);
+    assert!(mistakes(&format!("a = {}", "[".repeat(100_000))).len() == 1);
+}
+
+#[test]
+fn an_empty_file_lacks_everything() {
+    assert_eq!(mistakes("").len(), 2);
+    one(
+        "version = \"1\"\nrules = []\n",
+        "rules: must hold at least one rule",
+    );
+    one(
+        "version = \"1\"\nrules = {}\n",
+        "rules: must be a list, not a table",
+    );
+    one(
+        "version = \"1\"\nrules = [1]\n",
+        "rules[0]: must be a table, not a whole number",
+    );
+    one(
+        &rule("").replace("\"1\"", "2026-11-21"),
+        "version: must be a text in quotes, not a date",
+    );
+    one(
+        &rule("").replace("\"1\"", "\" \""),
+        "version: must not be empty",
+    );
+    one(
+        &rule("").replace("\"1\"", "\"a\\nb\""),
+        "version: must be one line",
+    );
+    one(
+        &rule("").replace("version", "Version"),
+        "Version: unknown key; did you mean `version`?",
+    );
+}
+
+#[test]
+fn mistakes_of_rules() {
+    for (lines, start) in [
+        ("name = \"\"", "rules[0].name: must not be empty"),
+        (
+            "match = { resource_type = \"rds\" }",
+            "rules[0].match.resource_type: AWS Backup restores no resource type \"rds\"; did you mean \"RDS\"",
+        ),
+        (
+            "match = { source_arn = \"rds:*\" }",
+            "rules[0].match.source_arn: matches no ARN",
+        ),
+        (
+            "match = { source_arn = \"\" }",
+            "rules[0].match.source_arn: is empty",
+        ),
+        (
+            "match = { vault = \"[ab]\" }",
+            "rules[0].match.vault: this pattern knows only",
+        ),
+        (
+            "match = { account = 111122223333 }",
+            "rules[0].match.account: must be a text",
+        ),
+        (
+            "match = { account = \"1111222233334\" }",
+            "rules[0].match.account: must be an AWS account id",
+        ),
+        (
+            "match = { account = \"１１１１２２２２３３３３\" }",
+            "rules[0].match.account: must be an AWS account id",
+        ),
+        (
+            "match = { tags = { env = true } }",
+            "rules[0].match.tags.env: must be a text",
+        ),
+        (
+            "match = { tags = { \"a b\" = \"{\" } }",
+            "rules[0].match.tags.\"a b\": this pattern",
+        ),
+        (
+            "match = { tag = {} }",
+            "rules[0].match.tag: unknown key; did you mean `tags`?",
+        ),
+        ("match = \"all\"", "rules[0].match: must be a table"),
+        (
+            "frequency = \"every_copy\"",
+            "rules[0].frequency: unknown value \"every_copy\"; did you mean \"every-copy\"?",
+        ),
+        (
+            "instance_class = \"db.\"",
+            "rules[0].instance_class: must be a DB instance class",
+        ),
+        (
+            "instance_class = \"cache.t4g.small\"",
+            "rules[0].instance_class: must be",
+        ),
+        (
+            "restore = { Port = 5433 }",
+            "rules[0].restore.Port: must be a text",
+        ),
+        (
+            "objectives = { recovery_time = 7200 }",
+            "rules[0].objectives.recovery_time: must be a text with a unit",
+        ),
+        (
+            "objectives = { recovery_time = \"-2h\" }",
+            "rules[0].objectives.recovery_time: `-2h` is not a duration",
+        ),
+        (
+            "objectives = { recovery_time = \"0s\" }",
+            "rules[0].objectives.recovery_time: `0s` is no time at all",
+        ),
+        (
+            "objectives = { data_age = \"15m\" }",
+            "rules[0].objectives.data_age: no check measures",
+        ),
+        (
+            "credentials = {}",
+            "rules[0].credentials.secret: is missing",
+        ),
+        (
+            "credentials = { secret = \"a b\" }",
+            "rules[0].credentials.secret: no secret has this name",
+        ),
+        (
+            "credentials = { secret = \"arn:aws:s3:::bucket\" }",
+            "rules[0].credentials.secret: is not a secret's ARN",
+        ),
+        ("tls = \"none\"", "rules[0].tls: unknown value"),
+        (
+            "notify = \"problem\"",
+            "rules[0].notify: unknown value \"problem\"; did you mean \"problems\"?",
+        ),
+        (
+            "keep_failed_for = \"7d1s\"",
+            "rules[0].keep_failed_for: a failed restore is kept for at most 7d",
+        ),
+        (
+            "chekcs = []",
+            "rules[0].chekcs: unknown key; did you mean `checks`?",
+        ),
+        ("checks = {}", "rules[0].checks: must be a list"),
+    ] {
+        one(&rule(lines), start);
+    }
+    one(
+        &rule("").replace("frequency", "frequenzy"),
+        "rules[0].frequenzy: unknown key; did you mean `frequency`?",
+    );
+    one(
+        &rule("").replace("match = {}\n", ""),
+        "rules[0].match: is missing",
+    );
+    one(
+        &rule(&check("")),
+        "rules[0].credentials: is missing: checks of kind sql must log in",
+    );
+    fine(&rule("match = { tags = { env = \"\" } }"));
+    fine(&rule(
+        "credentials = { secret = \"arn:aws-us-gov:secretsmanager:us-gov-west-1:111122223333:secret:a/b-AbCdEf\" }",
+    ));
+}
+
+#[test]
+fn mistakes_of_checks() {
+    for (lines, start) in [
+        ("name = 7", ".name: must be a text"),
+        (
+            "kind = \"http\"",
+            ".kind: unknown value \"http\"; known: \"sql\"",
+        ),
+        ("kind = \"http\"\nurl = \"/\"", ".kind: unknown value"),
+        ("query = \"\"", ".query: must not be empty"),
+        (
+            "query = \"select '\\u0000'\"",
+            ".query: must not hold a NUL",
+        ),
+        ("database = \"\"", ".database: must not be empty"),
+        (
+            "timeout = \"999s\"",
+            ".timeout: a check's timeout is between",
+        ),
+        ("timeout = 30", ".timeout: must be a text with a unit"),
+        ("time_zone = \"CEST\"", ".time_zone: unknown time zone"),
+        ("data_age = \"yes\"", ".data_age: must be true or false"),
+        (
+            "data_age = true",
+            ".data_age: this check cannot measure the data's age",
+        ),
+        (
+            "expect = { matches = \"^2\" }\ndata_age = true",
+            ".data_age: this check cannot measure",
+        ),
+        (
+            "expect = {}",
+            ".expect: is empty; write exactly one of equals, min",
+        ),
+        ("expect = 5", ".expect: must be a table"),
+        (
+            "expect = { minn = 5 }",
+            ".expect.minn: unknown key; did you mean `min`?",
+        ),
+        (
+            "expect = { min = 5, equals = 5 }",
+            ".expect: takes exactly one expectation, not equals and min; write one check for each",
+        ),
+        (
+            "expect = { min = \"5\" }",
+            ".expect.min: must be a number, not a text",
+        ),
+        (
+            "expect = { max = nan }",
+            ".expect.max: must be a number that can be compared",
+        ),
+        (
+            "expect = { max = -inf }",
+            ".expect.max: must be a number that can be compared",
+        ),
+        (
+            "expect = { max = 1e999 }",
+            ".expect.max: must be a number that can be compared",
+        ),
+        (
+            "expect = { equals = 9223372036854775808 }",
+            ".expect.equals: is a whole number beyond 64 bits",
+        ),
+        (
+            "expect = { equals = [1, \"a\"] }",
+            ".expect.equals: must be one text, number, true or false, not a list",
+        ),
+        (
+            "expect = { equals = 2026-01-01 }",
+            ".expect.equals: must be one text, number, true or false, not a date",
+        ),
+        (
+            "expect = { between = [1] }",
+            ".expect.between: must be two numbers",
+        ),
+        (
+            "expect = { between = [5, 1] }",
+            ".expect.between: is impossible",
+        ),
+        (
+            "expect = { between = [1, \"b\"] }",
+            ".expect.between[1]: must be a number",
+        ),
+        (
+            "expect = { max_age = 15 }",
+            ".expect.max_age: must be a text with a unit",
+        ),
+        (
+            "expect = { max_age = \"0m\" }",
+            ".expect.max_age: `0m` is no time at all",
+        ),
+        (
+            "expect = { max_age = \"-1h\" }",
+            ".expect.max_age: `-1h` is not a duration",
+        ),
+        (
+            "expect = { not_empty = false }",
+            ".expect.not_empty: can only be true",
+        ),
+        (
+            "expect = { matches = \"\" }",
+            ".expect.matches: an empty regex matches everything",
+        ),
+        (
+            "expect = { matches = '(a{1000}){1000}' }",
+            ".expect.matches: the regex is too large",
+        ),
+        (
+            "query = \"SELECT\\n count (*) from t\"\nexpect = { not_empty = true }",
+            ".expect: count() is never empty",
+        ),
+        (
+            "query = \"select exists(select 1)\"\nexpect = { not_empty = true }",
+            ".expect: exists() is never empty",
+        ),
+        (
+            "query = \"select count(*) from t\"\nexpect = { max_age = \"1h\" }",
+            ".expect: count() answers a number",
+        ),
+        ("quary = \"select 1\"", ".quary: unknown key; did you mean"),
+    ] {
+        let (text, place) = (rule_with_check(lines), format!("rules[0].checks[0]{start}"));
+        if lines.starts_with("quary") {
+            // Beside a query of its own it is only unknown.
+            one(&text, "rules[0].checks[0].quary: unknown key");
+        } else {
+            one(&text, &place);
+        }
+    }
+    let without = |line: &str| rule_with_check("").replace(&format!("{line}\n"), "");
+    one(
+        &without("kind = \"sql\""),
+        "rules[0].checks[0].kind: is missing",
+    );
+    one(
+        &without("expect = { min = 1 }"),
+        "rules[0].checks[0].expect: is missing",
+    );
+    one(
+        &rule_with_check("").replace("query", "quary"),
+        "rules[0].checks[0].quary: unknown key; did you mean `query`?",
+    );
+}
+
+#[test]
+fn names_are_unique_where_they_must_be() {
+    let two = rule("match = { vault = \"a\" }") + &rule("").replace("version = \"1\"\n", "");
+    one(
+        &two,
+        "rules[1].name: the name \"r\" is already that of rules[0]",
+    );
+    let checks = rule_with_check("") + &check("");
+    one(
+        &checks,
+        "rules[0].checks[1].name: the name \"c\" is already that of rules[0].checks[0]",
+    );
+}
+
+#[test]
+fn rules_that_are_never_reached() {
+    let second =
+        |lines: &str| rule(&format!("name = \"s\"\n{lines}")).replace("version = \"1\"\n", "");
+    one(
+        &(rule("") + &second("match = { vault = \"a\" }")),
+        "rules[1].match: this rule can never match: rules[0] before it matches every",
+    );
+    one(
+        &(rule("match = { vault = \"**\", source_arn = \"*\" }")
+            + &second("match = { vault = \"a\" }")),
+        "rules[1].match: this rule can never match",
+    );
+    one(
+        &(rule("match = { vault = \"a\" }") + &second("match = { vault = \"a\" }")),
+        "rules[1].match: this rule can never match: rules[0] before it matches the same",
+    );
+    fine(&(rule("match = { tags = { env = \"*\" } }") + &second("")));
+}
+
+#[test]
+fn data_age_is_measured_by_one_check() {
+    let age = |name: &str, more: &str| {
+        check(&format!(
+            "name = \"{name}\"\nexpect = {{ max_age = \"1h\" }}\n{more}"
+        ))
+    };
+    let policy = |checks: &[String]| {
+        rule(&format!(
+            "credentials = {{ secret = \"s\" }}\nobjectives = {{ data_age = \"1h\" }}\n{}",
+            checks.concat()
+        ))
+    };
+    let measuring = |text: &str| {
+        fine(text).rules[0]
+            .checks
+            .iter()
+            .map(Check::measures_data_age)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        measuring(&policy(&[check(""), age("a", "")])),
+        [false, true]
+    );
+    assert_eq!(
+        measuring(&policy(&[age("a", ""), age("b", "data_age = true")])),
+        [false, true]
+    );
+    assert_eq!(
+        measuring(&policy(&[age("a", "data_age = false"), age("b", "")])),
+        [false, true]
+    );
+    assert_eq!(
+        measuring(&policy(&[
+            check("expect = { not_empty = true }\ndata_age = true"),
+            age("b", "")
+        ])),
+        [true, false]
+    );
+    one(
+        &policy(&[age("a", ""), age("b", "")]),
+        "rules[0].objectives.data_age: several checks could measure",
+    );
+    one(
+        &policy(&[age("a", "data_age = false")]),
+        "rules[0].objectives.data_age: no check measures",
+    );
+    one(
+        &policy(&[age("a", "data_age = true"), age("b", "data_age = true")]),
+        "rules[0].checks[1].data_age: only one check of a rule can measure the data's age, and rules[0].checks[0].data_age does already",
+    );
+}
+
+#[test]
+fn other_types_are_matched_but_not_checked_yet() {
+    let ec2 = "match = { resource_type = \"EC2\" }";
+    fine(&rule(ec2));
+    one(
+        &rule(&format!(
+            "{ec2}\ncredentials = {{ secret = \"s\" }}\n{}",
+            check("")
+        )),
+        "rules[0].match.resource_type: checks of EC2 are not supported yet",
+    );
+}
+
+#[test]
+fn a_rule_fits_into_the_ledger() {
+    let query = format!("query = \"select 1 /* {} */\"", "x".repeat(LARGEST_QUERY));
+    one(&rule_with_check(&query), "rules[0]: the rule takes");
+}
+
+const LARGEST_QUERY: usize = 100_000;
+
+#[test]
+fn every_expectation_is_read() {
+    let expect = |text: &str| {
+        let policy = fine(&rule_with_check(&format!("expect = {{ {text} }}")));
+        let CheckKind::Sql(sql) = policy.rules[0].checks[0].kind.clone();
+        sql.expect
+    };
+    assert_eq!(
+        expect("equals = \"a\""),
+        Expectation::Equals(Constant::Text("a".into()))
+    );
+    assert_eq!(
+        expect("equals = 1_000"),
+        Expectation::Equals(Constant::Integer(1000))
+    );
+    assert_eq!(
+        expect("equals = 0xff"),
+        Expectation::Equals(Constant::Integer(255))
+    );
+    assert_eq!(
+        expect("equals = 1.5"),
+        Expectation::Equals(Constant::Number(1.5))
+    );
+    assert_eq!(
+        expect("equals = false"),
+        Expectation::Equals(Constant::Boolean(false))
+    );
+    assert_eq!(expect("min = -1_0.5"), Expectation::Min(-10.5));
+    assert_eq!(expect("max = 7"), Expectation::Max(7.0));
+    assert_eq!(expect("between = [3, 3.0]"), Expectation::Between(3.0, 3.0));
+    assert_eq!(
+        expect("max_age = \"40d\""),
+        Expectation::MaxAge(Duration::from_secs(40 * 86_400))
+    );
+    assert_eq!(expect("not_empty = true"), Expectation::NotEmpty);
+    assert_eq!(
+        expect("matches = '^a\\d$'"),
+        Expectation::Matches("^a\\d$".into())
+    );
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let policy = fine(&rule_with_check(""));
+    let rule = &policy.rules[0];
+    assert_eq!(
+        (rule.tls, rule.notify, rule.keep_failed_for),
+        (Tls::Verify, Notify::Always, None)
+    );
+    let CheckKind::Sql(sql) = &rule.checks[0].kind;
+    assert_eq!(
+        (sql.timeout, sql.time_zone.as_str()),
+        (Duration::from_secs(30), "UTC")
+    );
+    assert_eq!((sql.database.as_deref(), sql.data_age), (None, false));
+}
+
+#[test]
+fn mangled_policies_never_panic() {
+    // Prefixes of a policy, and policies with one character changed to a nasty one.
+    let text = include_str!("../../../../tests/policy/twenty-mistakes.toml");
+    let starts: Vec<usize> = text.char_indices().map(|(index, _)| index).collect();
+    for &cut in starts.iter().step_by(13) {
+        let _ = parse(&text[..cut]).map_err(|mistakes| mistakes.to_string());
+    }
+    for nasty in ["\u{0}", "\"", "[", "{", "=", "\n", "é", "9", "\u{202e}"] {
+        for &at in starts.iter().step_by(211) {
+            let rest: String = text[at..].chars().skip(1).collect();
+            let changed = format!("{}{nasty}{rest}", &text[..at]);
+            if let Err(mistakes) = parse(&changed) {
+                assert!(
+                    mistakes
+                        .0
+                        .iter()
+                        .all(|m| m.line > 0 && m.column > 0 && m.width > 0)
+                );
+            }
+        }
+    }
+}
