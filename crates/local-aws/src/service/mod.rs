@@ -8,6 +8,8 @@ mod rds;
 mod s3;
 mod secrets;
 mod sns;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use serde_json::Value;
 
