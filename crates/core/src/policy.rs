@@ -28,7 +28,7 @@ pub use mistake::{Mistake, Mistakes};
 /// The resource types AWS Backup restores, by AWS Backup's own names.
 ///
 /// Source: AWS Backup developer guide, "Restoring a backup", and the `ResourceType` values of the
-/// service's API. Only those of [`crate::resource_type::ResourceType`] are validated by this version.
+/// service's API. Only [`VALIDATED_TYPES`] are validated by this version.
 pub const RESOURCE_TYPES: [&str; 18] = [
     "Aurora",
     "CloudFormation",
@@ -49,6 +49,9 @@ pub const RESOURCE_TYPES: [&str; 18] = [
     "Timestream",
     "VirtualMachine",
 ];
+
+/// The resource types whose recovery points this version restores and checks.
+pub const VALIDATED_TYPES: [&str; 1] = ["RDS"];
 
 /// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
 pub const KEEP_FAILED_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);

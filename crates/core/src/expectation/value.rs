@@ -111,9 +111,10 @@ impl Value {
 }
 
 fn zone_name(zone: &TimeZone) -> String {
-    match zone.iana_name() {
-        Some(name) => name.to_owned(),
-        None => "UTC".to_owned(),
+    match (zone.iana_name(), zone.to_fixed_offset()) {
+        (Some(name), _) => name.to_owned(),
+        (None, Ok(offset)) => format!("UTC{offset}"),
+        (None, Err(_)) => "a time zone of its own".to_owned(),
     }
 }
 

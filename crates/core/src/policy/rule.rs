@@ -9,7 +9,7 @@ use super::mistake::{Mistakes, Notes};
 use super::reader::{Item, Names, Section, hint};
 use super::{
     Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Notify, Objectives, RESOURCE_TYPES,
-    Rule, Tls,
+    Rule, Tls, VALIDATED_TYPES,
 };
 
 /// The longest name, in characters: names stand in records, messages and metrics.
@@ -18,9 +18,6 @@ pub(super) const LONGEST_NAME: usize = 128;
 /// The most a rule may take as JSON, in bytes. Each validation freezes its rule in the ledger, where an
 /// item may have 400 KB (Amazon DynamoDB developer guide, quotas).
 const LARGEST_RULE: usize = 100_000;
-
-/// The resource types whose restored copies this version can check.
-const VALIDATED_TYPES: [&str; 1] = ["RDS"];
 
 /// Reads a policy file: its version and rules.
 pub(super) fn parse(text: &str) -> Result<(String, Vec<Rule>), Mistakes> {

@@ -17,7 +17,7 @@ pub(crate) mod seconds {
     }
 }
 
-/// `Option<Duration>` as whole seconds or null; a missing key is `None`.
+/// `Option<Duration>` as whole seconds or null.
 pub(crate) mod optional_seconds {
     use super::*;
 
