@@ -1,0 +1,108 @@
+//! `restore-proof policy check` as people run it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn check(files: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_restore-proof"))
+        .args(["policy", "check"])
+        .args(files)
+        .current_dir(root())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_good_policy_is_described() {
+    let output = check(&["examples/policy.toml"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), err), (Some(0), ""));
+    for part in [
+        "examples/policy.toml: no mistakes. Version \"2026-11-21\", 3 rules, SHA-256 ",
+        "1. orders databases\n   matches      RDS, arn:aws:rds:*:*:db:orders-*, tag env = prod\n   restores     every copy\n",
+        "objectives   recovered within 2h, data at most 15m old\n",
+        "checks       orders are there                sql  at least 10000\n",
+        "newest order is fresh           sql  at most 15m old; tells the data's age\n",
+        "checks       none: the verdict is `unchecked`",
+    ] {
+        assert!(out.contains(part), "{part:?} is missing in\n{out}");
+    }
+    assert!(!out.contains('\u{1b}'), "no colours into a pipe");
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let file = "tests/policy/twenty-mistakes.toml";
+    let output = check(&[file]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), out), (Some(1), ""));
+    assert_eq!(
+        err.lines().filter(|line| line.starts_with(file)).count(),
+        20,
+        "{err}"
+    );
+    assert!(err.ends_with("\n20 mistakes\n"), "{err}");
+    let shown = "tests/policy/twenty-mistakes.toml:33:24: rules[0].checks[2].expect.between: is impossible: the first number is larger than the second
+33 |   expect = { between = [10, 1] }                                        # 17 impossible
+   |                        ^^^^^^^
+";
+    assert!(err.contains(shown), "{err}");
+    // The caret counts characters, not bytes.
+    let line = err
+        .lines()
+        .skip_while(|line| !line.contains(":27:15:"))
+        .nth(2)
+        .unwrap();
+    assert_eq!(line, "   |               ^^^^^^^^^^^^^^^");
+}
+
+#[test]
+fn several_files_are_all_checked() {
+    let output = check(&[
+        "tests/policy/twenty-mistakes.toml",
+        "nowhere.toml",
+        "examples/policy.toml",
+    ]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err.contains("error: cannot read nowhere.toml: No such file"),
+        "{err}"
+    );
+    assert!(
+        err.contains("20 mistakes\n") && out.contains("no mistakes"),
+        "{err}{out}"
+    );
+}
+
+#[test]
+fn what_no_terminal_should_see_is_not_printed() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let nasty = folder.join("nasty.toml");
+    std::fs::write(&nasty, "version = \"a\\u001b[2J\"\n\u{1b}[31m = 1\r\n").unwrap();
+    let output = check(&[nasty.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!output.stderr.contains(&0x1b));
+
+    let binary = folder.join("binary.toml");
+    std::fs::write(&binary, b"version = \"\xff\"").unwrap();
+    let output = check(&[binary.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not UTF-8 text (byte 12 is not)"));
+}
+
+#[test]
+fn without_a_file_there_is_help() {
+    let output = check(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage: restore-proof policy check <FILE>..."));
+}
