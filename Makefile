@@ -26,7 +26,7 @@ scenarios: ## The scenario tests, on real PostgreSQL servers
 	@scripts/test.sh scenarios
 
 conformance: ## AWS calls against botocore's models, the function against moto, the records in DuckDB
-	@scripts/test.sh scenarios demo records calls moto
+	@scripts/test.sh judge local-aws scenarios demo records calls moto
 
 mutants: ## Remove each leg of the ownership proof in turn; the tests must notice
 	@scripts/mutants.sh

@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit scenarios demo records calls moto sam)
+all=(fmt deny templates judge clippy doc unit local-aws scenarios demo records calls moto sam)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -48,6 +48,12 @@ step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 step_unit() {
     cargo test --locked --workspace --lib --bins
     cargo test --locked --workspace --doc
+}
+
+# AWS's own Python client drives local-aws, and moto must agree with it.
+step_local-aws() {
+    build_binaries
+    LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" python_tests tests/conformance/test_local_aws.py
 }
 
 # Every AWS call of the scenarios is recorded, for the step `calls`.

@@ -3,6 +3,7 @@ it for AWS Backup, whose restore jobs moto lacks. Lambda's asynchronous invoke i
 """
 
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
+from botocore.config import Config
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/restore-proof-restore"
@@ -23,11 +25,20 @@ from moto.rds.models import rds_backends  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 
+def client(service, endpoint):
+    """A boto3 client for a stand-in, which tries once."""
+    return boto3.client(
+        service, region_name=REGION, endpoint_url=endpoint, aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}))
+
+
 class Cloud:
     """Moto with what the stack would have made in it. Used as a context manager."""
 
     def __enter__(self):
         self._exit = ExitStack()
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line per request
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         self._exit.callback(server.stop)
@@ -41,10 +52,9 @@ class Cloud:
     def __exit__(self, *_):
         self._exit.close()
 
-    def client(self, service, endpoint=None):
-        """A boto3 client."""
-        return boto3.client(service, region_name=REGION, endpoint_url=endpoint or self.moto,
-                            aws_access_key_id="test", aws_secret_access_key="test")
+    def client(self, service):
+        """A boto3 client for moto."""
+        return client(service, self.moto)
 
     def _serve_lambda(self):
         invocations = self.invocations
@@ -143,21 +153,36 @@ class Cloud:
         return [json.loads(event["message"]) for event in events]
 
 
-class Backup:
-    """`local-aws serve` for AWS Backup, making restored instances in moto. A context manager."""
+class LocalAws:
+    """`local-aws serve` with a world of ours. A context manager.
 
-    def __init__(self, binary, seed, rds_endpoint, folder):
-        self._seed = folder / "seed.json"
-        self._seed.write_text(json.dumps(seed))
-        self._command = [binary, "serve", "--seed", str(self._seed), "--rds-endpoint", rds_endpoint]
+    With `rds_endpoint` it plays AWS Backup only and makes restored instances there. Its standard
+    output is one JSON object per line: first the address, then what AWS Backup would send to
+    EventBridge, which is kept in `events`. Its calls are recorded in the file `record`.
+    """
+
+    def __init__(self, binary, world, folder, rds_endpoint=None):
+        seed, self.record = folder / "world.json", folder / "calls.jsonl"
+        seed.write_text(json.dumps(world))
+        self._command = [binary, "serve", "--world", str(seed), "--record", str(self.record)]
+        if rds_endpoint is not None:
+            self._command += ["--rds-endpoint", rds_endpoint]
+        self.events = []
 
     def __enter__(self):
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        line = self._process.stdout.readline()
-        self.url = line.split()[-1] if line else ""
-        assert self.url.startswith("http://127.0.0.1:"), f"local-aws serve said {line!r}"
+        first = self._process.stdout.readline()
+        assert first, f"{' '.join(self._command)} ended at once"
+        self.url = json.loads(first)["url"]
+        threading.Thread(target=self._read, daemon=True).start()
         return self
+
+    def _read(self):
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if "event" in message:
+                self.events.append(message["event"])
 
     def __exit__(self, *_):
         self._process.terminate()

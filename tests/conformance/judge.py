@@ -291,7 +291,7 @@ def _read_response(call, model, shape, problems):
     protocol = model.service_model.protocol
     if protocol == "json":
         wanted = f"application/x-amz-json-{model.service_model.metadata['jsonVersion']}"
-        if call.response_headers.get("content-type") != wanted:
+        if call.response_body and call.response_headers.get("content-type") != wanted:
             problems.add("content-type", f"must be {wanted}")
         raw = wire.parse_json(call.response_body or b"{}", "body", problems)
         if raw is UNREADABLE or shape is None:

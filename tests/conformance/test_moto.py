@@ -6,11 +6,11 @@ binary that plays AWS Backup.
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from cloud import ACCOUNT, REGION, ROLE, Backup, Cloud, eventually
+from cloud import ACCOUNT, REGION, ROLE, Cloud, LocalAws, client, eventually
 from permissions import Template
 from runtime import Runtime
 
@@ -57,17 +57,17 @@ def stage(bootstrap, local_aws, template_path, tmp_path_factory):
             name: cloud.add_snapshot(f"awsbackup:copyjob-{number}")
             for number, name in enumerate(DATABASES, start=1)
         }
-        seed = {
+        world = {
             "account": ACCOUNT, "region": REGION, "vaults": [{"name": VAULT}],
             "db_subnet_groups": [{"name": "isolated"}],
             "recovery_points": [
                 {"arn": arn, "vault": VAULT,
                  "source_resource_arn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
-                 "created_at": "2026-11-21T00:00:00Z"}
+                 "created_at": hours_ago(2)}
                 for name, arn in points.items()
             ],
         }
-        with Backup(local_aws, seed, cloud.moto, tmp_path_factory.mktemp("seed")) as backup:
+        with LocalAws(local_aws, world, tmp_path_factory.mktemp("world"), cloud.moto) as backup:
             variables = environment(Template(template_path, cloud.names), cloud, backup)
             with Runtime(bootstrap, variables) as function:
                 yield Stage(cloud, backup, function, points)
@@ -99,7 +99,7 @@ class Stage:
 
     def __init__(self, cloud, backup, function, points):
         self.cloud, self.function, self.points = cloud, function, points
-        self._backup = cloud.client("backup", backup.url)
+        self._server, self._backup = backup, client("backup", backup.url)
         self.validations = {}
         for name in points:
             answer = self.copy_lands(name)
@@ -115,7 +115,7 @@ class Stage:
         return self.function.invoke(event("Copy Job State Change", {
             "copyJobId": f"copy-{name}", "state": "COMPLETED", "resourceType": "RDS",
             "backupSizeInBytes": 21474836480,
-            "creationDate": "2026-11-21T00:00:00.000Z", "completionDate": now(),
+            "creationDate": hours_ago(2), "completionDate": now(),
             "iamRoleArn": f"arn:aws:iam::{SOURCE_ACCOUNT}:role/backup",
             "resourceArn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
             "sourceBackupVaultArn": f"arn:aws:backup:{REGION}:{SOURCE_ACCOUNT}:backup-vault:source",
@@ -125,19 +125,20 @@ class Stage:
 
     def _restore_ends(self, name):
         def completed():
-            jobs = self._backup.list_restore_jobs()["RestoreJobs"]
+            # Lists are where things happen by themselves, as time passes for AWS Backup.
+            jobs = self._backup.list_restore_jobs(ByStatus="COMPLETED")["RestoreJobs"]
             mine = [job for job in jobs if job["RecoveryPointArn"] == self.points[name]]
-            assert len(mine) == 1, f"{name} must have one restore job, has {mine}"
-            return mine[0] if mine[0]["Status"] == "COMPLETED" else None
+            assert len(mine) <= 1, f"{name} must have one restore job, has {mine}"
+            return mine[0] if mine else None
 
         job = eventually(completed, 30, f"the restore of {name}")
-        self.function.invoke(event("Restore Job State Change", {
-            "restoreJobId": job["RestoreJobId"], "status": "COMPLETED", "percentDone": 100,
-            "resourceType": "RDS", "backupSizeInBytes": "21474836480",
-            "creationDate": stamp(job["CreationDate"]), "completionDate": stamp(job["CompletionDate"]),
-            "iamRoleArn": job["IamRoleArn"], "recoveryPointArn": job["RecoveryPointArn"],
-            "createdResourceArn": job["CreatedResourceArn"],
-        }))
+
+        def announced():
+            return [event for event in self._server.events
+                    if event["detail"]["restoreJobId"] == job["RestoreJobId"]
+                    and event["detail"].get("status") == "COMPLETED"]
+
+        self.function.invoke(eventually(announced, 10, f"the event of {name}")[0])
         return job
 
     def _sweep_until_closed(self):
@@ -162,11 +163,13 @@ class Stage:
 
 
 def now():
-    return stamp(datetime.now(timezone.utc))
+    return hours_ago(0)
 
 
-def stamp(at):
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+def hours_ago(hours):
+    """A point in time as AWS writes it in events."""
+    at = datetime.now(timezone.utc) - timedelta(hours=hours)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def event(kind, detail):

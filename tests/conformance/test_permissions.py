@@ -42,7 +42,11 @@ def demo(demo_calls, template_path):
     bucket = only("s3", "PutObject", "Bucket")
     table = only("dynamodb", "*", "TableName")
     group = only("logs", "PutLogEvents", "logGroupName")
+    read = {parameters["Key"] for call, parameters in known if call.operation == "GetObject"}
+    bundles = [key for key in read if key.endswith(".pem")]
+    assert len(bundles) <= 1, f"one CA bundle, are {bundles}"
     template = Template(template_path, UNCALLED | {
+        "DatabaseCaBundleUri": f"s3://{bucket}/{bundles[0]}" if bundles else "",
         "AWS::AccountId": account,
         "AWS::Region": region,
         "RestoreRole.Arn": role,

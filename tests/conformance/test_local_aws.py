@@ -1,0 +1,275 @@
+"""local-aws, driven by AWS's own Python client: it answers as AWS does, as far as others can tell.
+
+Everything that is said is recorded by local-aws and judged against botocore's service models. What
+moto plays too, the ledger's conditional writes above all, is said to both, and both must answer
+the same.
+"""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cloud import ACCOUNT, REGION, ROLE, Cloud, LocalAws, client, eventually
+from judge import judge, read_calls
+
+POINT = f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-1"
+BAD_POINT = f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-2"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:topic"
+
+WORLD = {
+    "account": ACCOUNT, "region": REGION, "page_size": 1,
+    "vaults": [{"name": "central"}],
+    "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
+    "security_groups": [{"id": "sg-1", "vpc_id": "vpc-1"}],
+    "recovery_points": [
+        {"arn": POINT, "source_resource_arn": f"arn:aws:rds:{REGION}:111122223333:db:orders",
+         "created_at": "2026-11-20T00:00:00Z", "tags": {"env": "prod"},
+         "kms_key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1",
+         "source_vault_arn": f"arn:aws:backup:{REGION}:111122223333:backup-vault:source"},
+        {"arn": BAD_POINT, "source_resource_arn": f"arn:aws:rds:{REGION}:111122223333:db:billing",
+         "created_at": "2026-11-20T01:00:00Z",
+         "behaviour": {"outcome": {"fails": {"message": "Access denied to KMS key"}}}},
+    ],
+    "db_instances": [{"identifier": "foreign", "created_at": "2026-11-20T00:00:00Z"}],
+    "secrets": [{"name": "restore-proof/orders", "value": "{}"}],
+    "buckets": [{"name": "results"}],
+    "objects": [{"bucket": "results", "key": "policy/policy.toml", "body": "version = '1'"}],
+    "tables": [{"name": "ledger", "partition_key": {"name": "id", "type": "S"},
+                "indexes": [{"name": "due", "partition_key": {"name": "due_partition", "type": "S"},
+                             "sort_key": {"name": "due_at", "type": "N"}}]}],
+    "topics": [TOPIC], "log_groups": ["records"], "functions": ["restore-proof"],
+}
+
+
+@pytest.fixture(scope="module")
+def world(local_aws, tmp_path_factory):
+    with LocalAws(local_aws, WORLD, tmp_path_factory.mktemp("world")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def moto():
+    with Cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture(autouse=True)
+def everything_conforms(request):
+    """After each test that uses local-aws, what was said is judged."""
+    if "world" not in request.fixturenames:
+        yield
+        return
+    served = request.getfixturevalue("world")
+    yield
+    for call in read_calls(served.record):
+        assert judge(call) == [], str(call)
+
+
+def refused(operation, **arguments):
+    """The error code of a call that must fail."""
+    with pytest.raises(ClientError) as caught:
+        operation(**arguments)
+    return caught.value.response["Error"]["Code"]
+
+
+def test_recovery_points_and_their_restore_metadata(world):
+    backup = client("backup", world.url)
+    point = backup.describe_recovery_point(BackupVaultName="central", RecoveryPointArn=POINT)
+    assert (point["ResourceType"], point["Status"]) == ("RDS", "COMPLETED")
+    metadata = backup.get_recovery_point_restore_metadata(
+        BackupVaultName="central", RecoveryPointArn=POINT)["RestoreMetadata"]
+    assert metadata["DBInstanceIdentifier"] == "orders"
+    assert "DBSnapshotIdentifier" in metadata, "AWS returns keys that StartRestoreJob then rejects"
+    pages = backup.get_paginator("list_recovery_points_by_backup_vault").paginate(
+        BackupVaultName="central")
+    assert [len(page["RecoveryPoints"]) for page in pages] == [1, 1]
+    assert refused(backup.describe_recovery_point, BackupVaultName="central",
+                   RecoveryPointArn=POINT + "x") == "ResourceNotFoundException"
+    assert refused(backup.list_recovery_points_by_backup_vault,
+                   BackupVaultName="nowhere") == "ResourceNotFoundException"
+
+
+def test_a_restore_from_its_start_to_the_deletion(world):
+    backup, rds = client("backup", world.url), client("rds", world.url)
+    start = {
+        "RecoveryPointArn": POINT, "IamRoleArn": ROLE, "IdempotencyToken": "token",
+        "Metadata": {"DBInstanceIdentifier": "restore-proof-1", "DBSubnetGroupName": "isolated",
+                     "VpcSecurityGroupIds": '["sg-1"]', "DBInstanceClass": "db.t4g.medium",
+                     "Engine": "postgres"},
+    }
+    job = backup.start_restore_job(**start)["RestoreJobId"]
+    assert backup.start_restore_job(**start)["RestoreJobId"] == job, "the same token, the same job"
+
+    def described():
+        return backup.describe_restore_job(RestoreJobId=job)
+
+    eventually(lambda: described()["Status"] == "COMPLETED", 20, "the restore")
+    assert described()["CreatedResourceArn"].endswith(":db:restore-proof-1")
+    assert backup.get_restore_job_metadata(RestoreJobId=job)["Metadata"] == start["Metadata"]
+    assert refused(backup.describe_restore_job, RestoreJobId="nobody") == "ResourceNotFoundException"
+    jobs = backup.list_restore_jobs(ByCreatedAfter="2026-01-01T00:00:00Z")["RestoreJobs"]
+    assert job in [found["RestoreJobId"] for found in jobs]
+    eventually(lambda: any(event["detail"].get("status") == "COMPLETED" for event in world.events),
+               10, "the event")
+    instance = rds.describe_db_instances(DBInstanceIdentifier="restore-proof-1")["DBInstances"][0]
+    assert instance["DBSubnetGroup"]["DBSubnetGroupName"] == "isolated"
+    assert instance["VpcSecurityGroups"][0]["VpcSecurityGroupId"] == "sg-1"
+    deletion = {"DBInstanceIdentifier": "restore-proof-1", "SkipFinalSnapshot": True,
+                "DeleteAutomatedBackups": True}
+    assert rds.delete_db_instance(**deletion)["DBInstance"]["DBInstanceStatus"] == "deleting"
+    assert refused(rds.delete_db_instance, **deletion) in ("InvalidDBInstanceState",
+                                                           "DBInstanceNotFound")
+
+    def gone():
+        try:
+            rds.describe_db_instances(DBInstanceIdentifier="restore-proof-1")
+        except ClientError as error:
+            return error.response["Error"]["Code"] == "DBInstanceNotFound"
+        return False
+
+    eventually(gone, 20, "the deletion")
+
+
+def test_a_restore_that_is_accepted_and_fails(world):
+    backup = client("backup", world.url)
+    job = backup.start_restore_job(
+        RecoveryPointArn=BAD_POINT, IamRoleArn=ROLE, IdempotencyToken="bad",
+        Metadata={"DBInstanceIdentifier": "restore-proof-2"})["RestoreJobId"]
+
+    def failed():
+        found = backup.describe_restore_job(RestoreJobId=job)
+        return found if found["Status"] == "FAILED" else None
+
+    ended = eventually(failed, 20, "the failure")
+    assert ended["StatusMessage"]
+    assert "CreatedResourceArn" not in ended
+
+
+def test_snapshots(world):
+    rds = client("rds", world.url)
+    for name in ("awsbackup:copyjob-1", POINT):
+        snapshot = rds.describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+        assert snapshot["DBSnapshotArn"] == POINT
+        assert {"Key": "env", "Value": "prod"} in snapshot["TagList"]
+    assert refused(rds.describe_db_snapshots,
+                   DBSnapshotIdentifier="awsbackup:none") == "DBSnapshotNotFound"
+
+
+def test_objects(world):
+    s3 = client("s3", world.url)
+    policy = s3.get_object(Bucket="results", Key="policy/policy.toml")
+    assert policy["Body"].read() == b"version = '1'"
+    key = "records/dt=2026-11-21/0123456789abcdef.json"
+    s3.put_object(Bucket="results", Key=key, Body=b"{}\n", ContentType="application/json")
+    record = s3.get_object(Bucket="results", Key=key)
+    assert (record["Body"].read(), record["ContentType"]) == (b"{}\n", "application/json")
+    assert refused(s3.get_object, Bucket="results", Key="none") == "AccessDenied", \
+        "a missing key is forbidden to those who may not list"
+    assert refused(s3.get_object, Bucket="no-such-bucket", Key="none") == "NoSuchBucket"
+
+
+def test_messages_logs_secrets_and_invocations(world):
+    sns, logs = client("sns", world.url), client("logs", world.url)
+    assert sns.publish(TopicArn=TOPIC, Subject="s", Message="m", MessageAttributes={
+        "verdict": {"DataType": "String", "StringValue": "passed"}})["MessageId"]
+    assert refused(sns.publish, TopicArn=TOPIC + "x", Message="m") == "NotFound"
+    logs.create_log_stream(logGroupName="records", logStreamName="stream")
+    assert refused(logs.create_log_stream, logGroupName="records",
+                   logStreamName="stream") == "ResourceAlreadyExistsException"
+    logs.put_log_events(logGroupName="records", logStreamName="stream",
+                        logEvents=[{"timestamp": 1790000000000, "message": "m"}])
+    assert refused(logs.put_log_events, logGroupName="records", logStreamName="none",
+                   logEvents=[{"timestamp": 1, "message": "m"}]) == "ResourceNotFoundException"
+    secrets = client("secretsmanager", world.url)
+    secret = secrets.get_secret_value(SecretId="restore-proof/orders")
+    assert secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"] == "{}"
+    assert refused(secrets.get_secret_value, SecretId="none") == "ResourceNotFoundException"
+    invoke = client("lambda", world.url).invoke
+    answer = invoke(FunctionName="restore-proof", InvocationType="Event", Payload=b"{}")
+    assert answer["StatusCode"] == 202
+    assert refused(invoke, FunctionName="none", InvocationType="Event") == "ResourceNotFoundException"
+
+
+def test_an_operation_nobody_plays_is_named(world):
+    with pytest.raises(ClientError, match="DescribeTable"):
+        client("dynamodb", world.url).describe_table(TableName="ledger")
+    # Nothing to judge in it: the answer is not one of AWS's.
+    lines = world.record.read_text().splitlines(keepends=True)
+    world.record.write_text("".join(line for line in lines if "DescribeTable" not in line))
+
+
+ID = {"id": {"S": "v"}}
+LEDGER = "ledger"
+
+#: What is said to both, in this order: a call of the DynamoDB client.
+CONVERSATION = [
+    ("put_item", {"Item": ID | {"stage": {"S": "landed"}, "due_partition": {"S": "open"},
+                                "due_at": {"N": "100"}},
+                  "ConditionExpression": "attribute_not_exists(id)"}),
+    ("put_item", {"Item": ID, "ConditionExpression": "attribute_not_exists(id)",
+                  "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}),
+    ("get_item", {"Key": ID, "ConsistentRead": True}),
+    ("get_item", {"Key": {"id": {"S": "nobody"}}}),
+    ("update_item", {"Key": ID, "UpdateExpression": "SET #l = :l, lease_until = :u",
+                     "ConditionExpression": "attribute_not_exists(#l) OR lease_until < :now",
+                     "ExpressionAttributeNames": {"#l": "lease"},
+                     "ExpressionAttributeValues": {":l": {"S": "a"}, ":u": {"N": "50"},
+                                                   ":now": {"N": "10"}},
+                     "ReturnValues": "ALL_NEW"}),
+    ("update_item", {"Key": ID, "UpdateExpression": "SET #l = :l",
+                     "ConditionExpression": "attribute_not_exists(#l) OR lease_until < :now",
+                     "ExpressionAttributeNames": {"#l": "lease"},
+                     "ExpressionAttributeValues": {":l": {"S": "b"}, ":now": {"N": "50"}}}),
+    ("update_item", {"Key": ID, "UpdateExpression": "SET #l = :l",
+                     "ConditionExpression": "lease_until <= :now AND NOT #l = :l",
+                     "ExpressionAttributeNames": {"#l": "lease"},
+                     "ExpressionAttributeValues": {":l": {"S": "b"}, ":now": {"N": "50"}},
+                     "ReturnValues": "ALL_NEW"}),
+    ("update_item", {"Key": {"id": {"S": "slots"}}, "UpdateExpression": "ADD taken :v",
+                     "ConditionExpression": "attribute_not_exists(taken) OR size(taken) < :max "
+                                            "OR contains(taken, :one)",
+                     "ExpressionAttributeValues": {":v": {"SS": ["v1"]}, ":one": {"S": "v1"},
+                                                   ":max": {"N": "1"}},
+                     "ReturnValues": "ALL_NEW"}),
+    ("update_item", {"Key": {"id": {"S": "slots"}}, "UpdateExpression": "ADD taken :v",
+                     "ConditionExpression": "attribute_not_exists(taken) OR size(taken) < :max "
+                                            "OR contains(taken, :one)",
+                     "ExpressionAttributeValues": {":v": {"SS": ["v2"]}, ":one": {"S": "v2"},
+                                                   ":max": {"N": "1"}}}),
+    ("update_item", {"Key": {"id": {"S": "slots"}}, "UpdateExpression": "DELETE taken :v",
+                     "ExpressionAttributeValues": {":v": {"SS": ["v1"]}}, "ReturnValues": "ALL_NEW"}),
+    ("update_item", {"Key": ID, "UpdateExpression": "SET attempt = if_not_exists(attempt, :one), "
+                                                    "due_at = :later",
+                     "ExpressionAttributeValues": {":one": {"N": "1"}, ":later": {"N": "200"}},
+                     "ReturnValues": "ALL_NEW"}),
+    ("query", {"IndexName": "due", "KeyConditionExpression": "due_partition = :p AND due_at <= :now",
+               "ExpressionAttributeValues": {":p": {"S": "open"}, ":now": {"N": "199"}}}),
+    ("query", {"IndexName": "due", "KeyConditionExpression": "due_partition = :p AND due_at <= :now",
+               "ExpressionAttributeValues": {":p": {"S": "open"}, ":now": {"N": "200"}}}),
+    ("update_item", {"Key": ID, "UpdateExpression": "REMOVE due_partition, due_at SET expires_at = :e",
+                     "ExpressionAttributeValues": {":e": {"N": "1900000000"}},
+                     "ReturnValues": "ALL_NEW"}),
+    ("query", {"IndexName": "due", "KeyConditionExpression": "due_partition = :p AND due_at <= :now",
+               "ExpressionAttributeValues": {":p": {"S": "open"}, ":now": {"N": "999"}}}),
+    ("update_item", {"Key": ID, "UpdateExpression": "SET unused = :a",
+                     "ExpressionAttributeValues": {":a": {"S": "x"}, ":b": {"S": "y"}}}),
+    ("delete_item", {"Key": ID, "ConditionExpression": "stage = :s",
+                     "ExpressionAttributeValues": {":s": {"S": "closed"}}}),
+    ("delete_item", {"Key": ID, "ConditionExpression": "stage = :s",
+                     "ExpressionAttributeValues": {":s": {"S": "landed"}}}),
+    ("get_item", {"Key": ID}),
+]
+
+
+def test_the_ledger_answers_as_moto_does(world, moto):
+    def say(dynamodb, operation, arguments):
+        try:
+            answer = getattr(dynamodb, operation)(TableName=LEDGER, **arguments)
+        except ClientError as error:
+            return {"error": error.response["Error"]["Code"], "item": error.response.get("Item")}
+        keep = ("Item", "Items", "Count", "Attributes")
+        return {key: answer[key] for key in keep if key in answer}
+
+    ours, theirs = client("dynamodb", world.url), moto.client("dynamodb")
+    for number, (operation, arguments) in enumerate(CONVERSATION):
+        assert say(ours, operation, arguments) == say(theirs, operation, arguments), \
+            f"{number}: {operation} {arguments}"
