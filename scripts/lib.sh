@@ -62,13 +62,13 @@ install_packages() {
     [ "$status" = 0 ] || die "apt could not install: $*"
 }
 
-# What the demo and the tests need of the system, installed when it is missing.
+# What the demo, or the tests ("tests"), need of the system: installed when it is missing.
 need_system() {
     local missing=()
     command -v cc >/dev/null || missing+=(build-essential)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     command -v setpriv >/dev/null || missing+=(util-linux)
-    if [ "${1:-}" = tests ]; then
+    if [ "$1" = tests ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
         command -v objdump >/dev/null || missing+=(binutils)
     fi
@@ -117,5 +117,5 @@ use_cargo_deny() {
 # The dev profile's binaries: the bootstrap, local-aws and restore-proof. Always the whole workspace:
 # a build of single crates would switch dependencies to other features and compile them again.
 build_binaries() {
-    cargo build --locked --workspace --bins "$@"
+    cargo build --locked --workspace --bins
 }
