@@ -37,10 +37,9 @@ enum PolicyCommand {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => demo::run(args),
         Command::Policy(PolicyCommand::Check { files }) => policy::check(&files),
     };
     done.unwrap_or_else(|error| {

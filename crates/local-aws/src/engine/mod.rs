@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 pub use cluster::Server;
-pub use sample::{MASTER_USER, SAMPLE_DATABASE, SAMPLE_ROWS, SampleVariant};
+pub use sample::{MASTER_USER, READER_USER, SAMPLE_DATABASE, SAMPLE_ROWS, SampleVariant};
 
 use crate::process::{self, Signal, User, write_private};
 

@@ -10,6 +10,8 @@ use super::{Dump, Postgres, Server};
 pub const SAMPLE_DATABASE: &str = "shop";
 /// The role that owns it, as the master user of an RDS instance does.
 pub const MASTER_USER: &str = "shop_admin";
+/// A role of it that may read everything and change nothing.
+pub const READER_USER: &str = "restore_check";
 /// How many rows all its tables hold together.
 pub const SAMPLE_ROWS: u32 = 100_000;
 
@@ -27,7 +29,7 @@ pub enum SampleVariant {
 
 impl Postgres {
     /// Makes the sample database on a server of its own, dumps it in each of the variants and stops
-    /// the server. `newest` is the time of the newest order; `password` is the master user's.
+    /// the server. `newest` is the time of the newest order; `password` is that of all its roles.
     ///
     /// # Errors
     /// When the server does not come up or the SQL fails.

@@ -87,6 +87,15 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
         .unwrap(),
         "12000"
     );
+    let reader = connect(
+        &postgres,
+        &server,
+        READER_USER,
+        "it's a \\ secret",
+        "verify-full",
+    )
+    .await;
+    assert_eq!(reader.unwrap(), "12000");
     let wrong = connect(&postgres, &server, MASTER_USER, "guess", "verify-full")
         .await
         .unwrap_err()

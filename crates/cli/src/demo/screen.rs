@@ -1,0 +1,121 @@
+//! What the terminal can do: colours, its width, redrawing.
+
+use std::io::IsTerminal as _;
+
+/// Where the demo prints to.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    terminal: bool,
+    colours: bool,
+}
+
+/// What a text means, from which its colour follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    Plain,
+    /// Of less interest.
+    Dim,
+    /// A heading.
+    Strong,
+    /// As it should be.
+    Good,
+    /// Bad news about a backup.
+    Bad,
+    /// Neither good nor bad, or not over yet.
+    Open,
+}
+
+impl Screen {
+    /// Standard output, as it is.
+    pub fn new() -> Screen {
+        let terminal = std::io::stdout().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        // https://no-color.org: any value but the empty one turns colours off.
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Screen {
+            terminal,
+            colours: terminal && !unwanted,
+        }
+    }
+
+    /// Whether lines that were printed can be printed over.
+    pub fn can_redraw(self) -> bool {
+        self.terminal
+    }
+
+    /// Columns of the terminal; a readable width where there is none.
+    pub fn width(self) -> usize {
+        let size = self
+            .terminal
+            .then(|| rustix::termios::tcgetwinsize(std::io::stdout()));
+        match size {
+            Some(Ok(size)) if size.ws_col >= 40 => usize::from(size.ws_col),
+            _ => 110,
+        }
+    }
+
+    /// A text in the colour of its meaning.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Plain => return text.to_owned(),
+            Tone::Dim => "2",
+            Tone::Strong => "1",
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Open => "33",
+        };
+        if self.colours {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// A text filled with spaces to a width, or cut to it.
+pub fn fit(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length > width {
+        let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+        return format!("{kept}…");
+    }
+    format!("{text}{}", " ".repeat(width - length))
+}
+
+/// A text as lines of at most `width` characters, broken between words.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_filled_and_cut_by_characters() {
+        assert_eq!(fit("Malmö", 7), "Malmö  ");
+        assert_eq!(fit("Göteborg", 5), "Göte…");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrap("", 7), Vec::<String>::new());
+        assert_eq!(wrap("unbreakable", 4), ["unbreakable"]);
+    }
+}
