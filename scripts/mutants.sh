@@ -29,7 +29,7 @@ tree="$cache/mutants/tree"
 mkdir -p "$cache/mutants"
 exec {lock}>"$cache/mutants/lock"
 flock "$lock"
-log="$(mktemp "${TMPDIR:-/tmp}/restore-proof-mutants.XXXXXX")"
+log="$(mktemp "${TMPDIR:-/tmp}/mutants-of-restore-proof.XXXXXX")"
 trap 'rm -f "$log"' EXIT
 
 # The tree as it is now, uncommitted changes included. Files that did not change keep their times.

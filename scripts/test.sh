@@ -7,11 +7,11 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit local-aws scenarios demo records calls moto sam)
+all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt records calls moto sam)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
-work="$(mktemp -d "${TMPDIR:-/tmp}/restore-proof-test.XXXXXX")"
+work="$(mktemp -d "${TMPDIR:-/tmp}/tests-of-restore-proof.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 
 python_tests() { python -m pytest -p no:cacheprovider --quiet "$@"; }
@@ -64,6 +64,12 @@ step_scenarios() {
 step_demo() {
     build_binaries
     "$CARGO_TARGET_DIR/debug/restore-proof" demo --record "$work/demo.jsonl" --records "$work/records"
+}
+
+# Ctrl-C and worse in the middle of the demo.
+step_interrupt() {
+    build_binaries
+    DEMO="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_interrupt.py
 }
 
 # The records as Athena reads them.

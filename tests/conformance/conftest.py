@@ -57,5 +57,10 @@ def local_aws():
 
 
 @pytest.fixture(scope="session")
+def demo_binary():
+    return _from_environment("DEMO")
+
+
+@pytest.fixture(scope="session")
 def template_path():
     return ROOT / "template.yaml"
