@@ -1,7 +1,8 @@
 //! The world as the AWS SDK's HTTP client, in the same process.
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -24,7 +25,11 @@ impl World {
 struct InProcess(World);
 
 impl HttpClient for InProcess {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -33,12 +38,16 @@ impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let world = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let request = collect(request).await.map_err(|error| ConnectorError::user(error))?;
+            let request = collect(request).await.map_err(ConnectorError::user)?;
             match world.answer(request) {
                 Ok(response) => HttpResponse::try_from(response.map(SdkBody::from))
                     .map_err(|error| ConnectorError::other(error.into(), None)),
-                Err(NoAnswer::Timeout) => Err(ConnectorError::timeout("no answer in time (injected)".into())),
-                Err(NoAnswer::Reset) => Err(ConnectorError::io("connection reset by peer (injected)".into())),
+                Err(NoAnswer::Timeout) => Err(ConnectorError::timeout(
+                    "no answer in time (injected)".into(),
+                )),
+                Err(NoAnswer::Reset) => Err(ConnectorError::io(
+                    "connection reset by peer (injected)".into(),
+                )),
                 Err(NoAnswer::Hang) => {
                     world.faults().report_hang();
                     std::future::pending().await

@@ -67,12 +67,20 @@ pub struct Fault {
 impl Fault {
     /// A fault that strikes once, before the effect.
     pub fn once(kind: FaultKind) -> Fault {
-        Fault { kind, when: When::BeforeEffect, times: Times::Once, skip: 0 }
+        Fault {
+            kind,
+            when: When::BeforeEffect,
+            times: Times::Once,
+            skip: 0,
+        }
     }
 
     /// An error answer, given once, before the effect.
     pub fn error(code: &str, status: u16) -> Fault {
-        Fault::once(FaultKind::Error { code: code.to_owned(), status })
+        Fault::once(FaultKind::Error {
+            code: code.to_owned(),
+            status,
+        })
     }
 
     /// The same, after the effect.
@@ -132,7 +140,13 @@ impl Faults {
         let mut rules = self.lock();
         rules.next += 1;
         let id = rules.next;
-        rules.rules.push(Rule { id, pattern: operation.to_ascii_lowercase(), fault, struck: 0, invocation: None });
+        rules.rules.push(Rule {
+            id,
+            pattern: operation.to_ascii_lowercase(),
+            fault,
+            struck: 0,
+            invocation: None,
+        });
         id
     }
 
@@ -169,7 +183,12 @@ impl Faults {
     }
 
     /// The fault that strikes this attempt, counting it.
-    pub(crate) fn strike(&self, service: &str, operation: &str, invocation: Option<&str>) -> Option<(FaultKind, When)> {
+    pub(crate) fn strike(
+        &self,
+        service: &str,
+        operation: &str,
+        invocation: Option<&str>,
+    ) -> Option<(FaultKind, When)> {
         let name = format!("{service}.{operation}").to_ascii_lowercase();
         let wide = format!("{service}.*").to_ascii_lowercase();
         let mut rules = self.lock();
@@ -183,7 +202,10 @@ impl Faults {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Rules> {
-        self.0.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .rules
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -221,7 +243,12 @@ mod tests {
         assert!(faults.strike("RDS", "DescribeDBInstances", None).is_none());
         assert!(faults.strike("RDS", "DeleteDBInstance", None).is_some());
         assert!(faults.strike("RDS", "DeleteDBInstance", None).is_none());
-        faults.fail("s3.*", Fault::once(FaultKind::Throttle).times(Times::Count(2)).skip(1));
+        faults.fail(
+            "s3.*",
+            Fault::once(FaultKind::Throttle)
+                .times(Times::Count(2))
+                .skip(1),
+        );
         assert!(faults.strike("S3", "PutObject", None).is_none());
         assert!(faults.strike("S3", "GetObject", None).is_some());
         assert!(faults.strike("S3", "GetObject", None).is_some());
@@ -232,7 +259,10 @@ mod tests {
     #[test]
     fn one_call_means_all_its_retries() {
         let faults = Faults::default();
-        faults.fail("*", Fault::once(FaultKind::Reset).times(Times::OneCall).skip(1));
+        faults.fail(
+            "*",
+            Fault::once(FaultKind::Reset).times(Times::OneCall).skip(1),
+        );
         assert!(faults.strike("S3", "GetObject", Some("a")).is_none());
         assert!(faults.strike("S3", "GetObject", Some("b")).is_some());
         assert!(faults.strike("S3", "GetObject", Some("b")).is_some());

@@ -27,10 +27,13 @@ mod world;
 
 pub use fault::{Fault, FaultKind, Faults, Times, When};
 pub use server::{Server, serve};
+pub use world::behaviour::{
+    EventDelivery, InstanceBehaviour, RestoreBehaviour, RestoreOutcome, StatusPhase,
+};
 pub use world::inspect::{Call, LogEvent, Message, ObjectVersion};
 pub use world::seed::{
-    Bucket, CopyJob, DbInstance, DbSubnetGroup, EventDelivery, Index, InstanceBehaviour, KeyAttribute, RecoveryPoint,
-    RestoreBehaviour, RestoreJob, RestoreOutcome, Secret, SecurityGroup, SourceDatabase, StatusPhase, Table, Vault,
+    Bucket, CopyJob, DbInstance, DbSubnetGroup, Index, KeyAttribute, RecoveryPoint, RestoreJob,
+    Secret, SecurityGroup, SourceDatabase, Table, Vault,
 };
 pub use world::seed_file::{SeedFile, SeedObject};
 pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

@@ -61,6 +61,11 @@ fn headers(headers: &HeaderMap) -> BTreeMap<&str, String> {
     headers
         .iter()
         .filter(|(name, _)| *name != "authorization" && *name != "x-amz-security-token")
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect()
 }

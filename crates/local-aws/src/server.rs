@@ -47,8 +47,12 @@ impl Drop for Server {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn serve(world: World, address: SocketAddr) -> anyhow::Result<Server> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let address = listener.local_addr().context("ask for the address listened on")?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))?;
+    let address = listener
+        .local_addr()
+        .context("ask for the address listened on")?;
     let task = tokio::spawn(async move {
         // Connections end with the set: an aborted server leaves none behind.
         let mut connections = tokio::task::JoinSet::new();
@@ -70,8 +74,11 @@ pub async fn serve(world: World, address: SocketAddr) -> anyhow::Result<Server> 
 
 async fn connection(world: World, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: hyper::Request<Incoming>| answer(world.clone(), request));
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let service =
+        service_fn(move |request: hyper::Request<Incoming>| answer(world.clone(), request));
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }

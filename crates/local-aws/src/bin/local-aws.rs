@@ -46,12 +46,20 @@ async fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     let mut record: Option<PathBuf> = None;
     let mut options = WorldOptions::default();
     while let Some(option) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{option} needs a value\n\n{USAGE}"))?;
+        let value = arguments
+            .next()
+            .with_context(|| format!("{option} needs a value\n\n{USAGE}"))?;
         match option.as_str() {
-            "--addr" => address = value.parse().with_context(|| format!("{value} is no address like 127.0.0.1:4566"))?,
+            "--addr" => {
+                address = value
+                    .parse()
+                    .with_context(|| format!("{value} is no address like 127.0.0.1:4566"))?
+            }
             "--world" => {
-                let text = std::fs::read_to_string(&value).with_context(|| format!("read the world {value}"))?;
-                seed = serde_json::from_str(&text).with_context(|| format!("understand the world {value}"))?;
+                let text = std::fs::read_to_string(&value)
+                    .with_context(|| format!("read the world {value}"))?;
+                seed = serde_json::from_str(&text)
+                    .with_context(|| format!("understand the world {value}"))?;
             }
             "--record" => record = Some(value.into()),
             "--rds-endpoint" => options.rds_endpoint = Some(value),
@@ -81,7 +89,9 @@ async fn interrupted() -> anyhow::Result<()> {
 
 fn sinks(world: &World) {
     world.set_event_sink(Arc::new(|event| say(&json!({"event": event}))));
-    world.set_invoke_sink(Arc::new(|function, payload| say(&json!({"invoke": function, "payload": payload}))));
+    world.set_invoke_sink(Arc::new(|function, payload| {
+        say(&json!({"invoke": function, "payload": payload}))
+    }));
 }
 
 /// One line on standard output; a reader that has gone is no reason to stop.

@@ -24,7 +24,10 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "DescribeRecoveryPoint" => {
             let point = point(state, request)?;
             let mut described = describe_point(state, point);
-            described.insert("StorageClass".to_owned(), point.storage_class.as_str().into());
+            described.insert(
+                "StorageClass".to_owned(),
+                point.storage_class.as_str().into(),
+            );
             Value::Object(described)
         }
         "GetRecoveryPointRestoreMetadata" => {
@@ -46,11 +49,21 @@ fn start(state: &mut State, request: &Request) -> Result<Value, ServiceError> {
     let body = json_body(request)?;
     let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let missing = |key: &str| {
-        ServiceError::new("MissingParameterValueException", 400, &format!("Missing required parameter {key}"))
+        ServiceError::new(
+            "MissingParameterValueException",
+            400,
+            &format!("Missing required parameter {key}"),
+        )
     };
     let metadata = body.get("Metadata").ok_or_else(|| missing("Metadata"))?;
-    let metadata: BTreeMap<String, String> = serde_json::from_value(metadata.clone())
-        .map_err(|_| ServiceError::new("SerializationException", 400, "Metadata must map strings to strings"))?;
+    let metadata: BTreeMap<String, String> =
+        serde_json::from_value(metadata.clone()).map_err(|_| {
+            ServiceError::new(
+                "SerializationException",
+                400,
+                "Metadata must map strings to strings",
+            )
+        })?;
     let start = StartRestore {
         recovery_point_arn: text("RecoveryPointArn").ok_or_else(|| missing("RecoveryPointArn"))?,
         iam_role_arn: text("IamRoleArn").unwrap_or_default(),
@@ -63,9 +76,17 @@ fn start(state: &mut State, request: &Request) -> Result<Value, ServiceError> {
 
 fn job<'a>(state: &'a State, request: &Request) -> Result<&'a Job, ServiceError> {
     let id = request.path.get(1).map(String::as_str).unwrap_or_default();
-    state.jobs.iter().find(|job| job.job.id.eq_ignore_ascii_case(id)).ok_or_else(|| {
-        ServiceError::new("ResourceNotFoundException", 400, &format!("Restore job not found: {id}"))
-    })
+    state
+        .jobs
+        .iter()
+        .find(|job| job.job.id.eq_ignore_ascii_case(id))
+        .ok_or_else(|| {
+            ServiceError::new(
+                "ResourceNotFoundException",
+                400,
+                &format!("Restore job not found: {id}"),
+            )
+        })
 }
 
 fn vault<'a>(state: &State, request: &'a Request) -> Result<&'a str, ServiceError> {
@@ -74,21 +95,38 @@ fn vault<'a>(state: &State, request: &'a Request) -> Result<&'a str, ServiceErro
         return Ok(name);
     }
     // AWS does not tell a missing vault from one the caller may not see.
-    let message = format!("Backup vault {name} does not exist or you do not have permission to access it");
-    Err(ServiceError::new("ResourceNotFoundException", 400, &message))
+    let message =
+        format!("Backup vault {name} does not exist or you do not have permission to access it");
+    Err(ServiceError::new(
+        "ResourceNotFoundException",
+        400,
+        &message,
+    ))
 }
 
 fn point<'a>(state: &'a State, request: &Request) -> Result<&'a RecoveryPoint, ServiceError> {
     let vault = vault(state, request)?;
     let arn = request.path.get(3).map(String::as_str).unwrap_or_default();
-    state.recovery_points.iter().find(|point| point.vault == vault && point.arn == arn).ok_or_else(|| {
-        ServiceError::new("ResourceNotFoundException", 400, &format!("Recovery point not found: {arn}"))
-    })
+    state
+        .recovery_points
+        .iter()
+        .find(|point| point.vault == vault && point.arn == arn)
+        .ok_or_else(|| {
+            ServiceError::new(
+                "ResourceNotFoundException",
+                400,
+                &format!("Recovery point not found: {arn}"),
+            )
+        })
 }
 
 /// The members that describe and list have in common.
 fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
-    let resource_name = point.source_resource_arn.rsplit(':').next().unwrap_or_default();
+    let resource_name = point
+        .source_resource_arn
+        .rsplit(':')
+        .next()
+        .unwrap_or_default();
     let last_restore = state
         .jobs
         .iter()
@@ -110,7 +148,10 @@ fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
     put("Status", point.status.as_str().into());
     put("CreationDate", epoch(point.created_at));
     put("InitiationDate", epoch(point.created_at));
-    put("CompletionDate", epoch(point.completed_at.unwrap_or(point.created_at)));
+    put(
+        "CompletionDate",
+        epoch(point.completed_at.unwrap_or(point.created_at)),
+    );
     put("BackupSizeInBytes", point.size_bytes.into());
     put("IsEncrypted", point.kms_key_arn.is_some().into());
     if let Some(key) = &point.kms_key_arn {
@@ -135,7 +176,15 @@ fn describe_job(state: &State, job: &Job) -> Value {
     put("CreationDate", epoch(shown.created_at));
     put("Status", shown.status.as_str().into());
     // A string in the API, a number in events.
-    put("PercentDone", if shown.status == "COMPLETED" { "100.00%" } else { "0.00%" }.into());
+    put(
+        "PercentDone",
+        if shown.status == "COMPLETED" {
+            "100.00%"
+        } else {
+            "0.00%"
+        }
+        .into(),
+    );
     put("IamRoleArn", shown.iam_role_arn.as_str().into());
     put("ResourceType", shown.resource_type.as_str().into());
     put("IsParent", false.into());
@@ -155,7 +204,15 @@ fn describe_job(state: &State, job: &Job) -> Value {
         put("CreatedBy", json!({"RestoreTestingPlanArn": plan}));
     }
     if let Some(plan) = &job.source {
-        put("BackupSizeInBytes", if shown.status == "COMPLETED" { plan.size_bytes } else { 0 }.into());
+        put(
+            "BackupSizeInBytes",
+            if shown.status == "COMPLETED" {
+                plan.size_bytes
+            } else {
+                0
+            }
+            .into(),
+        );
         put("RecoveryPointCreationDate", epoch(plan.point_created_at));
     }
     Value::Object(members)
@@ -166,7 +223,11 @@ fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
     let before = time(request, "createdBefore")?;
     let complete_after = time(request, "completeAfter")?;
     let complete_before = time(request, "completeBefore")?;
-    let wanted = |name: &str, value: Option<&str>| request.query(name).is_none_or(|wanted| Some(wanted) == value);
+    let wanted = |name: &str, value: Option<&str>| {
+        request
+            .query(name)
+            .is_none_or(|wanted| Some(wanted) == value)
+    };
     // Newest first, as AWS lists them.
     let found: Vec<Value> = state
         .jobs
@@ -181,7 +242,10 @@ fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
                 && wanted("status", Some(&job.status))
                 && wanted("resourceType", Some(&job.resource_type))
                 && wanted("accountId", Some(&state.options.account))
-                && wanted("restoreTestingPlanArn", job.restore_testing_plan_arn.as_deref())
+                && wanted(
+                    "restoreTestingPlanArn",
+                    job.restore_testing_plan_arn.as_deref(),
+                )
                 && wanted("parentJobId", None)
         })
         .map(|job| describe_job(state, job))
@@ -193,7 +257,11 @@ fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> 
     let vault = vault(state, request)?;
     let after = time(request, "createdAfter")?;
     let before = time(request, "createdBefore")?;
-    let wanted = |name: &str, value: Option<&str>| request.query(name).is_none_or(|wanted| Some(wanted) == value);
+    let wanted = |name: &str, value: Option<&str>| {
+        request
+            .query(name)
+            .is_none_or(|wanted| Some(wanted) == value)
+    };
     let found: Vec<Value> = state
         .recovery_points
         .iter()
@@ -212,17 +280,33 @@ fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> 
 }
 
 /// One page of a list; the token is the position, opaque to callers.
-fn page(state: &State, request: &Request, key: &str, found: Vec<Value>) -> Result<Value, ServiceError> {
-    let invalid = |what: &str| ServiceError::new("InvalidParameterValueException", 400, &format!("Invalid {what}"));
+fn page(
+    state: &State,
+    request: &Request,
+    key: &str,
+    found: Vec<Value>,
+) -> Result<Value, ServiceError> {
+    let invalid = |what: &str| {
+        ServiceError::new(
+            "InvalidParameterValueException",
+            400,
+            &format!("Invalid {what}"),
+        )
+    };
     let start = match request.query("nextToken") {
         None => 0,
-        Some(token) => {
-            token.strip_prefix("page-").and_then(|at| at.parse::<usize>().ok()).ok_or_else(|| invalid("NextToken"))?
-        }
+        Some(token) => token
+            .strip_prefix("page-")
+            .and_then(|at| at.parse::<usize>().ok())
+            .ok_or_else(|| invalid("NextToken"))?,
     };
     let asked = match request.query("maxResults") {
         None => usize::MAX,
-        Some(text) => text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| invalid("MaxResults"))?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|n| (1..=1000).contains(n))
+            .ok_or_else(|| invalid("MaxResults"))?,
     };
     let size = asked.min(state.options.page_size).max(1);
     let end = start.saturating_add(size);
@@ -241,7 +325,11 @@ fn time(request: &Request, name: &str) -> Result<Option<Timestamp>, ServiceError
         .query(name)
         .map(|text| {
             text.parse().map_err(|_| {
-                ServiceError::new("InvalidParameterValueException", 400, &format!("{name} is not a timestamp: {text}"))
+                ServiceError::new(
+                    "InvalidParameterValueException",
+                    400,
+                    &format!("{name} is not a timestamp: {text}"),
+                )
             })
         })
         .transpose()

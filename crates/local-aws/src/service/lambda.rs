@@ -12,25 +12,43 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     if request.operation != "Invoke" {
         return Err(ServiceError::not_played(request));
     }
-    let kind = request.header("x-amz-invocation-type").unwrap_or("RequestResponse");
+    let kind = request
+        .header("x-amz-invocation-type")
+        .unwrap_or("RequestResponse");
     if kind != "Event" {
-        let message = format!("local-aws does not play lambda:Invoke with InvocationType {kind}, only Event");
+        let message =
+            format!("local-aws does not play lambda:Invoke with InvocationType {kind}, only Event");
         return Err(ServiceError::new("NotImplemented", 501, &message));
     }
     let given = request.path.get(2).map(String::as_str).unwrap_or_default();
     // Name, ARN or partial ARN, each perhaps with a qualifier.
-    let name = given.rsplit_once("function:").map_or(given, |(_, name)| name);
+    let name = given
+        .rsplit_once("function:")
+        .map_or(given, |(_, name)| name);
     let name = name.split(':').next().unwrap_or(name).to_owned();
     if !state.functions.is_empty() && !state.functions.contains(&name) {
-        let arn = format!("arn:aws:lambda:{}:{}:function:{name}", state.options.region, state.options.account);
+        let arn = format!(
+            "arn:aws:lambda:{}:{}:function:{name}",
+            state.options.region, state.options.account
+        );
         let message = format!("Function not found: {arn}");
-        return Err(ServiceError::new("ResourceNotFoundException", 404, &message));
+        return Err(ServiceError::new(
+            "ResourceNotFoundException",
+            404,
+            &message,
+        ));
     }
     if request.body.len() > LARGEST_PAYLOAD {
-        let message = format!("Request must be smaller than {LARGEST_PAYLOAD} bytes for the InvokeFunction operation");
+        let message = format!(
+            "Request must be smaller than {LARGEST_PAYLOAD} bytes for the InvokeFunction operation"
+        );
         return Err(ServiceError::new("RequestTooLargeException", 413, &message));
     }
-    let body: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
+    let body: &[u8] = if request.body.is_empty() {
+        b"{}"
+    } else {
+        &request.body
+    };
     let payload = serde_json::from_slice(body).map_err(|error| {
         let message = format!("Could not parse request body into json: {error}");
         ServiceError::new("InvalidRequestContentException", 400, &message)

@@ -37,7 +37,9 @@ pub(crate) fn dispatch(state: &mut State, request: &Request) -> Reply {
 /// Whether an operation creates, changes, deletes or sends something. An operation this world
 /// does not know counts as mutating unless its name says that it reads.
 pub(crate) fn is_mutating(operation: &str) -> bool {
-    let reads = ["Describe", "Get", "List", "Head", "Query", "Scan", "GET", "HEAD"];
+    let reads = [
+        "Describe", "Get", "List", "Head", "Query", "Scan", "GET", "HEAD",
+    ];
     !reads.iter().any(|verb| operation.starts_with(verb))
 }
 
@@ -47,26 +49,70 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
     match request.service {
         Service::S3 => found.push(format!("{}/{}", request.bucket, request.key)),
         Service::Rds | Service::Sns => {
-            let about = |name: &str| name.contains("Identifier") || name.ends_with("Arn") || name.ends_with("ResourceName");
-            found.extend(request.params.iter().filter(|(name, _)| about(name)).map(|(_, value)| value.clone()));
+            let about = |name: &str| {
+                name.contains("Identifier")
+                    || name.ends_with("Arn")
+                    || name.ends_with("ResourceName")
+            };
+            found.extend(
+                request
+                    .params
+                    .iter()
+                    .filter(|(name, _)| about(name))
+                    .map(|(_, value)| value.clone()),
+            );
         }
         Service::Backup | Service::Lambda => {
-            found.extend(request.path.iter().skip(1).cloned());
+            let literal = [
+                "functions",
+                "invocations",
+                "recovery-points",
+                "restore-metadata",
+                "metadata",
+            ];
+            found.extend(
+                request
+                    .path
+                    .iter()
+                    .skip(1)
+                    .filter(|part| !literal.contains(&part.as_str()))
+                    .cloned(),
+            );
             if let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) {
                 let named = ["RecoveryPointArn", "IamRoleArn"];
-                found.extend(named.iter().filter_map(|key| body.get(*key)?.as_str()).map(str::to_owned));
-                let target = body.get("Metadata").and_then(|metadata| metadata.get("DBInstanceIdentifier"));
+                found.extend(
+                    named
+                        .iter()
+                        .filter_map(|key| body.get(*key)?.as_str())
+                        .map(str::to_owned),
+                );
+                let target = body
+                    .get("Metadata")
+                    .and_then(|metadata| metadata.get("DBInstanceIdentifier"));
                 found.extend(target.and_then(Value::as_str).map(str::to_owned));
             }
         }
         Service::DynamoDb | Service::Logs | Service::SecretsManager => {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            for key in ["TableName", "IndexName", "SecretId", "logGroupName", "logStreamName"] {
+            for key in [
+                "TableName",
+                "IndexName",
+                "SecretId",
+                "logGroupName",
+                "logStreamName",
+            ] {
                 found.extend(body.get(key).and_then(Value::as_str).map(str::to_owned));
             }
             if let Some(Value::Object(key)) = body.get("Key") {
-                found.extend(key.values().filter_map(|value| value.get("S")?.as_str()).map(str::to_owned));
+                found.extend(
+                    key.values()
+                        .filter_map(|value| value.get("S")?.as_str())
+                        .map(str::to_owned),
+                );
             }
+            // An item put names its key among its attributes; this project's key is `id`.
+            let id = body.pointer("/Item/id/S").and_then(Value::as_str);
+            found.extend(id.map(str::to_owned));
         }
         Service::Other => {}
     }
@@ -80,7 +126,11 @@ fn json_body(request: &Request) -> Result<Value, ServiceError> {
     }
     match serde_json::from_slice(&request.body) {
         Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(ServiceError::new("SerializationException", 400, "the body is not a JSON object")),
+        _ => Err(ServiceError::new(
+            "SerializationException",
+            400,
+            "the body is not a JSON object",
+        )),
     }
 }
 

@@ -25,7 +25,10 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
     match request.param("DBInstanceIdentifier") {
         Some(name) => {
             let identifier = identifier_of(name);
-            let found = state.instances.get_mut(&identifier).ok_or_else(|| not_found(&identifier))?;
+            let found = state
+                .instances
+                .get_mut(&identifier)
+                .ok_or_else(|| not_found(&identifier))?;
             // Right after a restore a describe may still know nothing of it.
             if found.hidden_describes > 0 && found.db.created_at.is_some() {
                 found.hidden_describes -= 1;
@@ -37,16 +40,21 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
     }
     let (page, marker) = page(state, request, shown)?;
     let request_id = state.new_uuid("request");
-    Ok(Reply::query("DescribeDBInstances", RDS_NAMESPACE, &request_id, |xml| {
-        xml.element("DBInstances", |xml| {
-            for identifier in &page {
-                if let Some(instance) = state.instances.get(identifier) {
-                    write_instance(xml, state, &instance.db);
+    Ok(Reply::query(
+        "DescribeDBInstances",
+        RDS_NAMESPACE,
+        &request_id,
+        |xml| {
+            xml.element("DBInstances", |xml| {
+                for identifier in &page {
+                    if let Some(instance) = state.instances.get(identifier) {
+                        write_instance(xml, state, &instance.db);
+                    }
                 }
-            }
-        });
-        xml.optional("Marker", marker);
-    }))
+            });
+            xml.optional("Marker", marker);
+        },
+    ))
 }
 
 fn delete(state: &mut State, request: &Request) -> Answer {
@@ -58,9 +66,15 @@ fn delete(state: &mut State, request: &Request) -> Answer {
         ));
     };
     let identifier = identifier_of(name);
-    let flag = |name: &str| request.param(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let flag = |name: &str| {
+        request
+            .param(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
     let skips = flag("SkipFinalSnapshot");
-    let final_snapshot = request.param("FinalDBSnapshotIdentifier").filter(|name| !name.is_empty());
+    let final_snapshot = request
+        .param("FinalDBSnapshotIdentifier")
+        .filter(|name| !name.is_empty());
     if !skips && final_snapshot.is_none() {
         return Err(ServiceError::new(
             "InvalidParameterCombination",
@@ -76,13 +90,22 @@ fn delete(state: &mut State, request: &Request) -> Answer {
         ));
     }
     if final_snapshot.is_some() {
-        return Err(ServiceError::new("NotImplemented", 501, "local-aws does not play rds:DeleteDBInstance with a final snapshot"));
+        return Err(ServiceError::new(
+            "NotImplemented",
+            501,
+            "local-aws does not play rds:DeleteDBInstance with a final snapshot",
+        ));
     }
-    let instance = state.instances.get(&identifier).ok_or_else(|| not_found(&identifier))?;
+    let instance = state
+        .instances
+        .get(&identifier)
+        .ok_or_else(|| not_found(&identifier))?;
     if matches!(instance.db.status.as_str(), "deleting" | "creating") {
         let message = match instance.db.status.as_str() {
             "deleting" => format!("Instance {identifier} is already being deleted."),
-            status => format!("Instance {identifier} is currently {status} - it can not be deleted."),
+            status => {
+                format!("Instance {identifier} is currently {status} - it can not be deleted.")
+            }
         };
         return Err(ServiceError::new("InvalidDBInstanceState", 400, &message));
     }
@@ -95,68 +118,121 @@ fn delete(state: &mut State, request: &Request) -> Answer {
     }
     restore::begin_deletion(state, &identifier);
     let request_id = state.new_uuid("request");
-    Ok(Reply::query("DeleteDBInstance", RDS_NAMESPACE, &request_id, |xml| {
-        if let Some(instance) = state.instances.get(&identifier) {
-            write_instance(xml, state, &instance.db);
-        }
-    }))
+    Ok(Reply::query(
+        "DeleteDBInstance",
+        RDS_NAMESPACE,
+        &request_id,
+        |xml| {
+            if let Some(instance) = state.instances.get(&identifier) {
+                write_instance(xml, state, &instance.db);
+            }
+        },
+    ))
 }
 
 fn describe_snapshots(state: &mut State, request: &Request) -> Answer {
     refuse_filters(request)?;
-    let snapshots = state.recovery_points.iter().filter(|point| point.arn.contains(":snapshot:"));
+    let snapshots = state
+        .recovery_points
+        .iter()
+        .filter(|point| point.arn.contains(":snapshot:"));
     let wanted = request.param("DBSnapshotIdentifier");
     let by_instance = request.param("DBInstanceIdentifier");
     let found: Vec<String> = snapshots
-        .filter(|point| wanted.is_none_or(|wanted| wanted == point.arn || wanted == snapshot_name(point)))
+        .filter(|point| {
+            wanted.is_none_or(|wanted| wanted == point.arn || wanted == snapshot_name(point))
+        })
         .filter(|point| by_instance.is_none_or(|wanted| wanted == source_name(point)))
         .map(|point| point.arn.clone())
         .collect();
     if let (Some(wanted), true) = (wanted, found.is_empty()) {
-        return Err(ServiceError::new("DBSnapshotNotFound", 404, &format!("DBSnapshot {wanted} not found.")));
+        return Err(ServiceError::new(
+            "DBSnapshotNotFound",
+            404,
+            &format!("DBSnapshot {wanted} not found."),
+        ));
     }
     let (page, marker) = page(state, request, found)?;
     let request_id = state.new_uuid("request");
-    Ok(Reply::query("DescribeDBSnapshots", RDS_NAMESPACE, &request_id, |xml| {
-        xml.element("DBSnapshots", |xml| {
-            for point in state.recovery_points.iter().filter(|point| page.contains(&point.arn)) {
-                write_snapshot(xml, point);
-            }
-        });
-        xml.optional("Marker", marker);
-    }))
+    Ok(Reply::query(
+        "DescribeDBSnapshots",
+        RDS_NAMESPACE,
+        &request_id,
+        |xml| {
+            xml.element("DBSnapshots", |xml| {
+                for point in state
+                    .recovery_points
+                    .iter()
+                    .filter(|point| page.contains(&point.arn))
+                {
+                    write_snapshot(xml, point);
+                }
+            });
+            xml.optional("Marker", marker);
+        },
+    ))
 }
 
 /// An identifier may be given as name, in any case, or as ARN.
 fn identifier_of(name: &str) -> String {
-    name.rsplit_once(":db:").map_or(name, |(_, name)| name).to_ascii_lowercase()
+    name.rsplit_once(":db:")
+        .map_or(name, |(_, name)| name)
+        .to_ascii_lowercase()
 }
 
 fn not_found(identifier: &str) -> ServiceError {
-    ServiceError::new("DBInstanceNotFound", 404, &format!("DBInstance {identifier} not found."))
+    ServiceError::new(
+        "DBInstanceNotFound",
+        404,
+        &format!("DBInstance {identifier} not found."),
+    )
 }
 
 fn refuse_filters(request: &Request) -> Result<(), ServiceError> {
-    if request.params.iter().any(|(name, _)| name.starts_with("Filters.")) {
-        let message = format!("local-aws does not play rds:{} with filters", request.operation);
+    if request
+        .params
+        .iter()
+        .any(|(name, _)| name.starts_with("Filters."))
+    {
+        let message = format!(
+            "local-aws does not play rds:{} with filters",
+            request.operation
+        );
         return Err(ServiceError::new("NotImplemented", 501, &message));
     }
     Ok(())
 }
 
-fn page(state: &State, request: &Request, found: Vec<String>) -> Result<(Vec<String>, Option<String>), ServiceError> {
-    let invalid = |what: &str| ServiceError::new("InvalidParameterValue", 400, &format!("Invalid value for {what}"));
+fn page(
+    state: &State,
+    request: &Request,
+    found: Vec<String>,
+) -> Result<(Vec<String>, Option<String>), ServiceError> {
+    let invalid = |what: &str| {
+        ServiceError::new(
+            "InvalidParameterValue",
+            400,
+            &format!("Invalid value for {what}"),
+        )
+    };
     let start: usize = match request.param("Marker") {
         None => 0,
         Some(marker) => marker.parse().map_err(|_| invalid("Marker"))?,
     };
     let asked: usize = match request.param("MaxRecords") {
         None => 100,
-        Some(text) => text.parse().ok().filter(|n| (20..=100).contains(n)).ok_or_else(|| invalid("MaxRecords"))?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|n| (20..=100).contains(n))
+            .ok_or_else(|| invalid("MaxRecords"))?,
     };
     let end = start.saturating_add(asked.min(state.options.page_size).max(1));
     let marker = (end < found.len()).then(|| end.to_string());
-    Ok((found.into_iter().skip(start).take(end - start).collect(), marker))
+    Ok((
+        found.into_iter().skip(start).take(end - start).collect(),
+        marker,
+    ))
 }
 
 fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
@@ -166,10 +242,15 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
         xml.text("Engine", &db.engine);
         xml.text("DBInstanceStatus", &db.status);
         xml.text("MasterUsername", &db.master_username);
-        xml.optional("DBName", Some(&db.database_name).filter(|name| !name.is_empty()));
+        xml.optional(
+            "DBName",
+            Some(&db.database_name).filter(|name| !name.is_empty()),
+        );
         if let Some(host) = &db.host {
             xml.element("Endpoint", |xml| {
-                xml.text("Address", host).text("Port", db.port).text("HostedZoneId", "Z1RLNUO7B9Q6NB");
+                xml.text("Address", host)
+                    .text("Port", db.port)
+                    .text("HostedZoneId", "Z1RLNUO7B9Q6NB");
             });
         }
         xml.text("AllocatedStorage", db.allocated_storage);
@@ -180,13 +261,15 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
         xml.element("VpcSecurityGroups", |xml| {
             for group in &db.security_groups {
                 xml.element("VpcSecurityGroupMembership", |xml| {
-                    xml.text("VpcSecurityGroupId", group).text("Status", "active");
+                    xml.text("VpcSecurityGroupId", group)
+                        .text("Status", "active");
                 });
             }
         });
         xml.element("DBParameterGroups", |xml| {
             xml.element("DBParameterGroup", |xml| {
-                xml.text("DBParameterGroupName", &db.parameter_group).text("ParameterApplyStatus", "in-sync");
+                xml.text("DBParameterGroupName", &db.parameter_group)
+                    .text("ParameterApplyStatus", "in-sync");
             });
         });
         xml.text("AvailabilityZone", &db.availability_zone);
@@ -206,7 +289,8 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
         xml.text("LicenseModel", "postgresql-license");
         xml.element("OptionGroupMemberships", |xml| {
             xml.element("OptionGroupMembership", |xml| {
-                xml.text("OptionGroupName", &db.option_group).text("Status", "in-sync");
+                xml.text("OptionGroupName", &db.option_group)
+                    .text("Status", "in-sync");
             });
         });
         xml.text("PubliclyAccessible", db.publicly_accessible);
@@ -214,7 +298,10 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
         xml.text("DbInstancePort", 0);
         xml.text("StorageEncrypted", db.kms_key_arn.is_some());
         xml.optional("KmsKeyId", db.kms_key_arn.as_ref());
-        xml.text("DbiResourceId", format!("db-{}", db.identifier.replace('-', "").to_uppercase()));
+        xml.text(
+            "DbiResourceId",
+            format!("db-{}", db.identifier.replace('-', "").to_uppercase()),
+        );
         xml.text("CACertificateIdentifier", "rds-ca-rsa2048-g1");
         xml.element("DomainMemberships", |_| ());
         xml.text("CopyTagsToSnapshot", db.copy_tags_to_snapshot);
@@ -237,11 +324,18 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
 }
 
 fn snapshot_name(point: &RecoveryPoint) -> &str {
-    point.arn.split_once(":snapshot:").map_or(point.arn.as_str(), |(_, name)| name)
+    point
+        .arn
+        .split_once(":snapshot:")
+        .map_or(point.arn.as_str(), |(_, name)| name)
 }
 
 fn source_name(point: &RecoveryPoint) -> &str {
-    point.source_resource_arn.rsplit(':').next().unwrap_or_default()
+    point
+        .source_resource_arn
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
 }
 
 fn write_snapshot(xml: &mut Xml, point: &RecoveryPoint) {
@@ -249,7 +343,10 @@ fn write_snapshot(xml: &mut Xml, point: &RecoveryPoint) {
     xml.element("DBSnapshot", |xml| {
         xml.text("DBSnapshotIdentifier", snapshot_name(point));
         xml.text("DBInstanceIdentifier", source_name(point));
-        xml.text("SnapshotCreateTime", millis(point.completed_at.unwrap_or(point.created_at)));
+        xml.text(
+            "SnapshotCreateTime",
+            millis(point.completed_at.unwrap_or(point.created_at)),
+        );
         xml.text("Engine", &source.engine);
         xml.text("AllocatedStorage", source.allocated_storage);
         xml.text("Status", "available");
@@ -270,7 +367,10 @@ fn write_snapshot(xml: &mut Xml, point: &RecoveryPoint) {
         xml.text("IAMDatabaseAuthenticationEnabled", false);
         xml.element("ProcessorFeatures", |_| ());
         write_tags(xml, &point.tags);
-        xml.text("OriginalSnapshotCreateTime", millis(point.original_created_at.unwrap_or(point.created_at)));
+        xml.text(
+            "OriginalSnapshotCreateTime",
+            millis(point.original_created_at.unwrap_or(point.created_at)),
+        );
         xml.text("SnapshotTarget", "region");
     });
 }

@@ -20,7 +20,10 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     }
 }
 
-fn bucket<'a>(state: &'a mut State, request: &Request) -> Result<&'a mut BucketState, ServiceError> {
+fn bucket<'a>(
+    state: &'a mut State,
+    request: &Request,
+) -> Result<&'a mut BucketState, ServiceError> {
     let missing = || ServiceError::new("NoSuchBucket", 404, "The specified bucket does not exist");
     state.buckets.get_mut(&request.bucket).ok_or_else(missing)
 }
@@ -29,22 +32,49 @@ fn put(state: &mut State, request: &Request) -> Answer {
     let now = state.now;
     let version = state.new_uuid("version").replace('-', "");
     let bucket = bucket(state, request)?;
-    let existing = bucket.objects.get(&request.key).and_then(|versions| versions.last());
-    let failed = || ServiceError::new("PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold");
+    let existing = bucket
+        .objects
+        .get(&request.key)
+        .and_then(|versions| versions.last());
+    let failed = || {
+        ServiceError::new(
+            "PreconditionFailed",
+            412,
+            "At least one of the pre-conditions you specified did not hold",
+        )
+    };
     if request.header("if-none-match") == Some("*") && existing.is_some() {
         return Err(failed());
     }
     if let Some(wanted) = request.header("if-match") {
         match existing {
-            None => return Err(ServiceError::new("NoSuchKey", 404, "The specified key does not exist.")),
-            Some(existing) if existing.etag.trim_matches('"') != wanted.trim_matches('"') => return Err(failed()),
+            None => {
+                return Err(ServiceError::new(
+                    "NoSuchKey",
+                    404,
+                    "The specified key does not exist.",
+                ));
+            }
+            Some(existing) if existing.etag.trim_matches('"') != wanted.trim_matches('"') => {
+                return Err(failed());
+            }
             Some(_) => {}
         }
     }
     let content_type = request.header("content-type").map(str::to_owned);
-    let etag = bucket.put(&request.key, request.body.clone(), content_type, version.clone(), now);
+    let etag = bucket.put(
+        &request.key,
+        request.body.clone(),
+        content_type,
+        version.clone(),
+        now,
+    );
     let reply = Reply::empty(200).with_header("etag", etag);
-    Ok(if bucket.versioned { reply.with_header("x-amz-version-id", version) } else { reply })
+    Ok(if bucket.versioned {
+        reply.with_header("x-amz-version-id", version)
+    } else {
+        reply
+    })
 }
 
 fn find(state: &mut State, request: &Request) -> Result<(ObjectVersion, bool), ServiceError> {
@@ -53,32 +83,44 @@ fn find(state: &mut State, request: &Request) -> Result<(ObjectVersion, bool), S
     let versions = bucket.objects.get(&request.key);
     let found = match request.query("versionId") {
         None => versions.and_then(|versions| versions.last()),
-        Some(id) => versions.and_then(|versions| versions.iter().find(|version| version.version_id == id)),
+        Some(id) => {
+            versions.and_then(|versions| versions.iter().find(|version| version.version_id == id))
+        }
     };
     match found {
         Some(version) => Ok((version.clone(), bucket.versioned)),
         // Without permission to list a bucket, S3 does not say that a key is missing.
         None if !may_list => Err(ServiceError::new("AccessDenied", 403, "Access Denied")),
-        None => Err(ServiceError::new("NoSuchKey", 404, "The specified key does not exist.")),
+        None => Err(ServiceError::new(
+            "NoSuchKey",
+            404,
+            "The specified key does not exist.",
+        )),
     }
 }
 
 fn described(version: &ObjectVersion, versioned: bool) -> Reply {
-    let content_type = version.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned());
+    let content_type = version
+        .content_type
+        .clone()
+        .unwrap_or_else(|| "binary/octet-stream".to_owned());
     let reply = Reply::empty(200)
         .with_header("etag", version.etag.clone())
         .with_header("last-modified", http_date(version.at))
         .with_header("accept-ranges", "bytes")
         .with_header("content-type", content_type);
-    if versioned { reply.with_header("x-amz-version-id", version.version_id.clone()) } else { reply }
+    if versioned {
+        reply.with_header("x-amz-version-id", version.version_id.clone())
+    } else {
+        reply
+    }
 }
 
 fn get(state: &mut State, request: &Request) -> Answer {
     let (version, versioned) = find(state, request)?;
-    if let Some(known) = request.header("if-none-match") {
-        if known.trim_matches('"') == version.etag.trim_matches('"') {
-            return Ok(Reply::empty(304).with_header("etag", version.etag));
-        }
+    let known = request.header("if-none-match");
+    if known.is_some_and(|known| known.trim_matches('"') == version.etag.trim_matches('"')) {
+        return Ok(Reply::empty(304).with_header("etag", version.etag));
     }
     let length = version.body.len();
     let mut reply = described(&version, versioned);
@@ -86,11 +128,18 @@ fn get(state: &mut State, request: &Request) -> Answer {
         None => reply.body = version.body,
         Some(range) => {
             let Some((start, end)) = byte_range(range, length) else {
-                return Err(ServiceError::new("InvalidRange", 416, "The requested range is not satisfiable"));
+                return Err(ServiceError::new(
+                    "InvalidRange",
+                    416,
+                    "The requested range is not satisfiable",
+                ));
             };
             reply.status = 206;
             reply.body = version.body.slice(start..end);
-            reply = reply.with_header("content-range", format!("bytes {start}-{}/{length}", end - 1));
+            reply = reply.with_header(
+                "content-range",
+                format!("bytes {start}-{}/{length}", end - 1),
+            );
         }
     }
     let length = reply.body.len().to_string();
@@ -99,7 +148,10 @@ fn get(state: &mut State, request: &Request) -> Answer {
 
 fn head(state: &mut State, request: &Request) -> Answer {
     let (version, versioned) = find(state, request)?;
-    Ok(described(&version, versioned).with_header("content-length", version.body.len().to_string()))
+    Ok(
+        described(&version, versioned)
+            .with_header("content-length", version.body.len().to_string()),
+    )
 }
 
 /// `bytes=a-b`, `bytes=a-`, `bytes=-n` as a half-open range.
@@ -108,7 +160,10 @@ fn byte_range(range: &str, length: usize) -> Option<(usize, usize)> {
     let (start, end) = match (start, end) {
         ("", suffix) => (length.saturating_sub(suffix.parse().ok()?), length),
         (start, "") => (start.parse().ok()?, length),
-        (start, end) => (start.parse().ok()?, end.parse::<usize>().ok()?.saturating_add(1).min(length)),
+        (start, end) => (
+            start.parse().ok()?,
+            end.parse::<usize>().ok()?.saturating_add(1).min(length),
+        ),
     };
     (start < end).then_some((start, end))
 }
@@ -123,8 +178,14 @@ fn list(state: &mut State, request: &Request) -> Answer {
     }
     let prefix = request.query("prefix").unwrap_or_default();
     let delimiter = request.query("delimiter").unwrap_or_default();
-    let after = request.query("continuation-token").or_else(|| request.query("start-after"));
-    let asked = request.query("max-keys").and_then(|text| text.parse().ok()).unwrap_or(1000).min(page_size);
+    let after = request
+        .query("continuation-token")
+        .or_else(|| request.query("start-after"));
+    let asked = request
+        .query("max-keys")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1000)
+        .min(page_size);
     let mut contents: Vec<(&String, &ObjectVersion)> = Vec::new();
     let mut common: Vec<String> = Vec::new();
     let mut next = None;
@@ -133,7 +194,11 @@ fn list(state: &mut State, request: &Request) -> Answer {
             break;
         }
         let folded = (!delimiter.is_empty())
-            .then(|| key[prefix.len()..].find(delimiter).map(|at| key[..prefix.len() + at + delimiter.len()].to_owned()))
+            .then(|| {
+                key[prefix.len()..]
+                    .find(delimiter)
+                    .map(|at| key[..prefix.len() + at + delimiter.len()].to_owned())
+            })
             .flatten();
         let entry = folded.as_ref().unwrap_or(key);
         let known = common.last() == Some(entry);
@@ -141,7 +206,11 @@ fn list(state: &mut State, request: &Request) -> Answer {
             continue;
         }
         if contents.len() + common.len() >= asked {
-            next = contents.last().map(|(key, _)| key.as_str()).max(common.last().map(String::as_str)).map(str::to_owned);
+            next = contents
+                .last()
+                .map(|(key, _)| key.as_str())
+                .max(common.last().map(String::as_str))
+                .map(str::to_owned);
             break;
         }
         match (folded, versions.last()) {
@@ -151,24 +220,34 @@ fn list(state: &mut State, request: &Request) -> Answer {
         }
     }
     let mut xml = Xml::default();
-    xml.element("ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"", |xml| {
-        xml.text("Name", &name).text("Prefix", prefix);
-        xml.optional("Delimiter", Some(delimiter).filter(|delimiter| !delimiter.is_empty()));
-        xml.text("MaxKeys", asked).text("KeyCount", contents.len() + common.len());
-        xml.text("IsTruncated", next.is_some());
-        xml.optional("NextContinuationToken", next);
-        for (key, version) in contents {
-            xml.element("Contents", |xml| {
-                xml.text("Key", key).text("LastModified", millis(version.at)).text("ETag", &version.etag);
-                xml.text("Size", version.body.len()).text("StorageClass", "STANDARD");
-            });
-        }
-        for prefix in common {
-            xml.element("CommonPrefixes", |xml| {
-                xml.text("Prefix", prefix);
-            });
-        }
-    });
+    xml.element(
+        "ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"",
+        |xml| {
+            xml.text("Name", &name).text("Prefix", prefix);
+            xml.optional(
+                "Delimiter",
+                Some(delimiter).filter(|delimiter| !delimiter.is_empty()),
+            );
+            xml.text("MaxKeys", asked)
+                .text("KeyCount", contents.len() + common.len());
+            xml.text("IsTruncated", next.is_some());
+            xml.optional("NextContinuationToken", next);
+            for (key, version) in contents {
+                xml.element("Contents", |xml| {
+                    xml.text("Key", key)
+                        .text("LastModified", millis(version.at))
+                        .text("ETag", &version.etag);
+                    xml.text("Size", version.body.len())
+                        .text("StorageClass", "STANDARD");
+                });
+            }
+            for prefix in common {
+                xml.element("CommonPrefixes", |xml| {
+                    xml.text("Prefix", prefix);
+                });
+            }
+        },
+    );
     Ok(Reply::xml(xml))
 }
 

@@ -14,7 +14,10 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
             let id = text(&body, "SecretId").unwrap_or_default();
             // By name, by ARN, or by ARN without the six random characters.
             let found = state.secrets.iter().find(|(name, secret)| {
-                let partial = secret.arn.rsplit_once('-').map_or("", |(partial, _)| partial);
+                let partial = secret
+                    .arn
+                    .rsplit_once('-')
+                    .map_or("", |(partial, _)| partial);
                 *name == id || secret.arn == id || partial == id
             });
             let Some((name, secret)) = found else {
@@ -22,9 +25,17 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
                 return Err(ServiceError::new("ResourceNotFoundException", 400, message));
             };
             let stage = text(&body, "VersionStage").unwrap_or("AWSCURRENT");
-            if stage != "AWSCURRENT" || text(&body, "VersionId").is_some_and(|version| version != secret.version) {
-                let message = format!("Secrets Manager can't find the specified secret value for staging label: {stage}");
-                return Err(ServiceError::new("ResourceNotFoundException", 400, &message));
+            if stage != "AWSCURRENT"
+                || text(&body, "VersionId").is_some_and(|version| version != secret.version)
+            {
+                let message = format!(
+                    "Secrets Manager can't find the specified secret value for staging label: {stage}"
+                );
+                return Err(ServiceError::new(
+                    "ResourceNotFoundException",
+                    400,
+                    &message,
+                ));
             }
             Ok(Reply::json(&json!({
                 "ARN": secret.arn,

@@ -20,10 +20,21 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
 }
 
 fn publish(state: &mut State, request: &Request) -> Answer {
-    let invalid = |what: &str| ServiceError::new("InvalidParameter", 400, &format!("Invalid parameter: {what}"));
-    let topic_arn = request.param("TopicArn").or_else(|| request.param("TargetArn")).unwrap_or_default();
+    let invalid = |what: &str| {
+        ServiceError::new(
+            "InvalidParameter",
+            400,
+            &format!("Invalid parameter: {what}"),
+        )
+    };
+    let topic_arn = request
+        .param("TopicArn")
+        .or_else(|| request.param("TargetArn"))
+        .unwrap_or_default();
     if !topic_arn.starts_with("arn:") {
-        return Err(invalid("TopicArn or TargetArn Reason: no value for required parameter"));
+        return Err(invalid(
+            "TopicArn or TargetArn Reason: no value for required parameter",
+        ));
     }
     if !state.topics.contains(topic_arn) {
         return Err(ServiceError::new("NotFound", 404, "Topic does not exist"));
@@ -35,14 +46,20 @@ fn publish(state: &mut State, request: &Request) -> Answer {
     let subject = request.param("Subject");
     if let Some(subject) = subject {
         // Under 100 ASCII characters, no line breaks or control characters, not blank at the start.
-        let printable = subject.chars().all(|character| character.is_ascii() && !character.is_ascii_control());
+        let printable = subject
+            .chars()
+            .all(|character| character.is_ascii() && !character.is_ascii_control());
         let starts_well = subject.starts_with(|first: char| first.is_ascii_graphic());
         if subject.len() >= 100 || !printable || !starts_well {
             return Err(invalid("Subject"));
         }
     }
     let attributes = attributes(request)?;
-    let size = body.len() + attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum::<usize>();
+    let size = body.len()
+        + attributes
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + "String".len())
+            .sum::<usize>();
     if size > LARGEST_MESSAGE {
         return Err(invalid("Message too long"));
     }
@@ -62,7 +79,8 @@ fn publish(state: &mut State, request: &Request) -> Answer {
 fn attributes(request: &Request) -> Result<BTreeMap<String, String>, ServiceError> {
     let mut attributes = BTreeMap::new();
     for index in 1.. {
-        let part = |suffix: &str| request.param(&format!("MessageAttributes.entry.{index}.{suffix}"));
+        let part =
+            |suffix: &str| request.param(&format!("MessageAttributes.entry.{index}.{suffix}"));
         let Some(name) = part("Name") else { break };
         let invalid = |reason: &str| {
             let message = format!("The message attribute '{name}' {reason}");
@@ -72,9 +90,13 @@ fn attributes(request: &Request) -> Result<BTreeMap<String, String>, ServiceErro
         if kind.is_empty() {
             return Err(invalid("must contain non-empty message attribute type."));
         }
-        let value = part("Value.StringValue").or_else(|| part("Value.BinaryValue")).unwrap_or_default();
+        let value = part("Value.StringValue")
+            .or_else(|| part("Value.BinaryValue"))
+            .unwrap_or_default();
         if value.is_empty() {
-            return Err(invalid(&format!("must contain non-empty message attribute value for message attribute type '{kind}'.")));
+            return Err(invalid(&format!(
+                "must contain non-empty message attribute value for message attribute type '{kind}'."
+            )));
         }
         attributes.insert(name.to_owned(), value.to_owned());
     }

@@ -31,14 +31,24 @@ impl Answered {
     }
 }
 
-pub(crate) fn send(world: &World, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answered {
+pub(crate) fn send(
+    world: &World,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answered {
     let mut request = http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let response = world.answer(request.body(body.into()).unwrap()).unwrap();
     let (parts, body) = response.into_parts();
-    Answered { status: parts.status.as_u16(), headers: parts.headers, body }
+    Answered {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body,
+    }
 }
 
 fn signature(service: &str) -> String {
@@ -48,17 +58,46 @@ fn signature(service: &str) -> String {
 }
 
 pub(crate) fn json_call(world: &World, target: &str, body: &Value) -> Answered {
-    send(world, "POST", "/", &[("x-amz-target", target)], body.to_string())
+    send(
+        world,
+        "POST",
+        "/",
+        &[("x-amz-target", target)],
+        body.to_string(),
+    )
 }
 
-pub(crate) fn rest_call(world: &World, service: &str, method: &str, path: &str, body: &str) -> Answered {
-    send(world, method, path, &[("authorization", &signature(service))], body.to_owned())
+pub(crate) fn rest_call(
+    world: &World,
+    service: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Answered {
+    send(
+        world,
+        method,
+        path,
+        &[("authorization", &signature(service))],
+        body.to_owned(),
+    )
 }
 
 pub(crate) fn query_call(world: &World, service: &str, parameters: &[(&str, &str)]) -> Answered {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    let headers = [("authorization", signature(service)), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish();
+    let headers = [
+        ("authorization", signature(service)),
+        (
+            "content-type",
+            "application/x-www-form-urlencoded".to_owned(),
+        ),
+    ];
+    let headers: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     send(world, "POST", "/", &headers, body)
 }
 
@@ -68,7 +107,8 @@ pub(crate) struct HandClock(std::sync::Arc<std::sync::atomic::AtomicI64>);
 
 impl HandClock {
     pub fn ahead(&self, seconds: i64) {
-        self.0.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+        self.0
+            .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
     }
 }
 
@@ -76,11 +116,25 @@ impl HandClock {
 pub(crate) fn still_world(change: impl FnOnce(&mut crate::RecoveryPoint)) -> (World, HandClock) {
     let clock = HandClock(std::sync::Arc::new(1_795_225_200.into()));
     let hand = clock.clone();
-    let read = move || jiff::Timestamp::from_second(hand.0.load(std::sync::atomic::Ordering::SeqCst)).unwrap();
-    let world = World::new(crate::WorldOptions { clock: std::sync::Arc::new(read), ..crate::WorldOptions::default() });
-    world.add_db_subnet_group(crate::DbSubnetGroup { name: "isolated".into(), vpc_id: "vpc-1".into() });
-    world.add_security_group(crate::SecurityGroup { id: "sg-1".into(), vpc_id: "vpc-1".into() });
-    world.add_security_group(crate::SecurityGroup { id: "sg-other".into(), vpc_id: "vpc-2".into() });
+    let read = move || {
+        jiff::Timestamp::from_second(hand.0.load(std::sync::atomic::Ordering::SeqCst)).unwrap()
+    };
+    let world = World::new(crate::WorldOptions {
+        clock: std::sync::Arc::new(read),
+        ..crate::WorldOptions::default()
+    });
+    world.add_db_subnet_group(crate::DbSubnetGroup {
+        name: "isolated".into(),
+        vpc_id: "vpc-1".into(),
+    });
+    world.add_security_group(crate::SecurityGroup {
+        id: "sg-1".into(),
+        vpc_id: "vpc-1".into(),
+    });
+    world.add_security_group(crate::SecurityGroup {
+        id: "sg-other".into(),
+        vpc_id: "vpc-2".into(),
+    });
     let mut point = crate::RecoveryPoint {
         arn: POINT.to_owned(),
         source_resource_arn: "arn:aws:rds:eu-central-1:222222222222:db:orders-main".to_owned(),
@@ -88,7 +142,11 @@ pub(crate) fn still_world(change: impl FnOnce(&mut crate::RecoveryPoint)) -> (Wo
         completed_at: Some("2026-11-21T01:00:00Z".parse().unwrap()),
         kms_key_arn: Some("arn:aws:kms:eu-central-1:111111111111:key/k".to_owned()),
         behaviour: crate::RestoreBehaviour::bare().taking(std::time::Duration::from_secs(60)),
-        tags: [("env".to_owned(), "prod".to_owned()), ("aws:backup:x".to_owned(), "y".to_owned())].into(),
+        tags: [
+            ("env".to_owned(), "prod".to_owned()),
+            ("aws:backup:x".to_owned(), "y".to_owned()),
+        ]
+        .into(),
         ..crate::RecoveryPoint::default()
     };
     change(&mut point);
@@ -109,7 +167,8 @@ pub(crate) fn good_metadata() -> Value {
 
 /// StartRestoreJob on the wire.
 pub(crate) fn start_restore(world: &World, metadata: Value, token: Option<&str>) -> Answered {
-    let mut body = serde_json::json!({"RecoveryPointArn": POINT, "IamRoleArn": ROLE, "Metadata": metadata});
+    let mut body =
+        serde_json::json!({"RecoveryPointArn": POINT, "IamRoleArn": ROLE, "Metadata": metadata});
     if let Some(token) = token {
         body["IdempotencyToken"] = token.into();
     }

@@ -6,7 +6,10 @@ use http::HeaderMap;
 /// The content of a body; framing that is not well-formed leaves the body as it came.
 pub(crate) fn decode(headers: &HeaderMap, body: Bytes) -> Bytes {
     let says = |name: &str, part: &str| {
-        headers.get_all(name).iter().any(|value| value.to_str().is_ok_and(|value| value.contains(part)))
+        headers
+            .get_all(name)
+            .iter()
+            .any(|value| value.to_str().is_ok_and(|value| value.contains(part)))
     };
     if says("content-encoding", "aws-chunked") || says("x-amz-content-sha256", "STREAMING-") {
         unchunk(&body).unwrap_or(body)
@@ -43,6 +46,9 @@ mod tests {
         headers.insert("content-encoding", "aws-chunked".parse().unwrap());
         let body = "5;chunk-signature=ab\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
         assert_eq!(decode(&headers, Bytes::from(body)), "hello world");
-        assert_eq!(decode(&HeaderMap::new(), Bytes::from("5\r\nhello")), "5\r\nhello");
+        assert_eq!(
+            decode(&HeaderMap::new(), Bytes::from("5\r\nhello")),
+            "5\r\nhello"
+        );
     }
 }

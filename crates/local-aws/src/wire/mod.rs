@@ -99,7 +99,9 @@ impl Request {
         let query = decode_form(parts.uri.query().unwrap_or_default().as_bytes());
         let body = body::decode(&parts.headers, raw_body);
         let content_type = header(&parts.headers, "content-type").unwrap_or_default();
-        let params = if content_type.starts_with("application/x-www-form-urlencoded") && parts.method == Method::POST {
+        let params = if content_type.starts_with("application/x-www-form-urlencoded")
+            && parts.method == Method::POST
+        {
             decode_form(&body)
         } else {
             query.clone()
@@ -108,7 +110,11 @@ impl Request {
         let mut request = Request {
             service: Service::Other,
             operation: String::new(),
-            path: raw_path.trim_matches('/').split('/').map(percent_decode).collect(),
+            path: raw_path
+                .trim_matches('/')
+                .split('/')
+                .map(percent_decode)
+                .collect(),
             method: parts.method,
             query,
             headers: parts.headers,
@@ -151,7 +157,9 @@ impl Request {
 
     /// Access key id, from the signature's credential scope.
     pub fn access_key(&self) -> Option<String> {
-        self.scope().and_then(|scope| scope.split('/').next()).map(str::to_owned)
+        self.scope()
+            .and_then(|scope| scope.split('/').next())
+            .map(str::to_owned)
     }
 
     /// Everything the request says, decoded, for searching; object bodies are left out.
@@ -174,22 +182,31 @@ impl Request {
     }
 
     fn route(&self, raw_path: &str) -> (Service, String) {
+        let signed = self.scope().and_then(|scope| scope.split('/').nth(3));
         if let Some(target) = self.header("x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", target));
             let service = match prefix.split('_').next().unwrap_or_default() {
                 "DynamoDB" => Service::DynamoDb,
                 "Logs" => Service::Logs,
                 "secretsmanager" => Service::SecretsManager,
-                _ => return (Service::Other, format!("{prefix}:{operation}")),
+                _ => {
+                    return (
+                        Service::Other,
+                        format!("{}:{operation}", signed.unwrap_or(prefix)),
+                    );
+                }
             };
             return (service, operation.to_owned());
         }
-        let signed = self.scope().and_then(|scope| scope.split('/').nth(3));
         let action = self.param("Action").unwrap_or_default().to_owned();
         let service = match signed.map(|name| (name, Service::of_signing_name(name))) {
             Some((_, Some(service))) => service,
             Some((name, None)) => {
-                let operation = if action.is_empty() { format!("{} {raw_path}", self.method) } else { action };
+                let operation = if action.is_empty() {
+                    format!("{} {raw_path}", self.method)
+                } else {
+                    action
+                };
                 return (Service::Other, format!("{name}:{operation}"));
             }
             None => match (self.param("Version"), self.path.first().map(String::as_str)) {
@@ -260,9 +277,19 @@ impl Request {
     fn s3_operation(&self) -> String {
         let has = |name: &str| self.query.iter().any(|(key, _)| key == name);
         let object = !self.key.is_empty();
-        let sub = ["uploads", "uploadId", "versions", "versioning", "tagging", "acl", "policy", "lifecycle", "delete"]
-            .into_iter()
-            .find(|name| has(name));
+        let sub = [
+            "uploads",
+            "uploadId",
+            "versions",
+            "versioning",
+            "tagging",
+            "acl",
+            "policy",
+            "lifecycle",
+            "delete",
+        ]
+        .into_iter()
+        .find(|name| has(name));
         if let Some(sub) = sub {
             return format!("{} ?{sub}", self.method);
         }
@@ -289,7 +316,10 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    pairs
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
 }
 
 fn decode_form(input: &[u8]) -> Vec<(String, String)> {
@@ -302,7 +332,9 @@ fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        let code = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten();
         match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
@@ -327,11 +359,16 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Request::parse(request.body(Bytes::from(body.to_owned())).unwrap(), &WorldOptions::default())
+        Request::parse(
+            request.body(Bytes::from(body.to_owned())).unwrap(),
+            &WorldOptions::default(),
+        )
     }
 
     fn signed(service: &str) -> String {
-        format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/eu-central-1/{service}/aws4_request, SignedHeaders=host, Signature=0")
+        format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/eu-central-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        )
     }
 
     #[test]
@@ -340,24 +377,56 @@ mod tests {
         let arn = "arn%3Aaws%3Ards%3Aeu-central-1%3A1%3Asnapshot%3Aawsbackup%3Acopyjob-1";
         let request = parse(
             "GET",
-            &format!("http://127.0.0.1:1/backup-vaults/central/recovery-points/{arn}/restore-metadata"),
+            &format!(
+                "http://127.0.0.1:1/backup-vaults/central/recovery-points/{arn}/restore-metadata"
+            ),
             &[("authorization", &auth)],
             "",
         );
-        assert_eq!((request.service, request.operation.as_str()), (Service::Backup, "GetRecoveryPointRestoreMetadata"));
-        assert_eq!(request.path[3], "arn:aws:rds:eu-central-1:1:snapshot:awsbackup:copyjob-1");
+        assert_eq!(
+            (request.service, request.operation.as_str()),
+            (Service::Backup, "GetRecoveryPointRestoreMetadata")
+        );
+        assert_eq!(
+            request.path[3],
+            "arn:aws:rds:eu-central-1:1:snapshot:awsbackup:copyjob-1"
+        );
         assert_eq!(request.access_key().as_deref(), Some("AKIDEXAMPLE"));
 
-        let request = parse("POST", "/", &[("x-amz-target", "DynamoDB_20120810.GetItem")], "{}");
-        assert_eq!((request.service, request.operation.as_str()), (Service::DynamoDb, "GetItem"));
+        let request = parse(
+            "POST",
+            "/",
+            &[("x-amz-target", "DynamoDB_20120810.GetItem")],
+            "{}",
+        );
+        assert_eq!(
+            (request.service, request.operation.as_str()),
+            (Service::DynamoDb, "GetItem")
+        );
 
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let request = parse("POST", "/", &form, "Action=DescribeDBInstances&Version=2014-10-31");
-        assert_eq!((request.service, request.operation.as_str()), (Service::Rds, "DescribeDBInstances"));
+        let request = parse(
+            "POST",
+            "/",
+            &form,
+            "Action=DescribeDBInstances&Version=2014-10-31",
+        );
+        assert_eq!(
+            (request.service, request.operation.as_str()),
+            (Service::Rds, "DescribeDBInstances")
+        );
 
         let auth = signed("kms");
-        let request = parse("POST", "/", &[("authorization", &auth), form[0]], "Action=Decrypt");
-        assert_eq!((request.service, request.operation.as_str()), (Service::Other, "kms:Decrypt"));
+        let request = parse(
+            "POST",
+            "/",
+            &[("authorization", &auth), form[0]],
+            "Action=Decrypt",
+        );
+        assert_eq!(
+            (request.service, request.operation.as_str()),
+            (Service::Other, "kms:Decrypt")
+        );
     }
 
     #[test]
@@ -370,11 +439,30 @@ mod tests {
             "{}",
         );
         assert_eq!(request.operation, "PutObject");
-        assert_eq!((request.bucket.as_str(), request.key.as_str()), ("results", "records/dt=2026-11-21/a+b c.json"));
-        let request = parse("GET", "https://results.s3.eu-central-1.amazonaws.com/a/b", &[("authorization", &auth)], "");
-        assert_eq!((request.bucket.as_str(), request.key.as_str()), ("results", "a/b"));
-        let request = parse("GET", "http://results.localhost:99/?list-type=2", &[("authorization", &auth)], "");
-        assert_eq!((request.bucket.as_str(), request.operation.as_str()), ("results", "ListObjectsV2"));
+        assert_eq!(
+            (request.bucket.as_str(), request.key.as_str()),
+            ("results", "records/dt=2026-11-21/a+b c.json")
+        );
+        let request = parse(
+            "GET",
+            "https://results.s3.eu-central-1.amazonaws.com/a/b",
+            &[("authorization", &auth)],
+            "",
+        );
+        assert_eq!(
+            (request.bucket.as_str(), request.key.as_str()),
+            ("results", "a/b")
+        );
+        let request = parse(
+            "GET",
+            "http://results.localhost:99/?list-type=2",
+            &[("authorization", &auth)],
+            "",
+        );
+        assert_eq!(
+            (request.bucket.as_str(), request.operation.as_str()),
+            ("results", "ListObjectsV2")
+        );
     }
 
     #[test]

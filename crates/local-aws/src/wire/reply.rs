@@ -36,7 +36,12 @@ pub(crate) struct ServiceError {
 
 impl ServiceError {
     pub fn new(code: &str, status: u16, message: &str) -> ServiceError {
-        ServiceError { code: code.to_owned(), status, message: message.to_owned(), extra: Map::new() }
+        ServiceError {
+            code: code.to_owned(),
+            status,
+            message: message.to_owned(),
+            extra: Map::new(),
+        }
     }
 
     /// The answer to an operation this world does not play.
@@ -46,33 +51,59 @@ impl ServiceError {
             service => format!("{}:{}", service.model(), request.operation),
         };
         // 501 is not retried by the SDKs.
-        ServiceError::new("NotImplemented", 501, &format!("local-aws does not play {operation}"))
+        ServiceError::new(
+            "NotImplemented",
+            501,
+            &format!("local-aws does not play {operation}"),
+        )
     }
 }
 
 impl Reply {
     pub fn empty(status: u16) -> Reply {
-        Reply { status, headers: Vec::new(), body: Bytes::new(), error_code: None }
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            error_code: None,
+        }
     }
 
     pub fn json(value: &Value) -> Reply {
-        Reply { body: value.to_string().into(), ..Reply::empty(200) }
+        Reply {
+            body: value.to_string().into(),
+            ..Reply::empty(200)
+        }
     }
 
     /// `<OperationResponse><OperationResult>…</OperationResult><ResponseMetadata>…`
-    pub fn query(operation: &str, namespace: &str, request_id: &str, fill: impl FnOnce(&mut Xml)) -> Reply {
+    pub fn query(
+        operation: &str,
+        namespace: &str,
+        request_id: &str,
+        fill: impl FnOnce(&mut Xml),
+    ) -> Reply {
         let mut xml = Xml::default();
-        xml.element(&format!("{operation}Response xmlns=\"{namespace}\""), |xml| {
-            xml.element(&format!("{operation}Result"), fill);
-            xml.element("ResponseMetadata", |xml| {
-                xml.text("RequestId", request_id);
-            });
-        });
-        Reply { body: xml.finish().into(), ..Reply::empty(200) }
+        xml.element(
+            &format!("{operation}Response xmlns=\"{namespace}\""),
+            |xml| {
+                xml.element(&format!("{operation}Result"), fill);
+                xml.element("ResponseMetadata", |xml| {
+                    xml.text("RequestId", request_id);
+                });
+            },
+        );
+        Reply {
+            body: xml.finish().into(),
+            ..Reply::empty(200)
+        }
     }
 
     pub fn xml(xml: Xml) -> Reply {
-        Reply { body: xml.finish().into(), ..Reply::empty(200) }
+        Reply {
+            body: xml.finish().into(),
+            ..Reply::empty(200)
+        }
     }
 
     #[must_use]
@@ -101,12 +132,12 @@ impl Reply {
                 headers.push(("x-amzn-errortype", code.to_owned()));
                 json(json!({"Type": "User", "Message": message}))
             }
-            Service::DynamoDb if code == "ValidationException" => {
-                json(json!({"__type": "com.amazon.coral.validate#ValidationException", "message": message}))
-            }
-            Service::DynamoDb => {
-                json(json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message}))
-            }
+            Service::DynamoDb if code == "ValidationException" => json(
+                json!({"__type": "com.amazon.coral.validate#ValidationException", "message": message}),
+            ),
+            Service::DynamoDb => json(
+                json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message}),
+            ),
             Service::SecretsManager => json(json!({"__type": code, "Message": message})),
             Service::Logs => json(json!({"__type": code, "message": message})),
             Service::Other => {
@@ -128,12 +159,18 @@ impl Reply {
                     if code == "NoSuchBucket" {
                         xml.text("BucketName", &request.bucket);
                     }
-                    xml.text("RequestId", "4442587FB7D0A2F9").text("HostId", "local-aws");
+                    xml.text("RequestId", "4442587FB7D0A2F9")
+                        .text("HostId", "local-aws");
                 });
                 xml.finish().into()
             }
         };
-        Reply { status: error.status, headers, body, error_code: Some(code.to_owned()) }
+        Reply {
+            status: error.status,
+            headers,
+            body,
+            error_code: Some(code.to_owned()),
+        }
     }
 
     /// The HTTP answer, with the headers every answer of the service carries.
@@ -145,8 +182,14 @@ impl Reply {
             Service::Rds | Service::Sns => "text/xml",
             Service::S3 => "application/xml",
         };
-        let id_header = if service == Service::S3 { "x-amz-request-id" } else { "x-amzn-requestid" };
-        let mut response = http::Response::builder().status(self.status).header(id_header, request_id);
+        let id_header = if service == Service::S3 {
+            "x-amz-request-id"
+        } else {
+            "x-amzn-requestid"
+        };
+        let mut response = http::Response::builder()
+            .status(self.status)
+            .header(id_header, request_id);
         if !self.headers.iter().any(|(name, _)| *name == "content-type") && !self.body.is_empty() {
             response = response.header("content-type", content_type);
         }
@@ -166,8 +209,16 @@ fn query_error(namespace: &str, error: &ServiceError) -> Bytes {
     let mut xml = Xml::default();
     xml.element(&format!("ErrorResponse xmlns=\"{namespace}\""), |xml| {
         xml.element("Error", |xml| {
-            xml.text("Type", if error.status < 500 { "Sender" } else { "Receiver" });
-            xml.text("Code", &error.code).text("Message", &error.message);
+            xml.text(
+                "Type",
+                if error.status < 500 {
+                    "Sender"
+                } else {
+                    "Receiver"
+                },
+            );
+            xml.text("Code", &error.code)
+                .text("Message", &error.message);
         });
         xml.text("RequestId", "c0ffee00-0000-4000-8000-000000000000");
     });
@@ -180,7 +231,9 @@ pub(crate) fn fault_reply(request: &Request, kind: &FaultKind) -> Result<Reply, 
         FaultKind::Timeout => return Err(NoAnswer::Timeout),
         FaultKind::Reset => return Err(NoAnswer::Reset),
         FaultKind::Hang => return Err(NoAnswer::Hang),
-        FaultKind::Error { code, status } => ServiceError::new(code, *status, "injected by a fault"),
+        FaultKind::Error { code, status } => {
+            ServiceError::new(code, *status, "injected by a fault")
+        }
         FaultKind::Throttle => {
             let (code, status) = match request.service {
                 Service::S3 => ("SlowDown", 503),

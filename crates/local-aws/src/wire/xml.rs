@@ -60,6 +60,9 @@ mod tests {
         xml.element("A xmlns=\"u\"", |xml| {
             xml.text("B", "<&\">").optional("C", None::<u8>);
         });
-        assert!(xml.finish().ends_with("<A xmlns=\"u\"><B>&lt;&amp;&quot;&gt;</B></A>"));
+        assert!(
+            xml.finish()
+                .ends_with("<A xmlns=\"u\"><B>&lt;&amp;&quot;&gt;</B></A>")
+        );
     }
 }

@@ -5,7 +5,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::World;
-use super::seed::{CopyJob, EventDelivery};
+use super::behaviour::EventDelivery;
+use super::seed::CopyJob;
 use super::state::{Effect, Job, State, later};
 
 impl World {
@@ -18,7 +19,10 @@ impl World {
             put("creationDate", millis(job.created_at).into());
             put("state", job.state.as_str().into());
             put("sourceBackupVaultArn", job.source_vault_arn.as_str().into());
-            put("destinationBackupVaultArn", job.destination_vault_arn.as_str().into());
+            put(
+                "destinationBackupVaultArn",
+                job.destination_vault_arn.as_str().into(),
+            );
             if job.state != "CREATED" {
                 put("copyJobId", job.id.as_str().into());
                 // A number here, a string in backup and restore events.
@@ -40,22 +44,39 @@ impl World {
                     put("statusMessage", message.as_str().into());
                 }
             }
-            let account = job.account.clone().unwrap_or_else(|| state.options.account.clone());
+            let account = job
+                .account
+                .clone()
+                .unwrap_or_else(|| state.options.account.clone());
             let resources = vec![job.source_recovery_point_arn.clone()];
             let at = job.completed_at.unwrap_or(job.created_at);
-            envelope(state, "Copy Job State Change", &account, at, resources, Value::Object(detail))
+            envelope(
+                state,
+                "Copy Job State Change",
+                &account,
+                at,
+                resources,
+                Value::Object(detail),
+            )
         })
     }
 
     /// The completed copy job that a recovery point of this world came by.
     pub fn copy_job_of(&self, recovery_point_arn: &str) -> Option<CopyJob> {
         self.with_state(|state| {
-            let point = state.recovery_points.iter().find(|point| point.arn == recovery_point_arn)?.clone();
+            let point = state
+                .recovery_points
+                .iter()
+                .find(|point| point.arn == recovery_point_arn)?
+                .clone();
             let vault_arn = state.vault_arn(&point.vault);
             Some(CopyJob {
                 id: state.new_uuid("copy-job").to_uppercase(),
                 source_recovery_point_arn: point.arn.replace(":copyjob-", ":job-"),
-                source_vault_arn: point.source_vault_arn.clone().unwrap_or_else(|| vault_arn.clone()),
+                source_vault_arn: point
+                    .source_vault_arn
+                    .clone()
+                    .unwrap_or_else(|| vault_arn.clone()),
                 destination_vault_arn: vault_arn,
                 destination_recovery_point_arn: Some(point.arn),
                 resource_arn: point.source_resource_arn,
@@ -87,9 +108,20 @@ pub(crate) fn restore_job(state: &mut State, job: &Job) {
         }
         status => {
             put("status", status.into());
-            put("backupSizeInBytes", if status == "COMPLETED" { plan.size_bytes.to_string() } else { "0".to_owned() }.into());
+            put(
+                "backupSizeInBytes",
+                if status == "COMPLETED" {
+                    plan.size_bytes.to_string()
+                } else {
+                    "0".to_owned()
+                }
+                .into(),
+            );
             put("iamRoleArn", shown.iam_role_arn.as_str().into());
-            put("percentDone", if status == "COMPLETED" { 100 } else { 0 }.into());
+            put(
+                "percentDone",
+                if status == "COMPLETED" { 100 } else { 0 }.into(),
+            );
             put("resourceType", shown.resource_type.as_str().into());
             if let Some(message) = &shown.status_message {
                 put("statusMessage", message.as_str().into());
@@ -98,16 +130,28 @@ pub(crate) fn restore_job(state: &mut State, job: &Job) {
             if status == "COMPLETED" {
                 put("backupVaultArn", state.vault_arn(&shown.vault).into());
                 put("recoveryPointArn", shown.recovery_point_arn.as_str().into());
-                put("sourceResourceArn", shown.source_resource_arn.clone().into());
-                put("createdResourceArn", shown.created_resource_arn.clone().into());
+                put(
+                    "sourceResourceArn",
+                    shown.source_resource_arn.clone().into(),
+                );
+                put(
+                    "createdResourceArn",
+                    shown.created_resource_arn.clone().into(),
+                );
                 put("completionDate", shown.completed_at.map(millis).into());
             }
         }
     }
     let account = state.options.account.clone();
     let delivery = plan.events;
-    let event =
-        envelope(state, "Restore Job State Change", &account, state.now, resources, Value::Object(detail));
+    let event = envelope(
+        state,
+        "Restore Job State Change",
+        &account,
+        state.now,
+        resources,
+        Value::Object(detail),
+    );
     deliver(state, event, delivery);
 }
 
@@ -149,5 +193,7 @@ fn envelope(
 
 /// RFC 3339 with milliseconds and `Z`, as in AWS's events and RDS's XML.
 pub(crate) fn millis(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    at.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
+        .to_string()
 }

@@ -38,7 +38,13 @@ pub struct Call {
 }
 
 impl Call {
-    pub(crate) fn of(request: &Request, reply: Option<&Reply>, injected: bool, reached: bool, at: Timestamp) -> Call {
+    pub(crate) fn of(
+        request: &Request,
+        reply: Option<&Reply>,
+        injected: bool,
+        reached: bool,
+        at: Timestamp,
+    ) -> Call {
         Call {
             service: request.service.name(),
             mutating: crate::service::is_mutating(&request.operation),
@@ -61,7 +67,11 @@ impl Call {
 
     /// Whether `name` occurs anywhere in the decoded request: path, query, parameters or body.
     pub fn mentions(&self, name: &str) -> bool {
-        self.text.contains(name) || self.resources.iter().any(|resource| resource.contains(name))
+        self.text.contains(name)
+            || self
+                .resources
+                .iter()
+                .any(|resource| resource.contains(name))
     }
 }
 
@@ -137,7 +147,10 @@ impl World {
                 .filter_map(|(key, versions)| {
                     let body = &versions.last()?.body;
                     let text = || Value::String(String::from_utf8_lossy(body).into_owned());
-                    Some((key.clone(), serde_json::from_slice(body).unwrap_or_else(|_| text())))
+                    Some((
+                        key.clone(),
+                        serde_json::from_slice(body).unwrap_or_else(|_| text()),
+                    ))
                 })
                 .collect()
         })
@@ -146,14 +159,23 @@ impl World {
     /// Keys of a bucket.
     pub fn object_keys(&self, bucket: &str) -> Vec<String> {
         self.with_state(|state| {
-            state.buckets.get(bucket).map(|bucket| bucket.objects.keys().cloned().collect()).unwrap_or_default()
+            state
+                .buckets
+                .get(bucket)
+                .map(|bucket| bucket.objects.keys().cloned().collect())
+                .unwrap_or_default()
         })
     }
 
     /// All versions of an object, oldest first.
     pub fn object_versions(&self, bucket: &str, key: &str) -> Vec<ObjectVersion> {
         self.with_state(|state| {
-            state.buckets.get(bucket).and_then(|bucket| bucket.objects.get(key)).cloned().unwrap_or_default()
+            state
+                .buckets
+                .get(bucket)
+                .and_then(|bucket| bucket.objects.get(key))
+                .cloned()
+                .unwrap_or_default()
         })
     }
 
@@ -165,18 +187,34 @@ impl World {
     /// The events of a log group, stream by stream.
     pub fn log_events(&self, group: &str) -> Vec<LogEvent> {
         self.with_state(|state| {
-            state.log_groups.get(group).map(|group| group.values().flatten().cloned().collect()).unwrap_or_default()
+            state
+                .log_groups
+                .get(group)
+                .map(|group| group.values().flatten().cloned().collect())
+                .unwrap_or_default()
         })
     }
 
     /// The items of a table in DynamoDB's JSON (`{"id":{"S":"…"}}`), by key.
     pub fn table_items(&self, table: &str) -> Vec<Value> {
-        self.with_state(|state| state.tables.get(table).map(|table| table.items_json()).unwrap_or_default())
+        self.with_state(|state| {
+            state
+                .tables
+                .get(table)
+                .map(|table| table.items_json())
+                .unwrap_or_default()
+        })
     }
 
     /// The DB instances that exist now.
     pub fn db_instances(&self) -> Vec<DbInstance> {
-        self.with_state(|state| state.instances.values().map(|instance| instance.db.clone()).collect())
+        self.with_state(|state| {
+            state
+                .instances
+                .values()
+                .map(|instance| instance.db.clone())
+                .collect()
+        })
     }
 
     /// All restore jobs, oldest first.

@@ -69,9 +69,18 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
         return metadata.clone();
     }
     let source = &point.database;
-    let list = |values: &[String]| serde_json::to_string(values).expect("a list of strings always serializes");
-    let identifier = point.source_resource_arn.rsplit(':').next().unwrap_or_default();
-    let snapshot = point.arn.split_once(":snapshot:").map_or("awsbackup:job-unknown", |(_, name)| name);
+    let list = |values: &[String]| {
+        serde_json::to_string(values).expect("a list of strings always serializes")
+    };
+    let identifier = point
+        .source_resource_arn
+        .rsplit(':')
+        .next()
+        .unwrap_or_default();
+    let snapshot = point
+        .arn
+        .split_once(":snapshot:")
+        .map_or("awsbackup:job-unknown", |(_, name)| name);
     let mut metadata: BTreeMap<String, String> = [
         ("AllocatedStorage", source.allocated_storage.to_string()),
         ("AutoMinorVersionUpgrade", "true".to_owned()),
@@ -84,12 +93,18 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
         ("DBSnapshotIdentifier", snapshot.to_owned()),
         ("DBSubnetGroupName", source.subnet_group.clone()),
         ("DeletionProtection", source.deletion_protection.to_string()),
-        ("EnableCloudwatchLogsExports", list(&source.cloudwatch_exports)),
+        (
+            "EnableCloudwatchLogsExports",
+            list(&source.cloudwatch_exports),
+        ),
         ("EnableIAMDatabaseAuthentication", "false".to_owned()),
         ("Encrypted", source.kms_key_arn.is_some().to_string()),
         ("Engine", source.engine.clone()),
         ("EngineVersion", source.engine_version.clone()),
-        ("InformationalOnly:MasterUsername", source.master_username.clone()),
+        (
+            "InformationalOnly:MasterUsername",
+            source.master_username.clone(),
+        ),
         ("InformationalOnly:VpcId", source.vpc_id.clone()),
         ("LicenseModel", "postgresql-license".to_owned()),
         ("MultiAZ", source.multi_az.to_string()),
@@ -100,7 +115,10 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
         ("StorageType", source.storage_type.clone()),
         ("UseDefaultProcessorFeatures", "false".to_owned()),
         ("VpcSecurityGroupIds", list(&source.security_groups)),
-        ("aws:backup:request-id", "6b8c6e0e-1f1b-4e0e-9d8a-2f7f2f0c6b11".to_owned()),
+        (
+            "aws:backup:request-id",
+            "6b8c6e0e-1f1b-4e0e-9d8a-2f7f2f0c6b11".to_owned(),
+        ),
         ("vpcId", source.vpc_id.clone()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -124,7 +142,9 @@ pub(crate) fn plan_instance(
 
     // A world that plays AWS Backup only knows nothing of the network.
     let knows_network = state.options.rds_endpoint.is_none();
-    let subnet_group = given("DBSubnetGroupName").unwrap_or_else(|| "default".to_owned()).to_lowercase();
+    let subnet_group = given("DBSubnetGroupName")
+        .unwrap_or_else(|| "default".to_owned())
+        .to_lowercase();
     let security_groups = json_list(metadata, "VpcSecurityGroupIds")?;
     if knows_network {
         check_network(state, &subnet_group, &security_groups)?;
@@ -137,22 +157,41 @@ pub(crate) fn plan_instance(
             "InvalidParameterCombination",
         ));
     }
-    if let Some(zone) = zone.as_ref().filter(|zone| !zone.starts_with(&state.options.region)) {
-        return Err(rds_error(&format!("{zone} is not a valid availability zone."), "InvalidParameterValue"));
+    if let Some(zone) = zone
+        .as_ref()
+        .filter(|zone| !zone.starts_with(&state.options.region))
+    {
+        return Err(rds_error(
+            &format!("{zone} is not a valid availability zone."),
+            "InvalidParameterValue",
+        ));
     }
     let option_group = given("OptionGroupName").unwrap_or_else(|| source.option_group.clone());
     // An option group belongs to an account and is not inherited from a copy of another account.
     let named_option_group = given("OptionGroupName").is_some();
-    if named_option_group && !option_group.starts_with("default:") && !state.option_groups.contains(&option_group) {
+    if named_option_group
+        && !option_group.starts_with("default:")
+        && !state.option_groups.contains(&option_group)
+    {
         return Err(rds_error(
             &format!("Specified OptionGroupName: {option_group} not found."),
             "OptionGroupNotFoundFault",
         ));
     }
-    let option_group = if named_option_group { option_group } else { default_option_group(point) };
-    let parameter_group = given("DBParameterGroupName").unwrap_or_else(|| default_parameter_group(point));
-    if !parameter_group.starts_with("default.") && !state.parameter_groups.contains(&parameter_group) {
-        return Err(rds_error(&format!("DBParameterGroup not found: {parameter_group}"), "DBParameterGroupNotFound"));
+    let option_group = if named_option_group {
+        option_group
+    } else {
+        default_option_group(point)
+    };
+    let parameter_group =
+        given("DBParameterGroupName").unwrap_or_else(|| default_parameter_group(point));
+    if !parameter_group.starts_with("default.")
+        && !state.parameter_groups.contains(&parameter_group)
+    {
+        return Err(rds_error(
+            &format!("DBParameterGroup not found: {parameter_group}"),
+            "DBParameterGroupNotFound",
+        ));
     }
     let behaviour = point.behaviour.instance.clone();
     Ok(DbInstance {
@@ -166,9 +205,11 @@ pub(crate) fn plan_instance(
         instance_class: given("DBInstanceClass").unwrap_or_else(|| source.instance_class.clone()),
         master_username: source.master_username.clone(),
         database_name: source.database_name.clone(),
-        allocated_storage: number(metadata, "AllocatedStorage")?.unwrap_or(source.allocated_storage),
+        allocated_storage: number(metadata, "AllocatedStorage")?
+            .unwrap_or(source.allocated_storage),
         storage_type: given("StorageType").unwrap_or_else(|| source.storage_type.clone()),
-        publicly_accessible: flag(metadata, "PubliclyAccessible")?.unwrap_or(source.publicly_accessible),
+        publicly_accessible: flag(metadata, "PubliclyAccessible")?
+            .unwrap_or(source.publicly_accessible),
         multi_az,
         deletion_protection: behaviour.protects_itself
             || flag(metadata, "DeletionProtection")?.unwrap_or(source.deletion_protection),
@@ -183,7 +224,12 @@ pub(crate) fn plan_instance(
         copy_tags_to_snapshot: flag(metadata, "CopyTagsToSnapshot")?.unwrap_or(false),
         cloudwatch_exports: json_list(metadata, "EnableCloudwatchLogsExports")?,
         // RDS gives a restored instance the snapshot's tags, except AWS's own.
-        tags: point.tags.iter().filter(|(key, _)| !key.starts_with("aws:")).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        tags: point
+            .tags
+            .iter()
+            .filter(|(key, _)| !key.starts_with("aws:"))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         behaviour,
     })
 }
@@ -192,7 +238,9 @@ fn refuse_keys(metadata: &BTreeMap<String, String>) -> Result<(), String> {
     for key in metadata.keys() {
         let accepted = ACCEPTED.iter().any(|known| known.eq_ignore_ascii_case(key));
         if !accepted {
-            return Err(format!("Invalid restore metadata. Unsupported metadata key: {key}"));
+            return Err(format!(
+                "Invalid restore metadata. Unsupported metadata key: {key}"
+            ));
         }
     }
     Ok(())
@@ -204,7 +252,9 @@ fn new_identifier(state: &State, metadata: &BTreeMap<String, String>) -> Result<
     };
     let valid = identifier.len() <= 63
         && identifier.starts_with(|first: char| first.is_ascii_alphabetic())
-        && identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && identifier
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-')
         && !identifier.ends_with('-')
         && !identifier.contains("--");
     if !valid {
@@ -222,17 +272,27 @@ fn new_identifier(state: &State, metadata: &BTreeMap<String, String>) -> Result<
             planned.is_some_and(|planned| planned.identifier == identifier)
         });
     if in_use {
-        return Err(rds_error("DB instance already exists", "DBInstanceAlreadyExists"));
+        return Err(rds_error(
+            "DB instance already exists",
+            "DBInstanceAlreadyExists",
+        ));
     }
     Ok(identifier)
 }
 
-fn check_network(state: &State, subnet_group: &str, security_groups: &[String]) -> Result<(), String> {
+fn check_network(
+    state: &State,
+    subnet_group: &str,
+    security_groups: &[String],
+) -> Result<(), String> {
     let Some(vpc) = state.subnet_groups.get(subnet_group) else {
         return Err(if subnet_group == "default" {
             "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.".to_owned()
         } else {
-            rds_error(&format!("DB subnet group '{subnet_group}' does not exist."), "DBSubnetGroupNotFoundFault")
+            rds_error(
+                &format!("DB subnet group '{subnet_group}' does not exist."),
+                "DBSubnetGroupNotFoundFault",
+            )
         });
     };
     for group in security_groups {
@@ -272,7 +332,10 @@ fn default_option_group(point: &RecoveryPoint) -> String {
 
 /// A value by its key, whose case AWS Backup does not mind.
 pub(crate) fn get<'a>(metadata: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
-    metadata.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+    metadata
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(key))
+        .map(|(_, value)| value.as_str())
 }
 
 fn flag(metadata: &BTreeMap<String, String>, key: &str) -> Result<Option<bool>, String> {
@@ -280,16 +343,23 @@ fn flag(metadata: &BTreeMap<String, String>, key: &str) -> Result<Option<bool>, 
         None => Ok(None),
         Some(value) if value.eq_ignore_ascii_case("true") => Ok(Some(true)),
         Some(value) if value.eq_ignore_ascii_case("false") => Ok(Some(false)),
-        Some(value) => Err(format!("Invalid restore metadata. {key} must be true or false, not {value:?}")),
+        Some(value) => Err(format!(
+            "Invalid restore metadata. {key} must be true or false, not {value:?}"
+        )),
     }
 }
 
-fn number<N: std::str::FromStr>(metadata: &BTreeMap<String, String>, key: &str) -> Result<Option<N>, String> {
+fn number<N: std::str::FromStr>(
+    metadata: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<Option<N>, String> {
     match get(metadata, key) {
         None => Ok(None),
         Some(value) => match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(format!("Invalid restore metadata. {key} must be a number in range, not {value:?}")),
+            Err(_) => Err(format!(
+                "Invalid restore metadata. {key} must be a number in range, not {value:?}"
+            )),
         },
     }
 }
@@ -298,8 +368,11 @@ fn number<N: std::str::FromStr>(metadata: &BTreeMap<String, String>, key: &str) 
 fn json_list(metadata: &BTreeMap<String, String>, key: &str) -> Result<Vec<String>, String> {
     match get(metadata, key) {
         None | Some("") => Ok(Vec::new()),
-        Some(value) => serde_json::from_str(value)
-            .map_err(|_| format!("Invalid restore metadata. {key} must be a JSON array of strings, not {value:?}")),
+        Some(value) => serde_json::from_str(value).map_err(|_| {
+            format!(
+                "Invalid restore metadata. {key} must be a JSON array of strings, not {value:?}"
+            )
+        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The world: its options, its clock, the one lock around its state, and the way of a request
 //! through faults, services and the recorder.
 
+pub mod behaviour;
 pub(crate) mod events;
 pub mod inspect;
 pub(crate) mod metadata;
@@ -22,10 +23,11 @@ use crate::engine::Postgres;
 use crate::fault::{Faults, When};
 use crate::recorder::Recorder;
 use crate::wire::{self, Reply};
+use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
 use seed::{
-    Bucket, DbInstance, DbSubnetGroup, EventDelivery, RecoveryPoint, RestoreBehaviour, RestoreJob, Secret,
-    SecurityGroup, Table, Vault,
+    Bucket, DbInstance, DbSubnetGroup, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Table,
+    Vault,
 };
 use state::{Effect, Instance, Job, State};
 
@@ -119,7 +121,10 @@ pub(crate) enum NoAnswer {
 
 impl std::fmt::Debug for World {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("World").field("account", &self.0.options.account).finish_non_exhaustive()
+        formatter
+            .debug_struct("World")
+            .field("account", &self.0.options.account)
+            .finish_non_exhaustive()
     }
 }
 
@@ -196,7 +201,11 @@ impl World {
     /// Changes what later restores of a recovery point do.
     pub fn set_restore_behaviour(&self, recovery_point_arn: &str, behaviour: RestoreBehaviour) {
         self.with_state(|state| {
-            for point in state.recovery_points.iter_mut().filter(|point| point.arn == recovery_point_arn) {
+            for point in state
+                .recovery_points
+                .iter_mut()
+                .filter(|point| point.arn == recovery_point_arn)
+            {
                 point.behaviour = behaviour.clone();
             }
         });
@@ -205,7 +214,9 @@ impl World {
     /// Adds an instance that no restore of this world made, or replaces one.
     pub fn add_db_instance(&self, instance: DbInstance) {
         self.with_state(|state| {
-            state.instances.insert(instance.identifier.clone(), Instance::seeded(instance));
+            state
+                .instances
+                .insert(instance.identifier.clone(), Instance::seeded(instance));
         });
     }
 
@@ -227,7 +238,8 @@ impl World {
     /// The error code and message that StartRestoreJob would answer.
     pub fn start_restore(&self, request: StartRestore) -> Result<String, String> {
         self.with_state(|state| {
-            restore::start(state, &request).map_err(|error| format!("{}: {}", error.code, error.message))
+            restore::start(state, &request)
+                .map_err(|error| format!("{}: {}", error.code, error.message))
         })
     }
 
@@ -269,14 +281,21 @@ impl World {
         self.with_state(|state| {
             let now = state.now;
             let version = state.new_uuid("version").replace('-', "");
-            state.buckets.entry(bucket.to_owned()).or_default().put(key, body, None, version, now);
+            state
+                .buckets
+                .entry(bucket.to_owned())
+                .or_default()
+                .put(key, body, None, version, now);
         });
     }
 
     /// Adds a DynamoDB table.
     pub fn add_table(&self, table: Table) {
         self.with_state(|state| {
-            state.tables.insert(table.name.clone(), crate::service::dynamodb::TableState::new(table));
+            state.tables.insert(
+                table.name.clone(),
+                crate::service::dynamodb::TableState::new(table),
+            );
         });
     }
 
@@ -322,12 +341,18 @@ impl World {
     }
 
     /// Answers a request, or tells why there is none.
-    pub(crate) fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+    pub(crate) fn answer(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
         let recorder = lock(&self.0.recorder).clone();
         let recorded = recorder.map(|recorder| (recorder, request.clone()));
         let request = wire::Request::parse(request, &self.0.options);
-        let fault =
-            self.0.faults.strike(request.service.name(), &request.operation, request.header("amz-sdk-invocation-id"));
+        let fault = self.0.faults.strike(
+            request.service.name(),
+            &request.operation,
+            request.header("amz-sdk-invocation-id"),
+        );
         let before = matches!(&fault, Some((_, When::BeforeEffect)));
         let reply = match &fault {
             Some((kind, When::BeforeEffect)) => wire::fault_reply(&request, kind),
@@ -347,7 +372,13 @@ impl World {
         Ok(response)
     }
 
-    fn note_call(&self, request: &wire::Request, reply: &Result<Reply, NoAnswer>, injected: bool, reached: bool) {
+    fn note_call(
+        &self,
+        request: &wire::Request,
+        reply: &Result<Reply, NoAnswer>,
+        injected: bool,
+        reached: bool,
+    ) {
         let call = Call::of(request, reply.as_ref().ok(), injected, reached, self.now());
         lock(&self.0.state).calls.push(call);
     }
@@ -360,7 +391,9 @@ impl World {
             restore::settle(&mut state);
             let result = act(&mut state);
             let effects = std::mem::take(&mut state.outbox);
-            let start_ticker = !state.ticking && state.is_pending() && tokio::runtime::Handle::try_current().is_ok();
+            let start_ticker = !state.ticking
+                && state.is_pending()
+                && tokio::runtime::Handle::try_current().is_ok();
             state.ticking |= start_ticker;
             (result, effects, start_ticker)
         };
@@ -399,20 +432,28 @@ impl World {
 
     fn launch(&self, launch: state::Launch) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            tracing::error!(job = launch.job, "a restore with a database needs a tokio runtime");
+            tracing::error!(
+                job = launch.job,
+                "a restore with a database needs a tokio runtime"
+            );
             return;
         };
         let world = self.clone();
         runtime.spawn(async move {
             let started = match &launch.what {
                 state::LaunchWhat::Database { dump, master_user } => match world.0.engine.get() {
-                    Some(engine) => {
-                        engine.restore(dump, &launch.instance, master_user).await.map(|server| Some(Box::new(server)))
-                    }
-                    None => Err(anyhow::anyhow!("the world has no engine: call set_engine first")),
+                    Some(engine) => engine
+                        .restore(dump, &launch.instance, master_user)
+                        .await
+                        .map(|server| Some(Box::new(server))),
+                    None => Err(anyhow::anyhow!(
+                        "the world has no engine: call set_engine first"
+                    )),
                 },
                 state::LaunchWhat::Remote { endpoint, form } => {
-                    restore::create_remote(&world.0.http, endpoint, form).await.map(|()| None)
+                    restore::create_remote(&world.0.http, endpoint, form)
+                        .await
+                        .map(|()| None)
                 }
             };
             world.with_state(|state| restore::launched(state, &launch.job, started));
@@ -440,4 +481,3 @@ async fn tick(world: Weak<Inner>) {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::Server;
 use crate::wire::ServiceError;
 
-use super::seed::{DbInstance, RestoreJob, RestoreOutcome};
+use super::behaviour::RestoreOutcome;
+use super::seed::{DbInstance, RestoreJob};
 use super::state::{Effect, Instance, Job, Launch, LaunchState, LaunchWhat, Plan, State, later};
 use super::{StartRestore, events, metadata};
 
@@ -21,27 +22,46 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     if let Some(token) = &request.idempotency_token {
         let now = state.now;
         let known = state.jobs.iter().find(|job| {
-            job.job.idempotency_token.as_ref() == Some(token) && now.duration_since(job.job.created_at) < TOKEN_LIFE
+            job.job.idempotency_token.as_ref() == Some(token)
+                && now.duration_since(job.job.created_at) < TOKEN_LIFE
         });
         if let Some(known) = known {
             return Ok(known.job.id.clone());
         }
     }
-    let point = state.recovery_points.iter().find(|point| point.arn == request.recovery_point_arn).cloned();
+    let point = state
+        .recovery_points
+        .iter()
+        .find(|point| point.arn == request.recovery_point_arn)
+        .cloned();
     let Some(point) = point else {
         let message = format!("Recovery point not found: {}", request.recovery_point_arn);
-        return Err(ServiceError::new("ResourceNotFoundException", 400, &message));
+        return Err(ServiceError::new(
+            "ResourceNotFoundException",
+            400,
+            &message,
+        ));
     };
     if point.resource_type != "RDS" {
-        let message = format!("local-aws restores RDS instances only, not {}", point.resource_type);
+        let message = format!(
+            "local-aws restores RDS instances only, not {}",
+            point.resource_type
+        );
         return Err(ServiceError::new("InvalidRequestException", 400, &message));
     }
     if !matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE" | "PARTIAL") {
-        let message = format!("Recovery point {} is in status {} and cannot be restored", point.arn, point.status);
+        let message = format!(
+            "Recovery point {} is in status {} and cannot be restored",
+            point.arn, point.status
+        );
         return Err(ServiceError::new("InvalidRequestException", 400, &message));
     }
     if !request.iam_role_arn.starts_with("arn:") {
-        return Err(ServiceError::new("InvalidParameterValueException", 400, "Invalid IAM role ARN"));
+        return Err(ServiceError::new(
+            "InvalidParameterValueException",
+            400,
+            "Invalid IAM role ARN",
+        ));
     }
 
     let behaviour = point.behaviour.clone();
@@ -51,14 +71,21 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     };
     let creates = matches!(
         behaviour.outcome,
-        RestoreOutcome::Completes | RestoreOutcome::CompletesWithMessage { .. } | RestoreOutcome::NeverEnds
+        RestoreOutcome::Completes
+            | RestoreOutcome::CompletesWithMessage { .. }
+            | RestoreOutcome::NeverEnds
     );
     let instance = instance.filter(|_| creates);
-    let takes = if doom.is_some() { state.options.restore_rejected_after } else { behaviour.takes };
+    let takes = if doom.is_some() {
+        state.options.restore_rejected_after
+    } else {
+        behaviour.takes
+    };
     let launch = match (&instance, &behaviour.database, &state.options.rds_endpoint) {
-        (Some(instance), _, Some(endpoint)) => {
-            LaunchState::Wanted(LaunchWhat::Remote { endpoint: endpoint.clone(), form: remote_form(state, instance) })
-        }
+        (Some(instance), _, Some(endpoint)) => LaunchState::Wanted(LaunchWhat::Remote {
+            endpoint: endpoint.clone(),
+            form: remote_form(state, instance),
+        }),
         (Some(instance), Some(dump), None) => LaunchState::Wanted(LaunchWhat::Database {
             dump: dump.clone(),
             master_user: instance.master_username.clone(),
@@ -93,7 +120,10 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         launch,
         behaviour,
     };
-    let job = Job { job, source: Some(plan) };
+    let job = Job {
+        job,
+        source: Some(plan),
+    };
     events::restore_job(state, &job);
     state.jobs.push(job);
     Ok(id)
@@ -108,10 +138,14 @@ pub(crate) fn settle(state: &mut State) {
     state.jobs = jobs;
     settle_instances(state);
     let now = state.now;
-    let (due, still_late) = std::mem::take(&mut state.late_events).into_iter().partition(|(at, _)| *at <= now);
+    let (due, still_late) = std::mem::take(&mut state.late_events)
+        .into_iter()
+        .partition(|(at, _)| *at <= now);
     state.late_events = still_late;
     let due: Vec<(Timestamp, serde_json::Value)> = due;
-    state.outbox.extend(due.into_iter().map(|(_, event)| Effect::Event(event)));
+    state
+        .outbox
+        .extend(due.into_iter().map(|(_, event)| Effect::Event(event)));
 }
 
 fn advance(state: &mut State, job: &mut Job) {
@@ -122,12 +156,25 @@ fn advance(state: &mut State, job: &mut Job) {
     if job.job.status == "PENDING" && state.now >= plan.runs_at {
         job.job.status = "RUNNING".to_owned();
         if let (Some(instance), None) = (&plan.instance, &state.options.rds_endpoint) {
-            state.instances.insert(instance.identifier.clone(), Instance::seeded(instance.clone()));
+            state.instances.insert(
+                instance.identifier.clone(),
+                Instance::seeded(instance.clone()),
+            );
         }
-        if let LaunchState::Wanted(what) = std::mem::replace(&mut plan.launch, LaunchState::NotNeeded) {
+        if let LaunchState::Wanted(what) =
+            std::mem::replace(&mut plan.launch, LaunchState::NotNeeded)
+        {
             plan.launch = LaunchState::Running;
-            let instance = plan.instance.as_ref().map(|planned| planned.identifier.clone()).unwrap_or_default();
-            state.outbox.push(Effect::Launch(Launch { job: job.job.id.clone(), instance, what }));
+            let instance = plan
+                .instance
+                .as_ref()
+                .map(|planned| planned.identifier.clone())
+                .unwrap_or_default();
+            state.outbox.push(Effect::Launch(Launch {
+                job: job.job.id.clone(),
+                instance,
+                what,
+            }));
         }
         events::restore_job(state, job);
     }
@@ -152,7 +199,9 @@ fn advance(state: &mut State, job: &mut Job) {
                     server = started;
                 }
                 match outcome {
-                    RestoreOutcome::CompletesWithMessage { message } => ("COMPLETED", Some(message.clone())),
+                    RestoreOutcome::CompletesWithMessage { message } => {
+                        ("COMPLETED", Some(message.clone()))
+                    }
                     _ => ("COMPLETED", None),
                 }
             }
@@ -160,7 +209,10 @@ fn advance(state: &mut State, job: &mut Job) {
     };
     let named = match &plan.behaviour.outcome {
         RestoreOutcome::NamesExisting { instance } => Some(instance.clone()),
-        _ => plan.instance.as_ref().map(|planned| planned.identifier.clone()),
+        _ => plan
+            .instance
+            .as_ref()
+            .map(|planned| planned.identifier.clone()),
     };
     if status == "COMPLETED" {
         job.job.created_resource_arn = named.map(|name| state.instance_arn(&name));
@@ -178,7 +230,9 @@ fn advance(state: &mut State, job: &mut Job) {
 
 /// The restored instance is there: its statuses begin.
 fn bring_up(state: &mut State, planned: DbInstance, server: Option<Box<Server>>) {
-    let Some(instance) = state.instances.get_mut(&planned.identifier) else { return };
+    let Some(instance) = state.instances.get_mut(&planned.identifier) else {
+        return;
+    };
     let db = &mut instance.db;
     db.created_at = Some(state.now);
     match &server {
@@ -205,7 +259,11 @@ fn settle_instances(state: &mut State) {
         if instance.db.status == "deleting" || instance.db.created_at.is_none() {
             continue;
         }
-        while instance.phases.front().is_some_and(|(_, until)| *until <= now) {
+        while instance
+            .phases
+            .front()
+            .is_some_and(|(_, until)| *until <= now)
+        {
             instance.phases.pop_front();
             instance.db.status = "available".to_owned();
         }
@@ -228,10 +286,15 @@ fn settle_instances(state: &mut State) {
 pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
     let takes = state.options.deletion_takes;
     let now = state.now;
-    let Some(instance) = state.instances.get_mut(identifier) else { return };
+    let Some(instance) = state.instances.get_mut(identifier) else {
+        return;
+    };
     instance.db.status = "deleting".to_owned();
     instance.phases.clear();
-    instance.gone_at = Some(later(now, instance.db.behaviour.deletion_takes.unwrap_or(takes)));
+    instance.gone_at = Some(later(
+        now,
+        instance.db.behaviour.deletion_takes.unwrap_or(takes),
+    ));
     if let Some(server) = instance.server.take() {
         state.outbox.push(Effect::Stop(server));
     }
@@ -239,7 +302,11 @@ pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
 
 /// The making of an instance's database has ended.
 pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Option<Box<Server>>>) {
-    let plan = state.jobs.iter_mut().find(|known| known.job.id == job).and_then(|job| job.source.as_mut());
+    let plan = state
+        .jobs
+        .iter_mut()
+        .find(|known| known.job.id == job)
+        .and_then(|job| job.source.as_mut());
     if let Some(plan) = plan {
         plan.launch = match started {
             Ok(server) => LaunchState::Done(server),
@@ -261,11 +328,23 @@ fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
         ("MasterUsername", instance.master_username.clone()),
         ("MasterUserPassword", "as-in-the-backup".to_owned()),
         ("Port", instance.port.to_string()),
-        ("PubliclyAccessible", instance.publicly_accessible.to_string()),
+        (
+            "PubliclyAccessible",
+            instance.publicly_accessible.to_string(),
+        ),
         ("MultiAZ", instance.multi_az.to_string()),
-        ("DeletionProtection", instance.deletion_protection.to_string()),
-        ("StorageEncrypted", instance.kms_key_arn.is_some().to_string()),
-        ("BackupRetentionPeriod", instance.backup_retention_days.to_string()),
+        (
+            "DeletionProtection",
+            instance.deletion_protection.to_string(),
+        ),
+        (
+            "StorageEncrypted",
+            instance.kms_key_arn.is_some().to_string(),
+        ),
+        (
+            "BackupRetentionPeriod",
+            instance.backup_retention_days.to_string(),
+        ),
     ];
     if let Some(key) = &instance.kms_key_arn {
         form.push(("KmsKeyId", key.clone()));
@@ -273,9 +352,15 @@ fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
     if instance.subnet_group != "default" {
         form.push(("DBSubnetGroupName", instance.subnet_group.clone()));
     }
-    let mut form: Vec<_> = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut form: Vec<_> = form
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     for (index, group) in (1..).zip(&instance.security_groups) {
-        form.push((format!("VpcSecurityGroupIds.VpcSecurityGroupId.{index}"), group.clone()));
+        form.push((
+            format!("VpcSecurityGroupIds.VpcSecurityGroupId.{index}"),
+            group.clone(),
+        ));
     }
     form.push(("region".to_owned(), state.options.region.clone()));
     form
@@ -287,9 +372,14 @@ pub(crate) async fn create_remote(
     endpoint: &str,
     form: &[(String, String)],
 ) -> anyhow::Result<()> {
-    let region = form.iter().find(|(name, _)| name == "region").map_or("", |(_, value)| value.as_str());
+    let region = form
+        .iter()
+        .find(|(name, _)| name == "region")
+        .map_or("", |(_, value)| value.as_str());
     let parameters = form.iter().filter(|(name, _)| name != "region");
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish();
     // Stand-ins route by the service named in the signature; they do not verify it.
     let scope = format!("local-aws/20260101/{region}/rds/aws4_request");
     let answer = http

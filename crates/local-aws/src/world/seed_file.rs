@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
+use super::behaviour::EventDelivery;
 use super::seed::{
-    Bucket, DbInstance, DbSubnetGroup, EventDelivery, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Table, Vault,
+    Bucket, DbInstance, DbSubnetGroup, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Table,
+    Vault,
 };
 use super::{World, WorldOptions};
 
@@ -72,23 +74,43 @@ impl SeedFile {
             page_size: self.page_size.unwrap_or(options.page_size),
             ..options
         });
-        self.vaults.into_iter().for_each(|vault| world.add_vault(vault));
-        self.recovery_points.into_iter().for_each(|point| world.add_recovery_point(point));
+        self.vaults
+            .into_iter()
+            .for_each(|vault| world.add_vault(vault));
+        self.recovery_points
+            .into_iter()
+            .for_each(|point| world.add_recovery_point(point));
         for job in self.restore_jobs {
             world.add_restore_job(job);
         }
-        self.db_instances.into_iter().for_each(|instance| world.add_db_instance(instance));
-        self.db_subnet_groups.into_iter().for_each(|group| world.add_db_subnet_group(group));
-        self.security_groups.into_iter().for_each(|group| world.add_security_group(group));
-        self.secrets.into_iter().for_each(|secret| world.add_secret(secret));
-        self.buckets.into_iter().for_each(|bucket| world.add_bucket(bucket));
+        self.db_instances
+            .into_iter()
+            .for_each(|instance| world.add_db_instance(instance));
+        self.db_subnet_groups
+            .into_iter()
+            .for_each(|group| world.add_db_subnet_group(group));
+        self.security_groups
+            .into_iter()
+            .for_each(|group| world.add_security_group(group));
+        self.secrets
+            .into_iter()
+            .for_each(|secret| world.add_secret(secret));
+        self.buckets
+            .into_iter()
+            .for_each(|bucket| world.add_bucket(bucket));
         for object in self.objects {
             world.put_object(&object.bucket, &object.key, object.body);
         }
-        self.tables.into_iter().for_each(|table| world.add_table(table));
+        self.tables
+            .into_iter()
+            .for_each(|table| world.add_table(table));
         self.topics.iter().for_each(|topic| world.add_topic(topic));
-        self.log_groups.iter().for_each(|group| world.add_log_group(group));
-        self.functions.iter().for_each(|function| world.add_function(function));
+        self.log_groups
+            .iter()
+            .for_each(|group| world.add_log_group(group));
+        self.functions
+            .iter()
+            .for_each(|function| world.add_function(function));
         world
     }
 }

@@ -13,8 +13,9 @@ use crate::engine::{Dump, Server};
 use crate::service::dynamodb::TableState;
 
 use super::WorldOptions;
+use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::inspect::{Call, LogEvent, Message, ObjectVersion};
-use super::seed::{DbInstance, EventDelivery, RecoveryPoint, RestoreBehaviour, RestoreJob, Secret};
+use super::seed::{DbInstance, RecoveryPoint, RestoreJob, Secret};
 
 pub(crate) struct State {
     pub options: Arc<WorldOptions>,
@@ -66,8 +67,14 @@ pub(crate) struct Launch {
 }
 
 pub(crate) enum LaunchWhat {
-    Database { dump: Dump, master_user: String },
-    Remote { endpoint: String, form: Vec<(String, String)> },
+    Database {
+        dump: Dump,
+        master_user: String,
+    },
+    Remote {
+        endpoint: String,
+        form: Vec<(String, String)>,
+    },
 }
 
 /// A restore job and what will become of it.
@@ -159,23 +166,45 @@ impl State {
     /// so that a failing test can be repeated.
     pub fn new_uuid(&mut self, kind: &str) -> String {
         self.ids += 1;
-        let hex = hex(&Sha256::digest(format!("{kind}/{}/{}", self.options.account, self.ids)));
-        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+        let hex = hex(&Sha256::digest(format!(
+            "{kind}/{}/{}",
+            self.options.account, self.ids
+        )));
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..32]
+        )
     }
 
     /// Whether anything will change by time alone.
     pub fn is_pending(&self) -> bool {
         !self.late_events.is_empty()
-            || self.jobs.iter().any(|job| job.source.is_some() && !job.has_ended())
-            || self.instances.values().any(|instance| instance.gone_at.is_some() || !instance.phases.is_empty())
+            || self
+                .jobs
+                .iter()
+                .any(|job| job.source.is_some() && !job.has_ended())
+            || self
+                .instances
+                .values()
+                .any(|instance| instance.gone_at.is_some() || !instance.phases.is_empty())
     }
 
     pub fn vault_arn(&self, vault: &str) -> String {
-        format!("arn:aws:backup:{}:{}:backup-vault:{vault}", self.options.region, self.options.account)
+        format!(
+            "arn:aws:backup:{}:{}:backup-vault:{vault}",
+            self.options.region, self.options.account
+        )
     }
 
     pub fn instance_arn(&self, identifier: &str) -> String {
-        format!("arn:aws:rds:{}:{}:db:{identifier}", self.options.region, self.options.account)
+        format!(
+            "arn:aws:rds:{}:{}:db:{identifier}",
+            self.options.region, self.options.account
+        )
     }
 
     pub fn put_secret(&mut self, secret: Secret) {
@@ -185,7 +214,12 @@ impl State {
             "arn:aws:secretsmanager:{}:{}:secret:{}-{suffix}",
             self.options.region, self.options.account, secret.name
         );
-        let state = SecretState { arn, value: secret.value, version, created_at: self.now };
+        let state = SecretState {
+            arn,
+            value: secret.value,
+            version,
+            created_at: self.now,
+        };
         self.secrets.insert(secret.name, state);
     }
 }
@@ -213,10 +247,26 @@ impl Instance {
 }
 
 impl BucketState {
-    pub fn put(&mut self, key: &str, body: Bytes, content_type: Option<String>, version: String, at: Timestamp) -> String {
+    pub fn put(
+        &mut self,
+        key: &str,
+        body: Bytes,
+        content_type: Option<String>,
+        version: String,
+        at: Timestamp,
+    ) -> String {
         let etag = format!("\"{}\"", &hex(&Sha256::digest(&body))[..32]);
-        let version = ObjectVersion { body, content_type, etag: etag.clone(), version_id: version, at };
-        self.objects.entry(key.to_owned()).or_default().push(version);
+        let version = ObjectVersion {
+            body,
+            content_type,
+            etag: etag.clone(),
+            version_id: version,
+            at,
+        };
+        self.objects
+            .entry(key.to_owned())
+            .or_default()
+            .push(version);
         etag
     }
 }
@@ -227,5 +277,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// `at` plus a duration that may be absurdly long.
 pub(crate) fn later(at: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| at.checked_add(by).ok())
+        .unwrap_or(Timestamp::MAX)
 }

@@ -23,13 +23,19 @@ fn started(world: &World, metadata: Value) -> String {
 /// The way a job with this metadata ends.
 fn ends(metadata: Value) -> (String, String) {
     let (world, clock) = still_world(|_| ());
-    world.add_db_instance(DbInstance { identifier: "taken".into(), ..DbInstance::default() });
+    world.add_db_instance(DbInstance {
+        identifier: "taken".into(),
+        ..DbInstance::default()
+    });
     let id = started(&world, metadata);
     clock.ahead(61);
     world.settle();
     clock.ahead(1);
     let job = job(&world, &id);
-    (job["Status"].as_str().unwrap().to_owned(), job["StatusMessage"].as_str().unwrap_or_default().to_owned())
+    (
+        job["Status"].as_str().unwrap().to_owned(),
+        job["StatusMessage"].as_str().unwrap_or_default().to_owned(),
+    )
 }
 
 fn with(key: &str, value: &str) -> Value {
@@ -41,19 +47,43 @@ fn with(key: &str, value: &str) -> Value {
 #[test]
 fn recovery_point_and_its_metadata() {
     let (world, _) = still_world(|_| ());
-    let path = format!("/backup-vaults/central/recovery-points/{}", POINT.replace(':', "%3A"));
+    let path = format!(
+        "/backup-vaults/central/recovery-points/{}",
+        POINT.replace(':', "%3A")
+    );
     let point = get(&world, &path).json();
     assert_eq!(point["CreationDate"], json!(1_795_219_200.0));
     assert_eq!(point["Status"], "COMPLETED");
-    assert_eq!(point["EncryptionKeyArn"], "arn:aws:kms:eu-central-1:111111111111:key/k");
-    let metadata = get(&world, &format!("{path}/restore-metadata")).json()["RestoreMetadata"].clone();
-    assert_eq!(metadata["VpcSecurityGroupIds"], "[\"sg-0f00d0000000000aa\"]");
-    for troublesome in ["DBSnapshotIdentifier", "InformationalOnly:MasterUsername", "aws:backup:request-id", "AvailabilityZone"] {
+    assert_eq!(
+        point["EncryptionKeyArn"],
+        "arn:aws:kms:eu-central-1:111111111111:key/k"
+    );
+    let metadata =
+        get(&world, &format!("{path}/restore-metadata")).json()["RestoreMetadata"].clone();
+    assert_eq!(
+        metadata["VpcSecurityGroupIds"],
+        "[\"sg-0f00d0000000000aa\"]"
+    );
+    for troublesome in [
+        "DBSnapshotIdentifier",
+        "InformationalOnly:MasterUsername",
+        "aws:backup:request-id",
+        "AvailabilityZone",
+    ] {
         assert!(metadata[troublesome].is_string(), "{troublesome}");
     }
     let missing = get(&world, "/backup-vaults/central/recovery-points/arn%3Anope");
-    assert_eq!((missing.status, missing.headers["x-amzn-errortype"].to_str().unwrap()), (400, "ResourceNotFoundException"));
-    assert_eq!(get(&world, "/backup-vaults/other/recovery-points/").status, 400);
+    assert_eq!(
+        (
+            missing.status,
+            missing.headers["x-amzn-errortype"].to_str().unwrap()
+        ),
+        (400, "ResourceNotFoundException")
+    );
+    assert_eq!(
+        get(&world, "/backup-vaults/other/recovery-points/").status,
+        400
+    );
 }
 
 #[test]
@@ -61,7 +91,10 @@ fn a_restore_goes_its_way() {
     let (world, clock) = still_world(|point| point.behaviour.instance.statuses = vec![]);
     let id = started(&world, good_metadata());
     let pending = job(&world, &id);
-    assert_eq!((pending["Status"].as_str(), pending["PercentDone"].as_str()), (Some("PENDING"), Some("0.00%")));
+    assert_eq!(
+        (pending["Status"].as_str(), pending["PercentDone"].as_str()),
+        (Some("PENDING"), Some("0.00%"))
+    );
     assert!(pending["CreationDate"].is_f64() && pending.get("CreatedResourceArn").is_none());
     clock.ahead(2);
     assert_eq!(job(&world, &id)["Status"], "RUNNING");
@@ -69,18 +102,30 @@ fn a_restore_goes_its_way() {
     clock.ahead(60);
     let done = job(&world, &id);
     assert_eq!(done["Status"], "COMPLETED");
-    assert_eq!(done["CreatedResourceArn"], "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1");
+    assert_eq!(
+        done["CreatedResourceArn"],
+        "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1"
+    );
     let metadata = get(&world, &format!("/restore-jobs/{id}/metadata")).json();
-    assert_eq!(metadata["Metadata"]["DBInstanceIdentifier"], "restore-proof-abc-1");
+    assert_eq!(
+        metadata["Metadata"]["DBInstanceIdentifier"],
+        "restore-proof-abc-1"
+    );
     let instance = &world.db_instances()[0];
-    assert_eq!((instance.status.as_str(), instance.subnet_group.as_str()), ("available", "isolated"));
+    assert_eq!(
+        (instance.status.as_str(), instance.subnet_group.as_str()),
+        ("available", "isolated")
+    );
     assert_eq!(instance.tags.get("env").map(String::as_str), Some("prod"));
     assert_eq!(instance.tags.len(), 1);
 
     let events = world.take_events();
     assert_eq!(events.len(), 3);
     let created = &events[0]["detail"];
-    assert_eq!((created["state"].as_str(), created.get("status")), (Some("CREATED"), None));
+    assert_eq!(
+        (created["state"].as_str(), created.get("status")),
+        (Some("CREATED"), None)
+    );
     let completed = &events[2]["detail"];
     assert_eq!(completed["status"], "COMPLETED");
     assert_eq!(completed["backupSizeInBytes"], (20u64 << 30).to_string());
@@ -92,18 +137,42 @@ fn a_restore_goes_its_way() {
 fn metadata_dooms_a_job_that_was_accepted() {
     assert_eq!(ends(good_metadata()).0, "COMPLETED");
     for (metadata, part) in [
-        (with("DBSnapshotIdentifier", "awsbackup:job-1"), "DBSnapshotIdentifier"),
-        (with("InformationalOnly:VpcId", "vpc-1"), "InformationalOnly:VpcId"),
+        (
+            with("DBSnapshotIdentifier", "awsbackup:job-1"),
+            "DBSnapshotIdentifier",
+        ),
+        (
+            with("InformationalOnly:VpcId", "vpc-1"),
+            "InformationalOnly:VpcId",
+        ),
         (with("aws:backup:request-id", "x"), "aws:backup:request-id"),
         (with("DBInstanceIdentifier", "taken"), "already exists"),
-        (with("DBInstanceIdentifier", "ends-with-"), "not a valid identifier"),
-        (with("DBSubnetGroupName", "production-private"), "does not exist"),
-        (with("VpcSecurityGroupIds", "[\"sg-nope\"]"), "Invalid security group"),
-        (with("VpcSecurityGroupIds", "[\"sg-other\"]"), "different VPCs"),
+        (
+            with("DBInstanceIdentifier", "ends-with-"),
+            "not a valid identifier",
+        ),
+        (
+            with("DBSubnetGroupName", "production-private"),
+            "does not exist",
+        ),
+        (
+            with("VpcSecurityGroupIds", "[\"sg-nope\"]"),
+            "Invalid security group",
+        ),
+        (
+            with("VpcSecurityGroupIds", "[\"sg-other\"]"),
+            "different VPCs",
+        ),
         (with("VpcSecurityGroupIds", "sg-1"), "JSON array"),
         (with("OptionGroupName", "theirs"), "OptionGroupNotFound"),
-        (with("DBParameterGroupName", "theirs"), "DBParameterGroup not found"),
-        (with("AvailabilityZone", "us-east-1a"), "not a valid availability zone"),
+        (
+            with("DBParameterGroupName", "theirs"),
+            "DBParameterGroup not found",
+        ),
+        (
+            with("AvailabilityZone", "us-east-1a"),
+            "not a valid availability zone",
+        ),
         (with("PubliclyAccessible", "no"), "true or false"),
         (json!({"DBInstanceIdentifier": "x"}), "No default subnet"),
         (json!({}), "must specify DBInstanceIdentifier"),
@@ -124,18 +193,38 @@ fn what_is_not_said_is_inherited() {
         point.database.publicly_accessible = true;
         point.database.deletion_protection = true;
     });
-    started(&world, json!({"DBInstanceIdentifier": "open", "DBSubnetGroupName": "isolated"}));
+    started(
+        &world,
+        json!({"DBInstanceIdentifier": "open", "DBSubnetGroupName": "isolated"}),
+    );
     started(&world, good_metadata());
     clock.ahead(2);
     world.settle();
-    let shown: Vec<_> = world.db_instances().iter().map(|db| (db.identifier.clone(), db.publicly_accessible, db.deletion_protection)).collect();
-    assert_eq!(shown, [("open".to_owned(), true, true), ("restore-proof-abc-1".to_owned(), false, false)]);
+    let shown: Vec<_> = world
+        .db_instances()
+        .iter()
+        .map(|db| {
+            (
+                db.identifier.clone(),
+                db.publicly_accessible,
+                db.deletion_protection,
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("open".to_owned(), true, true),
+            ("restore-proof-abc-1".to_owned(), false, false)
+        ]
+    );
 }
 
 #[test]
 fn a_token_holds_for_an_hour() {
     let (world, clock) = still_world(|_| ());
-    let start = |token| start_restore(&world, good_metadata(), Some(token)).json()["RestoreJobId"].clone();
+    let start =
+        |token| start_restore(&world, good_metadata(), Some(token)).json()["RestoreJobId"].clone();
     let first = start("t");
     clock.ahead(3599);
     assert_eq!(start("t"), first);
@@ -150,13 +239,31 @@ fn a_token_holds_for_an_hour() {
 #[test]
 fn behaviours() {
     for (behaviour, status, message, named) in [
-        (RestoreBehaviour::fails(Duration::from_secs(5), "Access denied to KMS key"), "FAILED", Some("Access denied to KMS key"), None),
-        (RestoreBehaviour::completes_with_message("One or more"), "COMPLETED", Some("One or more"), Some("restore-proof-abc-1")),
-        (RestoreBehaviour::names_existing("precious"), "COMPLETED", None, Some("precious")),
+        (
+            RestoreBehaviour::fails(Duration::from_secs(5), "Access denied to KMS key"),
+            "FAILED",
+            Some("Access denied to KMS key"),
+            None,
+        ),
+        (
+            RestoreBehaviour::completes_with_message("One or more"),
+            "COMPLETED",
+            Some("One or more"),
+            Some("restore-proof-abc-1"),
+        ),
+        (
+            RestoreBehaviour::names_existing("precious"),
+            "COMPLETED",
+            None,
+            Some("precious"),
+        ),
         (RestoreBehaviour::never_ends(), "RUNNING", None, None),
     ] {
         let (world, clock) = still_world(|point| point.behaviour = behaviour);
-        world.add_db_instance(DbInstance { identifier: "precious".into(), ..DbInstance::default() });
+        world.add_db_instance(DbInstance {
+            identifier: "precious".into(),
+            ..DbInstance::default()
+        });
         let id = started(&world, good_metadata());
         for _ in 0..3 {
             clock.ahead(1000);
@@ -166,12 +273,18 @@ fn behaviours() {
         assert_eq!(job["Status"], status);
         assert_eq!(job.get("StatusMessage").and_then(Value::as_str), message);
         let arn = named.map(|name| format!("arn:aws:rds:eu-central-1:111111111111:db:{name}"));
-        assert_eq!(job.get("CreatedResourceArn").and_then(Value::as_str), arn.as_deref());
+        assert_eq!(
+            job.get("CreatedResourceArn").and_then(Value::as_str),
+            arn.as_deref()
+        );
         if status == "FAILED" {
             let events = world.take_events();
             let detail = &events.last().unwrap()["detail"];
             assert_eq!(detail["statusMessage"], "Access denied to KMS key");
-            assert!(detail.get("createdResourceArn").is_none() && detail.get("backupVaultArn").is_none());
+            assert!(
+                detail.get("createdResourceArn").is_none()
+                    && detail.get("backupVaultArn").is_none()
+            );
             assert_eq!(world.db_instances().len(), 1);
         }
     }
@@ -188,11 +301,28 @@ fn events_are_lost_doubled_late() {
         world.settle();
         (world, clock)
     };
-    assert_eq!(deliver(EventDelivery { lost: true, ..EventDelivery::default() }).0.take_events().len(), 0);
-    let doubled = deliver(EventDelivery { doubled: true, ..EventDelivery::default() }).0.take_events();
+    assert_eq!(
+        deliver(EventDelivery {
+            lost: true,
+            ..EventDelivery::default()
+        })
+        .0
+        .take_events()
+        .len(),
+        0
+    );
+    let doubled = deliver(EventDelivery {
+        doubled: true,
+        ..EventDelivery::default()
+    })
+    .0
+    .take_events();
     assert_eq!(doubled.len(), 6);
     assert_eq!(doubled[4]["id"], doubled[5]["id"]);
-    let (world, clock) = deliver(EventDelivery { late: Duration::from_secs(300), ..EventDelivery::default() });
+    let (world, clock) = deliver(EventDelivery {
+        late: Duration::from_secs(300),
+        ..EventDelivery::default()
+    });
     assert_eq!(world.take_events().len(), 0);
     clock.ahead(300);
     world.settle();
@@ -215,13 +345,31 @@ fn lists_filter_and_page() {
     }
     let list = |query: &str| get(&world, &format!("/restore-jobs/?{query}")).json();
     assert_eq!(list("")["RestoreJobs"].as_array().unwrap().len(), 4);
-    assert_eq!(list("createdAfter=2026-11-21T00%3A00%3A00Z")["RestoreJobs"].as_array().unwrap().len(), 3);
-    assert_eq!(list("status=COMPLETED")["RestoreJobs"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        list("createdAfter=2026-11-21T00%3A00%3A00Z")["RestoreJobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(
+        list("status=COMPLETED")["RestoreJobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let mut seen = Vec::new();
     let mut query = "maxResults=3".to_owned();
     loop {
         let page = list(&query);
-        seen.extend(page["RestoreJobs"].as_array().unwrap().iter().map(|job| job["RestoreJobId"].clone()));
+        seen.extend(
+            page["RestoreJobs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|job| job["RestoreJobId"].clone()),
+        );
         match page.get("NextToken").and_then(Value::as_str) {
             Some(token) => query = format!("maxResults=3&nextToken={token}"),
             None => break,
@@ -229,7 +377,11 @@ fn lists_filter_and_page() {
     }
     seen.dedup();
     assert_eq!(seen.len(), 4);
-    let points = get(&world, "/backup-vaults/central/recovery-points/?createdAfter=2026-11-20T00%3A00%3A00Z").json();
+    let points = get(
+        &world,
+        "/backup-vaults/central/recovery-points/?createdAfter=2026-11-20T00%3A00%3A00Z",
+    )
+    .json();
     assert_eq!(points["RecoveryPoints"][0]["RecoveryPointArn"], POINT);
     assert_eq!(get(&world, "/restore-jobs/?maxResults=0").status, 400);
 }
@@ -238,7 +390,13 @@ fn lists_filter_and_page() {
 fn other_operations_are_named() {
     let (world, _) = still_world(|_| ());
     let answer = rest_call(&world, "backup", "PUT", "/restore-jobs/x/validations", "{}");
-    assert_eq!((answer.status, answer.json()["Message"].as_str().unwrap()), (501, "local-aws does not play backup:PutRestoreValidationResult"));
+    assert_eq!(
+        (answer.status, answer.json()["Message"].as_str().unwrap()),
+        (
+            501,
+            "local-aws does not play backup:PutRestoreValidationResult"
+        )
+    );
 }
 
 #[test]
@@ -254,5 +412,11 @@ fn copy_events_have_the_documented_shape() {
     let event = world.copy_job_event(&copy);
     assert_eq!(event["detail"]["destinationRecoveryPointArn"], json!({}));
     copy.state = "CREATED".into();
-    assert_eq!(world.copy_job_event(&copy)["detail"].as_object().unwrap().len(), 4);
+    assert_eq!(
+        world.copy_job_event(&copy)["detail"]
+            .as_object()
+            .unwrap()
+            .len(),
+        4
+    );
 }

@@ -95,14 +95,22 @@ impl Substitutions {
                 values.insert(name.clone(), Attr::parse(value)?);
             }
         }
-        Ok(Substitutions { names, values, used: RefCell::default() })
+        Ok(Substitutions {
+            names,
+            values,
+            used: RefCell::default(),
+        })
     }
 
     /// Refuses names and values that no expression mentions, as DynamoDB does.
     pub fn refuse_unused(&self) -> Parsed<()> {
         let used = self.used.borrow();
         let unused = |keys: Vec<&String>| {
-            let unused: Vec<&str> = keys.into_iter().filter(|key| !used.contains(*key)).map(String::as_str).collect();
+            let unused: Vec<&str> = keys
+                .into_iter()
+                .filter(|key| !used.contains(*key))
+                .map(String::as_str)
+                .collect();
             (!unused.is_empty()).then(|| unused.join(", "))
         };
         if let Some(keys) = unused(self.names.keys().collect()) {
@@ -148,9 +156,16 @@ pub(crate) struct Parser<'a> {
 impl<'a> Parser<'a> {
     pub fn new(kind: &'static str, text: &str, given: &'a Substitutions) -> Parsed<Parser<'a>> {
         if text.trim().is_empty() {
-            return Err(invalid(&format!("Invalid {kind}: The expression can not be empty;")));
+            return Err(invalid(&format!(
+                "Invalid {kind}: The expression can not be empty;"
+            )));
         }
-        Ok(Parser { kind, tokens: tokens(kind, text)?, at: 0, given })
+        Ok(Parser {
+            kind,
+            tokens: tokens(kind, text)?,
+            at: 0,
+            given,
+        })
     }
 
     pub fn peek(&self) -> Option<&Token> {
@@ -175,12 +190,17 @@ impl<'a> Parser<'a> {
     }
 
     pub fn expect(&mut self, sign: &str) -> Parsed<()> {
-        if self.take(sign) { Ok(()) } else { Err(self.syntax_error()) }
+        if self.take(sign) {
+            Ok(())
+        } else {
+            Err(self.syntax_error())
+        }
     }
 
     /// Takes a keyword, in any case, if it is next.
     pub fn take_word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
+        let found =
+            matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
         self.at += usize::from(found);
         found
     }
@@ -192,11 +212,18 @@ impl<'a> Parser<'a> {
             Some(Token::Number(number)) => number.to_string(),
             Some(Token::Sign(sign)) => (*sign).to_owned(),
         };
-        invalid(&format!("Invalid {}: Syntax error; token: \"{near}\"", self.kind))
+        invalid(&format!(
+            "Invalid {}: Syntax error; token: \"{near}\"",
+            self.kind
+        ))
     }
 
     pub fn end(&self) -> Parsed<()> {
-        if self.is_done() { Ok(()) } else { Err(self.syntax_error()) }
+        if self.is_done() {
+            Ok(())
+        } else {
+            Err(self.syntax_error())
+        }
     }
 
     /// Whether a call `name(` is next.
@@ -241,7 +268,10 @@ impl<'a> Parser<'a> {
                 self.given.name(self.kind, &name)
             }
             Some(Token::Word(word)) => {
-                if RESERVED.lines().any(|reserved| reserved.eq_ignore_ascii_case(&word)) {
+                if RESERVED
+                    .lines()
+                    .any(|reserved| reserved.eq_ignore_ascii_case(&word))
+                {
                     return Err(invalid(&format!(
                         "Invalid {}: Attribute name is a reserved keyword; reserved keyword: {word}",
                         self.kind
@@ -256,13 +286,22 @@ impl<'a> Parser<'a> {
 }
 
 fn tokens(kind: &str, text: &str) -> Parsed<Vec<Token>> {
-    const SIGNS: [&str; 13] = ["<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ".", "[", "]", "+"];
+    const SIGNS: [&str; 13] = [
+        "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ".", "[", "]", "+",
+    ];
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        let body = if matches!(first, '#' | ':') { &rest[1..] } else { rest };
-        let length = body.find(|character| !is_part(character)).unwrap_or(body.len()) + (rest.len() - body.len());
+        let body = if matches!(first, '#' | ':') {
+            &rest[1..]
+        } else {
+            rest
+        };
+        let length = body
+            .find(|character| !is_part(character))
+            .unwrap_or(body.len())
+            + (rest.len() - body.len());
         let token = if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
             rest = &rest[sign.len()..];
             Token::Sign(sign)
@@ -270,7 +309,9 @@ fn tokens(kind: &str, text: &str) -> Parsed<Vec<Token>> {
             rest = &rest[1..];
             Token::Sign("-")
         } else if length == 0 || (matches!(first, '#' | ':') && length == 1) {
-            return Err(invalid(&format!("Invalid {kind}: Syntax error; token: \"{first}\"")));
+            return Err(invalid(&format!(
+                "Invalid {kind}: Syntax error; token: \"{first}\""
+            )));
         } else {
             let word = rest[..length].to_owned();
             rest = &rest[length..];
@@ -279,7 +320,11 @@ fn tokens(kind: &str, text: &str) -> Parsed<Vec<Token>> {
                 ':' => Token::Value(word),
                 '0'..='9' => match word.parse() {
                     Ok(number) => Token::Number(number),
-                    Err(_) => return Err(invalid(&format!("Invalid {kind}: Syntax error; token: \"{word}\""))),
+                    Err(_) => {
+                        return Err(invalid(&format!(
+                            "Invalid {kind}: Syntax error; token: \"{word}\""
+                        )));
+                    }
                 },
                 _ => Token::Word(word),
             }
@@ -329,7 +374,10 @@ impl Operand {
         match self {
             Operand::Path(path) => path.get(item).cloned(),
             Operand::Value(value) => Some(value.clone()),
-            Operand::Size(path) => path.get(item)?.size().map(|size| Attr::N(Number::from_size(size))),
+            Operand::Size(path) => path
+                .get(item)?
+                .size()
+                .map(|size| Attr::N(Number::from_size(size))),
         }
     }
 }
@@ -351,25 +399,26 @@ impl Condition {
             Condition::Not(inner) => !inner.holds(item),
             Condition::Exists(path) => path.get(item).is_some(),
             Condition::NotExists(path) => path.get(item).is_none(),
-            Condition::HasType(path, kind) => {
-                path.get(item).is_some_and(|value| *kind == Attr::S(value.kind().to_owned()))
-            }
+            Condition::HasType(path, kind) => path
+                .get(item)
+                .is_some_and(|value| *kind == Attr::S(value.kind().to_owned())),
             Condition::BeginsWith(value, prefix) => match (value.get(item), prefix.get(item)) {
-                (Some(Attr::S(value)), Some(Attr::S(prefix))) | (Some(Attr::B(value)), Some(Attr::B(prefix))) => {
-                    value.starts_with(&prefix)
-                }
+                (Some(Attr::S(value)), Some(Attr::S(prefix)))
+                | (Some(Attr::B(value)), Some(Attr::B(prefix))) => value.starts_with(&prefix),
                 _ => false,
             },
-            Condition::Contains(value, wanted) => {
-                value.get(item).zip(wanted.get(item)).is_some_and(|(value, wanted)| value.contains(&wanted))
-            }
+            Condition::Contains(value, wanted) => value
+                .get(item)
+                .zip(wanted.get(item))
+                .is_some_and(|(value, wanted)| value.contains(&wanted)),
             Condition::Compare(a, comparator, b) => comparator.holds(a.get(item), b.get(item)),
             Condition::Between(value, low, high) => {
-                Comparator::Ge.holds(value.get(item), low.get(item)) && Comparator::Le.holds(value.get(item), high.get(item))
+                Comparator::Ge.holds(value.get(item), low.get(item))
+                    && Comparator::Le.holds(value.get(item), high.get(item))
             }
-            Condition::In(value, list) => {
-                list.iter().any(|entry| Comparator::Eq.holds(value.get(item), entry.get(item)))
-            }
+            Condition::In(value, list) => list
+                .iter()
+                .any(|entry| Comparator::Eq.holds(value.get(item), entry.get(item))),
         }
     }
 }
@@ -449,7 +498,10 @@ impl Parser<'_> {
                 Condition::Contains(value, self.operand()?)
             }
             other => {
-                return Err(invalid(&format!("Invalid {}: Invalid function name; function: {other}", self.kind)));
+                return Err(invalid(&format!(
+                    "Invalid {}: Invalid function name; function: {other}",
+                    self.kind
+                )));
             }
         };
         self.expect(")")?;
@@ -482,20 +534,21 @@ impl Parser<'_> {
             ("<", Comparator::Lt),
             (">", Comparator::Gt),
         ];
-        let Some((sign, comparator)) = comparators.into_iter().find(|(sign, _)| self.take(sign)) else {
+        let Some((sign, comparator)) = comparators.into_iter().find(|(sign, _)| self.take(sign))
+        else {
             return Err(self.syntax_error());
         };
         let right = self.operand()?;
         if !matches!(comparator, Comparator::Eq | Comparator::Ne) {
             for operand in [&left, &right] {
-                if let Operand::Value(value) = operand {
-                    if value.order(value).is_none() {
-                        return Err(invalid(&format!(
-                            "Invalid {}: Incorrect operand type for operator or function; operator: {sign}, operand type: {}",
-                            self.kind,
-                            value.kind()
-                        )));
-                    }
+                if let Operand::Value(value) = operand
+                    && value.order(value).is_none()
+                {
+                    return Err(invalid(&format!(
+                        "Invalid {}: Incorrect operand type for operator or function; operator: {sign}, operand type: {}",
+                        self.kind,
+                        value.kind()
+                    )));
                 }
             }
         }

@@ -40,7 +40,9 @@ fn holds(condition: &str) -> bool {
             ":null": {"NULL": true}, ":ss": {"S": "SS"}, ":seven": {"N": "7"}, ":both": {"SS": ["b", "a"]},
         }),
     );
-    Condition::parse("ConditionExpression", condition, &given).unwrap().holds(&item())
+    Condition::parse("ConditionExpression", condition, &given)
+        .unwrap()
+        .holds(&item())
 }
 
 #[test]
@@ -92,11 +94,20 @@ fn conditions_hold_or_do_not() {
         ("frozen.#steps[0] = :seven", true),
         ("frozen.#steps[5] = :seven", false),
         // NOT binds closer than AND, AND closer than OR.
-        ("attribute_exists(id) OR attribute_exists(absent) AND attribute_exists(absent)", true),
-        ("(attribute_exists(id) OR attribute_exists(absent)) AND attribute_exists(absent)", false),
+        (
+            "attribute_exists(id) OR attribute_exists(absent) AND attribute_exists(absent)",
+            true,
+        ),
+        (
+            "(attribute_exists(id) OR attribute_exists(absent)) AND attribute_exists(absent)",
+            false,
+        ),
         ("NOT attribute_exists(id) OR attribute_exists(id)", true),
         ("NOT (attribute_exists(id) OR attribute_exists(id))", false),
-        ("attribute_not_exists(absent) or (leased_until < :now AND NOT attempt = :one)", true),
+        (
+            "attribute_not_exists(absent) or (leased_until < :now AND NOT attempt = :one)",
+            true,
+        ),
         ("NOT NOT attribute_exists(id)", true),
         (":two = attempt", true),
     ];
@@ -106,8 +117,13 @@ fn conditions_hold_or_do_not() {
 }
 
 fn refusal(condition: &str) -> String {
-    let given = given(json!({"#n": "stage"}), json!({":v": {"S": "x"}, ":b": {"BOOL": true}}));
-    Condition::parse("ConditionExpression", condition, &given).unwrap_err().message
+    let given = given(
+        json!({"#n": "stage"}),
+        json!({":v": {"S": "x"}, ":b": {"BOOL": true}}),
+    );
+    Condition::parse("ConditionExpression", condition, &given)
+        .unwrap_err()
+        .message
 }
 
 #[test]
@@ -140,11 +156,26 @@ fn refuses_what_dynamodb_refuses() {
 
 #[test]
 fn names_and_values_must_be_used() {
-    let given = given(json!({"#n": "stage"}), json!({":v": {"S": "x"}, ":w": {"S": "x"}}));
+    let given = given(
+        json!({"#n": "stage"}),
+        json!({":v": {"S": "x"}, ":w": {"S": "x"}}),
+    );
     Condition::parse("ConditionExpression", "id = :v", &given).unwrap();
-    assert!(given.refuse_unused().unwrap_err().message.contains("keys: {#n}"));
+    assert!(
+        given
+            .refuse_unused()
+            .unwrap_err()
+            .message
+            .contains("keys: {#n}")
+    );
     Condition::parse("ConditionExpression", "#n = :v", &given).unwrap();
-    assert!(given.refuse_unused().unwrap_err().message.contains("keys: {:w}"));
+    assert!(
+        given
+            .refuse_unused()
+            .unwrap_err()
+            .message
+            .contains("keys: {:w}")
+    );
     Condition::parse("ConditionExpression", "#n = :w", &given).unwrap();
     given.refuse_unused().unwrap();
 }

@@ -25,21 +25,42 @@ fn invalid(message: &str) -> ServiceError {
 pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let body = json_body(request)?;
     let page_size = state.options.page_size;
-    let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"];
+    let known = [
+        "GetItem",
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "Query",
+        "Scan",
+    ];
     if !known.contains(&request.operation.as_str()) {
         return Err(ServiceError::not_played(request));
     }
-    let legacy =
-        ["Expected", "AttributeUpdates", "KeyConditions", "QueryFilter", "ScanFilter", "AttributesToGet", "ConditionalOperator"];
+    let legacy = [
+        "Expected",
+        "AttributeUpdates",
+        "KeyConditions",
+        "QueryFilter",
+        "ScanFilter",
+        "AttributesToGet",
+        "ConditionalOperator",
+    ];
     if let Some(legacy) = legacy.iter().find(|key| body.get(**key).is_some()) {
-        let message = format!("local-aws does not play dynamodb:{} with {legacy}", request.operation);
+        let message = format!(
+            "local-aws does not play dynamodb:{} with {legacy}",
+            request.operation
+        );
         return Err(ServiceError::new("NotImplemented", 501, &message));
     }
     // A table may be named by its ARN.
     let name = text(&body, "TableName").unwrap_or_default();
     let name = name.rsplit_once(":table/").map_or(name, |(_, name)| name);
     let table = state.tables.get_mut(name).ok_or_else(|| {
-        ServiceError::new("ResourceNotFoundException", 400, "Requested resource not found")
+        ServiceError::new(
+            "ResourceNotFoundException",
+            400,
+            "Requested resource not found",
+        )
     })?;
     let answer = match request.operation.as_str() {
         "GetItem" => get(table, &body)?,
@@ -89,7 +110,10 @@ fn update_item(table: &mut TableState, body: &Value) -> Result<Value, ServiceErr
     let key = table.exact_key(&key_item)?;
     let given = Substitutions::of(body)?;
     let condition = condition(body, &given)?;
-    let update = text(body, "UpdateExpression").map(|text| Update::parse(text, &given)).transpose()?.unwrap_or_default();
+    let update = text(body, "UpdateExpression")
+        .map(|text| Update::parse(text, &given))
+        .transpose()?
+        .unwrap_or_default();
     given.refuse_unused()?;
     if let Some(name) = update.roots().find(|name| table.is_key(name)) {
         return Err(invalid(&format!(
@@ -114,20 +138,32 @@ fn update_item(table: &mut TableState, body: &Value) -> Result<Value, ServiceErr
 }
 
 /// Query and Scan: walk, page, filter, project.
-fn read_many(table: &TableState, body: &Value, query: bool, page_size: usize) -> Result<Value, ServiceError> {
+fn read_many(
+    table: &TableState,
+    body: &Value,
+    query: bool,
+    page_size: usize,
+) -> Result<Value, ServiceError> {
     let given = Substitutions::of(body)?;
     let index = match text(body, "IndexName") {
         None => None,
         Some(name) => Some(table.index(name).ok_or_else(|| {
-            invalid(&format!("The table does not have the specified index: {name}"))
+            invalid(&format!(
+                "The table does not have the specified index: {name}"
+            ))
         })?),
     };
     let keys = match index {
-        Some(index) => Keys { partition: &index.partition_key, sort: index.sort_key.as_ref() },
+        Some(index) => Keys {
+            partition: &index.partition_key,
+            sort: index.sort_key.as_ref(),
+        },
         None => table.keys(),
     };
     if index.is_some() && body.get("ConsistentRead") == Some(&true.into()) {
-        return Err(invalid("Consistent reads are not supported on global secondary indexes"));
+        return Err(invalid(
+            "Consistent reads are not supported on global secondary indexes",
+        ));
     }
     let key_condition = if query {
         let text = text(body, "KeyConditionExpression").ok_or_else(|| {
@@ -139,19 +175,32 @@ fn read_many(table: &TableState, body: &Value, query: bool, page_size: usize) ->
     } else {
         None
     };
-    let filter = text(body, "FilterExpression").map(|text| Condition::parse("FilterExpression", text, &given)).transpose()?;
+    let filter = text(body, "FilterExpression")
+        .map(|text| Condition::parse("FilterExpression", text, &given))
+        .transpose()?;
     let projection = projection(body, &given)?;
     given.refuse_unused()?;
 
     let mut found = table.walk(keys);
-    found.retain(|item| key_condition.as_ref().is_none_or(|condition| condition.holds(item)));
+    found.retain(|item| {
+        key_condition
+            .as_ref()
+            .is_none_or(|condition| condition.holds(item))
+    });
     let forward = body.get("ScanIndexForward") != Some(&false.into());
     if !forward {
         found.reverse();
     }
-    if let Some(start) = body.get("ExclusiveStartKey").filter(|start| !start.is_null()) {
+    if let Some(start) = body
+        .get("ExclusiveStartKey")
+        .filter(|start| !start.is_null())
+    {
         let start = parse_item(start)?;
-        let passed = if forward { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Less };
+        let passed = if forward {
+            std::cmp::Ordering::Greater
+        } else {
+            std::cmp::Ordering::Less
+        };
         found.retain(|item| table.order(keys, item, &start) == passed);
     }
     let limit = match body.get("Limit") {
@@ -165,7 +214,9 @@ fn read_many(table: &TableState, body: &Value, query: bool, page_size: usize) ->
     let limit = limit.min(page_size).max(1);
     let page: Vec<&Item> = found.iter().copied().take(limit).collect();
     // A page that is full may be the last one all the same: DynamoDB does not look ahead.
-    let last = (page.len() == limit).then(|| page.last().map(|item| table.position(keys, item))).flatten();
+    let last = (page.len() == limit)
+        .then(|| page.last().map(|item| table.position(keys, item)))
+        .flatten();
     let scanned = page.len();
     let items: Vec<Value> = page
         .into_iter()
@@ -203,16 +254,22 @@ fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<(), Serv
             Some((path.to_string(), Some(*comparator)))
         }
         Condition::Between(Operand::Path(path), Operand::Value(_), Operand::Value(_))
-        | Condition::BeginsWith(Operand::Path(path), Operand::Value(_)) => Some((path.to_string(), None)),
+        | Condition::BeginsWith(Operand::Path(path), Operand::Value(_)) => {
+            Some((path.to_string(), None))
+        }
         _ => None,
     };
     let mut partition = false;
     let mut sort = false;
     for part in parts {
         match about(part) {
-            Some((name, Some(Comparator::Eq))) if name == keys.partition.name && !partition => partition = true,
+            Some((name, Some(Comparator::Eq))) if name == keys.partition.name && !partition => {
+                partition = true
+            }
             Some((name, comparator))
-                if keys.sort.is_some_and(|key| key.name == name) && comparator != Some(Comparator::Ne) && !sort =>
+                if keys.sort.is_some_and(|key| key.name == name)
+                    && comparator != Some(Comparator::Ne)
+                    && !sort =>
             {
                 sort = true;
             }
@@ -220,7 +277,10 @@ fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<(), Serv
         }
     }
     if !partition {
-        return Err(invalid(&format!("Query condition missed key schema element: {}", keys.partition.name)));
+        return Err(invalid(&format!(
+            "Query condition missed key schema element: {}",
+            keys.partition.name
+        )));
     }
     Ok(())
 }
@@ -233,24 +293,37 @@ fn member_item(body: &Value, key: &str) -> Result<Item, ServiceError> {
 }
 
 fn condition(body: &Value, given: &Substitutions) -> Result<Option<Condition>, ServiceError> {
-    text(body, "ConditionExpression").map(|text| Condition::parse("ConditionExpression", text, given)).transpose()
+    text(body, "ConditionExpression")
+        .map(|text| Condition::parse("ConditionExpression", text, given))
+        .transpose()
 }
 
 /// Refuses the write when the condition does not hold, with the item when that was asked for.
-fn require(item: Option<&Item>, condition: Option<&Condition>, body: &Value) -> Result<(), ServiceError> {
+fn require(
+    item: Option<&Item>,
+    condition: Option<&Condition>,
+    body: &Value,
+) -> Result<(), ServiceError> {
     let empty = Item::new();
     if condition.is_none_or(|condition| condition.holds(item.unwrap_or(&empty))) {
         return Ok(());
     }
-    let mut error = ServiceError::new("ConditionalCheckFailedException", 400, "The conditional request failed");
-    if let (Some(item), Some("ALL_OLD")) = (item, text(body, "ReturnValuesOnConditionCheckFailure")) {
+    let mut error = ServiceError::new(
+        "ConditionalCheckFailedException",
+        400,
+        "The conditional request failed",
+    );
+    if let (Some(item), Some("ALL_OLD")) = (item, text(body, "ReturnValuesOnConditionCheckFailure"))
+    {
         error.extra.insert("Item".to_owned(), item_json(item));
     }
     Err(error)
 }
 
 fn projection(body: &Value, given: &Substitutions) -> Result<Option<Vec<Path>>, ServiceError> {
-    let Some(text) = text(body, "ProjectionExpression") else { return Ok(None) };
+    let Some(text) = text(body, "ProjectionExpression") else {
+        return Ok(None);
+    };
     let mut parser = Parser::new("ProjectionExpression", text, given)?;
     let mut paths = vec![parser.path()?];
     while parser.take(",") {
@@ -284,11 +357,16 @@ fn returned(
 ) -> Result<Value, ServiceError> {
     let wanted = text(body, "ReturnValues").unwrap_or("NONE");
     if !allowed.contains(&wanted) {
-        return Err(invalid(&format!("Return values set to invalid value: {wanted}")));
+        return Err(invalid(&format!(
+            "Return values set to invalid value: {wanted}"
+        )));
     }
     let only_touched = |item: &Item| -> Item {
         let is_touched = |entry: &(&String, &Attr)| touched.contains(entry.0);
-        item.iter().filter(is_touched).map(|(name, value)| (name.clone(), value.clone())).collect()
+        item.iter()
+            .filter(is_touched)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     };
     let attributes = match wanted {
         "ALL_OLD" => old.cloned(),

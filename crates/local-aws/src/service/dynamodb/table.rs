@@ -29,7 +29,10 @@ pub(crate) struct Keys<'a> {
 
 impl TableState {
     pub fn new(table: Table) -> TableState {
-        TableState { table, items: BTreeMap::new() }
+        TableState {
+            table,
+            items: BTreeMap::new(),
+        }
     }
 
     pub fn items_json(&self) -> Vec<Value> {
@@ -37,7 +40,10 @@ impl TableState {
     }
 
     pub fn keys(&self) -> Keys<'_> {
-        Keys { partition: &self.table.partition_key, sort: self.table.sort_key.as_ref() }
+        Keys {
+            partition: &self.table.partition_key,
+            sort: self.table.sort_key.as_ref(),
+        }
     }
 
     pub fn index(&self, name: &str) -> Option<&Index> {
@@ -55,9 +61,12 @@ impl TableState {
     /// The key of a request's `Key` member, which must hold the key attributes and nothing else.
     pub fn exact_key(&self, given: &Item) -> Result<Vec<String>, ServiceError> {
         if given.len() != self.key_attributes().count() {
-            return Err(invalid("The provided key element does not match the schema"));
+            return Err(invalid(
+                "The provided key element does not match the schema",
+            ));
         }
-        self.key_of(given).map_err(|_| invalid("The provided key element does not match the schema"))
+        self.key_of(given)
+            .map_err(|_| invalid("The provided key element does not match the schema"))
     }
 
     /// The key inside an item.
@@ -95,7 +104,12 @@ impl TableState {
         for index in &self.table.indexes {
             for key in std::iter::once(&index.partition_key).chain(&index.sort_key) {
                 if let Some(value) = item.get(&key.name) {
-                    check_key(key, value, "Index Key", &format!(" IndexName: {}", index.name))?;
+                    check_key(
+                        key,
+                        value,
+                        "Index Key",
+                        &format!(" IndexName: {}", index.name),
+                    )?;
                 }
             }
         }
@@ -109,7 +123,8 @@ impl TableState {
             .items
             .values()
             .filter(|item| {
-                item.contains_key(&keys.partition.name) && keys.sort.is_none_or(|sort| item.contains_key(&sort.name))
+                item.contains_key(&keys.partition.name)
+                    && keys.sort.is_none_or(|sort| item.contains_key(&sort.name))
             })
             .collect();
         found.sort_by(|a, b| self.order(keys, a, b));
@@ -122,18 +137,34 @@ impl TableState {
             _ => Ordering::Equal,
         };
         compare(&keys.partition.name)
-            .then_with(|| keys.sort.map_or(Ordering::Equal, |sort| compare(&sort.name)))
-            .then_with(|| self.key_attributes().map(|key| compare(&key.name)).fold(Ordering::Equal, Ordering::then))
+            .then_with(|| {
+                keys.sort
+                    .map_or(Ordering::Equal, |sort| compare(&sort.name))
+            })
+            .then_with(|| {
+                self.key_attributes()
+                    .map(|key| compare(&key.name))
+                    .fold(Ordering::Equal, Ordering::then)
+            })
     }
 
     /// The attributes that tell where a page ended: the keys walked by and the table's own.
     pub fn position(&self, keys: Keys<'_>, item: &Item) -> Item {
-        let wanted = std::iter::once(keys.partition).chain(keys.sort).chain(self.key_attributes());
-        wanted.filter_map(|key| Some((key.name.clone(), item.get(&key.name)?.clone()))).collect()
+        let wanted = std::iter::once(keys.partition)
+            .chain(keys.sort)
+            .chain(self.key_attributes());
+        wanted
+            .filter_map(|key| Some((key.name.clone(), item.get(&key.name)?.clone())))
+            .collect()
     }
 }
 
-fn check_key(key: &KeyAttribute, value: &Attr, what: &str, whose: &str) -> Result<(), ServiceError> {
+fn check_key(
+    key: &KeyAttribute,
+    value: &Attr,
+    what: &str,
+    whose: &str,
+) -> Result<(), ServiceError> {
     let (name, wanted, actual) = (&key.name, &key.kind, value.kind());
     if wanted != actual {
         return Err(invalid(&format!(

@@ -35,7 +35,10 @@ fn a_failed_condition_shows_the_item_when_asked() {
     });
     let refused = call(&world, "PutItem", body.clone());
     assert_eq!(refused.status, 400);
-    assert_eq!(refused.json()["__type"], "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException");
+    assert_eq!(
+        refused.json()["__type"],
+        "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+    );
     assert_eq!(refused.json().get("Item"), None);
     body["ReturnValuesOnConditionCheckFailure"] = json!("ALL_OLD");
     let refused = call(&world, "PutItem", body);
@@ -46,7 +49,10 @@ fn a_failed_condition_shows_the_item_when_asked() {
         "DeleteItem",
         json!({"Key": {"id": {"S": "nope"}}, "ConditionExpression": "attribute_exists(id)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}),
     );
-    assert_eq!((refused.status, refused.json().get("Item").cloned()), (400, None));
+    assert_eq!(
+        (refused.status, refused.json().get("Item").cloned()),
+        (400, None)
+    );
 }
 
 #[test]
@@ -63,7 +69,10 @@ fn update_creates_returns_and_keeps_the_key() {
             "ReturnValues": "ALL_NEW",
         }),
     );
-    assert_eq!(answer.json()["Attributes"], json!({"id": {"S": "slots"}, "holders": {"SS": ["v1"]}}));
+    assert_eq!(
+        answer.json()["Attributes"],
+        json!({"id": {"S": "slots"}, "holders": {"SS": ["v1"]}})
+    );
     let answer = call(
         &world,
         "UpdateItem",
@@ -73,7 +82,12 @@ fn update_creates_returns_and_keeps_the_key() {
             "ExpressionAttributeValues": {":x": {"S": "other"}},
         }),
     );
-    assert!(answer.json()["message"].as_str().unwrap().contains("part of the key"));
+    assert!(
+        answer.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("part of the key")
+    );
 }
 
 #[test]
@@ -89,20 +103,31 @@ fn index_is_sparse_ordered_and_paged() {
             "KeyConditionExpression": "due_partition = :p AND due_at <= :now",
             "ExpressionAttributeValues": {":p": {"S": "due"}, ":now": {"N": "250"}},
         });
-        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
         call(&world, "Query", body)
     };
     let all = query(json!({})).json();
     assert_eq!(all["Count"], 2);
     // KEYS_ONLY: index keys and table key, nothing else.
-    assert_eq!(all["Items"][0], json!({"id": {"S": "early"}, "due_partition": {"S": "due"}, "due_at": {"N": "100"}}));
+    assert_eq!(
+        all["Items"][0],
+        json!({"id": {"S": "early"}, "due_partition": {"S": "due"}, "due_at": {"N": "100"}})
+    );
     let first = query(json!({"Limit": 1})).json();
     assert_eq!(first["Items"][0]["id"]["S"], "early");
     let second = query(json!({"Limit": 1, "ExclusiveStartKey": first["LastEvaluatedKey"]})).json();
     assert_eq!(second["Items"][0]["id"]["S"], "middle");
     let third = query(json!({"Limit": 1, "ExclusiveStartKey": second["LastEvaluatedKey"]})).json();
-    assert_eq!((third["Count"].clone(), third.get("LastEvaluatedKey")), (json!(0), None));
-    assert_eq!(query(json!({"ScanIndexForward": false})).json()["Items"][0]["id"]["S"], "middle");
+    assert_eq!(
+        (third["Count"].clone(), third.get("LastEvaluatedKey")),
+        (json!(0), None)
+    );
+    assert_eq!(
+        query(json!({"ScanIndexForward": false})).json()["Items"][0]["id"]["S"],
+        "middle"
+    );
     assert_eq!(query(json!({"ConsistentRead": true})).status, 400);
 }
 
@@ -110,21 +135,68 @@ fn index_is_sparse_ordered_and_paged() {
 fn refuses_malformed_requests() {
     let world = world();
     for (operation, body, part) in [
-        ("GetItem", json!({"Key": {"id": {"N": "1"}}}), "does not match the schema"),
-        ("GetItem", json!({"Key": {"id": {"S": "a"}, "other": {"S": "b"}}}), "does not match the schema"),
-        ("PutItem", json!({"Item": {"stage": {"S": "x"}}}), "Missing the key id"),
-        ("PutItem", json!({"Item": {"id": {"S": ""}}}), "empty string value"),
-        ("PutItem", json!({"Item": {"id": {"S": "a"}, "due_at": {"S": "soon"}}}), "Type mismatch for Index Key due_at"),
-        ("PutItem", json!({"Item": {"id": {"S": "a"}, "set": {"SS": []}}}), "may not be empty"),
-        ("PutItem", json!({"Item": {"id": {"S": "a"}, "big": {"S": "x".repeat(500_000)}}}), "maximum allowed size"),
-        ("Query", json!({"KeyConditionExpression": "stage = :s", "ExpressionAttributeValues": {":s": {"S": "x"}}}), "not supported"),
-        ("Query", json!({"IndexName": "nope", "KeyConditionExpression": "id = :s", "ExpressionAttributeValues": {":s": {"S": "x"}}}), "specified index"),
-        ("TransactWriteItems", json!({}), "local-aws does not play dynamodb:TransactWriteItems"),
-        ("PutItem", json!({"Item": {"id": {"S": "a"}}, "Expected": {}}), "does not play dynamodb:PutItem with Expected"),
+        (
+            "GetItem",
+            json!({"Key": {"id": {"N": "1"}}}),
+            "does not match the schema",
+        ),
+        (
+            "GetItem",
+            json!({"Key": {"id": {"S": "a"}, "other": {"S": "b"}}}),
+            "does not match the schema",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"stage": {"S": "x"}}}),
+            "Missing the key id",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"id": {"S": ""}}}),
+            "empty string value",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"id": {"S": "a"}, "due_at": {"S": "soon"}}}),
+            "Type mismatch for Index Key due_at",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"id": {"S": "a"}, "set": {"SS": []}}}),
+            "may not be empty",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"id": {"S": "a"}, "big": {"S": "x".repeat(500_000)}}}),
+            "maximum allowed size",
+        ),
+        (
+            "Query",
+            json!({"KeyConditionExpression": "stage = :s", "ExpressionAttributeValues": {":s": {"S": "x"}}}),
+            "not supported",
+        ),
+        (
+            "Query",
+            json!({"IndexName": "nope", "KeyConditionExpression": "id = :s", "ExpressionAttributeValues": {":s": {"S": "x"}}}),
+            "specified index",
+        ),
+        (
+            "TransactWriteItems",
+            json!({}),
+            "local-aws does not play dynamodb:TransactWriteItems",
+        ),
+        (
+            "PutItem",
+            json!({"Item": {"id": {"S": "a"}}, "Expected": {}}),
+            "does not play dynamodb:PutItem with Expected",
+        ),
     ] {
         let refused = call(&world, operation, body);
         let message = refused.json()["message"].as_str().unwrap().to_owned();
-        assert!(refused.status >= 400 && message.contains(part), "{operation}: {message}");
+        assert!(
+            refused.status >= 400 && message.contains(part),
+            "{operation}: {message}"
+        );
     }
     assert_eq!(world.table_items("ledger").len(), 0);
 }

@@ -42,14 +42,18 @@ impl Update {
         let mut update = Update::default();
         let mut seen: Vec<String> = Vec::new();
         while !parser.is_done() {
-            let Some(Token::Word(word)) = parser.peek().cloned() else { return Err(parser.syntax_error()) };
+            let Some(Token::Word(word)) = parser.peek().cloned() else {
+                return Err(parser.syntax_error());
+            };
             let section = word.to_ascii_uppercase();
             if !matches!(section.as_str(), "SET" | "REMOVE" | "ADD" | "DELETE") {
                 return Err(parser.syntax_error());
             }
             parser.next();
             if seen.contains(&section) {
-                let message = format!("Invalid {KIND}: The \"{section}\" section can only be used once in an update expression;");
+                let message = format!(
+                    "Invalid {KIND}: The \"{section}\" section can only be used once in an update expression;"
+                );
                 return Err(invalid(&message));
             }
             loop {
@@ -151,8 +155,12 @@ fn operand(parser: &mut Parser<'_>) -> Result<Operand, ServiceError> {
             parser.expect(")")?;
             Ok(Operand::ListAppend(Box::new(first), Box::new(second)))
         }
-        Some(other) => Err(invalid(&format!("Invalid {KIND}: Invalid function name; function: {other}"))),
-        None if matches!(parser.peek(), Some(Token::Value(_))) => Ok(Operand::Value(parser.value()?)),
+        Some(other) => Err(invalid(&format!(
+            "Invalid {KIND}: Invalid function name; function: {other}"
+        ))),
+        None if matches!(parser.peek(), Some(Token::Value(_))) => {
+            Ok(Operand::Value(parser.value()?))
+        }
         None => Ok(Operand::Path(parser.path()?)),
     }
 }
@@ -164,7 +172,9 @@ fn wrong_type() -> ServiceError {
 impl Sum {
     fn get(&self, item: &Item) -> Result<Attr, ServiceError> {
         let first = self.first.get(item)?;
-        let Some((minus, second)) = &self.second else { return Ok(first) };
+        let Some((minus, second)) = &self.second else {
+            return Ok(first);
+        };
         match (first, second.get(item)?) {
             (Attr::N(a), Attr::N(b)) => Ok(Attr::N(a.add(if *minus { b.negate() } else { b })?)),
             _ => Err(wrong_type()),
@@ -230,7 +240,9 @@ fn remove(item: &mut Item, path: &Path) {
         item.remove(path.root());
         return;
     };
-    let Some(mut at) = item.get_mut(path.root()) else { return };
+    let Some(mut at) = item.get_mut(path.root()) else {
+        return;
+    };
     for step in parents {
         let next = match (step, at) {
             (Step::Key(key), Attr::M(members)) => members.get_mut(key),

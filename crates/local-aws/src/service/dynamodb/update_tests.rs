@@ -20,27 +20,64 @@ fn apply(expression: &str) -> Result<Value, String> {
     .unwrap();
     let update = Update::parse(expression, &given).map_err(|error| error.message)?;
     let mut after = item_json(&update.apply(&before).map_err(|error| error.message)?);
-    after.as_object_mut().unwrap().retain(|name, value| item_json(&before).get(name) != Some(value));
-    let gone: Vec<&String> = before.keys().filter(|name| !update.apply(&before).unwrap().contains_key(*name)).collect();
-    Ok(if gone.is_empty() { after } else { json!({"changed": after, "gone": gone}) })
+    after
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, value| item_json(&before).get(name) != Some(value));
+    let gone: Vec<&String> = before
+        .keys()
+        .filter(|name| !update.apply(&before).unwrap().contains_key(*name))
+        .collect();
+    Ok(if gone.is_empty() {
+        after
+    } else {
+        json!({"changed": after, "gone": gone})
+    })
 }
 
 #[test]
 fn updates_change_what_they_name() {
     for (expression, expected) in [
         ("SET #s = :s", json!({"stage": {"S": "checked"}})),
-        ("set #s = :s, fresh = :one", json!({"stage": {"S": "checked"}, "fresh": {"N": "1"}})),
-        ("SET attempt = attempt + :one", json!({"attempt": {"N": "3"}})),
-        ("SET attempt = attempt - :one", json!({"attempt": {"N": "1"}})),
-        ("SET fresh = if_not_exists(fresh, :one)", json!({"fresh": {"N": "1"}})),
+        (
+            "set #s = :s, fresh = :one",
+            json!({"stage": {"S": "checked"}, "fresh": {"N": "1"}}),
+        ),
+        (
+            "SET attempt = attempt + :one",
+            json!({"attempt": {"N": "3"}}),
+        ),
+        (
+            "SET attempt = attempt - :one",
+            json!({"attempt": {"N": "1"}}),
+        ),
+        (
+            "SET fresh = if_not_exists(fresh, :one)",
+            json!({"fresh": {"N": "1"}}),
+        ),
         ("SET attempt = if_not_exists(attempt, :one)", json!({})),
-        ("SET fresh = if_not_exists(fresh, :one) + :one", json!({"fresh": {"N": "2"}})),
-        ("SET #s = :s, earlier = #s", json!({"stage": {"S": "checked"}, "earlier": {"S": "landed"}})),
-        ("SET diary = list_append(diary, :l)", json!({"diary": {"L": [{"S": "y"}, {"S": "z"}]}})),
-        ("SET frozen.price = :one", json!({"frozen": {"M": {"price": {"N": "1"}}}})),
+        (
+            "SET fresh = if_not_exists(fresh, :one) + :one",
+            json!({"fresh": {"N": "2"}}),
+        ),
+        (
+            "SET #s = :s, earlier = #s",
+            json!({"stage": {"S": "checked"}, "earlier": {"S": "landed"}}),
+        ),
+        (
+            "SET diary = list_append(diary, :l)",
+            json!({"diary": {"L": [{"S": "y"}, {"S": "z"}]}}),
+        ),
+        (
+            "SET frozen.price = :one",
+            json!({"frozen": {"M": {"price": {"N": "1"}}}}),
+        ),
         ("REMOVE #s", json!({"changed": {}, "gone": ["stage"]})),
         ("REMOVE absent", json!({})),
-        ("REMOVE #s, attempt SET fresh = :s", json!({"changed": {"fresh": {"S": "checked"}}, "gone": ["attempt", "stage"]})),
+        (
+            "REMOVE #s, attempt SET fresh = :s",
+            json!({"changed": {"fresh": {"S": "checked"}}, "gone": ["attempt", "stage"]}),
+        ),
         ("ADD attempt :one", json!({"attempt": {"N": "3"}})),
         ("ADD fresh :one", json!({"fresh": {"N": "1"}})),
         ("ADD ids :c", json!({"ids": {"SS": ["a", "b", "c"]}})),

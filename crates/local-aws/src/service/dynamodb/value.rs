@@ -30,19 +30,33 @@ pub(crate) enum Attr {
 impl Attr {
     /// From DynamoDB's JSON.
     pub fn parse(value: &Value) -> Result<Attr, ServiceError> {
-        let shape = || invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes");
-        let members = value.as_object().filter(|members| members.len() == 1).ok_or_else(shape)?;
+        let shape = || {
+            invalid(
+                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+            )
+        };
+        let members = value
+            .as_object()
+            .filter(|members| members.len() == 1)
+            .ok_or_else(shape)?;
         let (kind, content) = members.iter().next().ok_or_else(shape)?;
         let text = || content.as_str().map(str::to_owned).ok_or_else(shape);
         let set = || -> Result<BTreeSet<String>, ServiceError> {
             let list = content.as_array().ok_or_else(shape)?;
-            let set: Option<BTreeSet<String>> = list.iter().map(|entry| entry.as_str().map(str::to_owned)).collect();
+            let set: Option<BTreeSet<String>> = list
+                .iter()
+                .map(|entry| entry.as_str().map(str::to_owned))
+                .collect();
             let set = set.ok_or_else(shape)?;
             if set.is_empty() {
-                return Err(invalid("One or more parameter values were invalid: An string set  may not be empty"));
+                return Err(invalid(
+                    "One or more parameter values were invalid: An string set  may not be empty",
+                ));
             }
             if set.len() != list.len() {
-                return Err(invalid("One or more parameter values were invalid: Input collection contains duplicates."));
+                return Err(invalid(
+                    "One or more parameter values were invalid: Input collection contains duplicates.",
+                ));
             }
             Ok(set)
         };
@@ -53,10 +67,22 @@ impl Attr {
             "BOOL" => Attr::Bool(content.as_bool().ok_or_else(shape)?),
             "NULL" => Attr::Null,
             "M" => Attr::M(parse_item(content)?),
-            "L" => Attr::L(content.as_array().ok_or_else(shape)?.iter().map(Attr::parse).collect::<Result<_, _>>()?),
+            "L" => Attr::L(
+                content
+                    .as_array()
+                    .ok_or_else(shape)?
+                    .iter()
+                    .map(Attr::parse)
+                    .collect::<Result<_, _>>()?,
+            ),
             "SS" => Attr::Ss(set()?),
             "BS" => Attr::Bs(set()?),
-            "NS" => Attr::Ns(set()?.iter().map(|number| Number::parse(number)).collect::<Result<_, _>>()?),
+            "NS" => Attr::Ns(
+                set()?
+                    .iter()
+                    .map(|number| Number::parse(number))
+                    .collect::<Result<_, _>>()?,
+            ),
             _ => return Err(shape()),
         })
     }
@@ -118,7 +144,9 @@ impl Attr {
     pub fn contains(&self, wanted: &Attr) -> bool {
         match (self, wanted) {
             (Attr::S(text), Attr::S(part)) => text.contains(part.as_str()),
-            (Attr::Ss(set), Attr::S(entry)) | (Attr::Bs(set), Attr::B(entry)) => set.contains(entry),
+            (Attr::Ss(set), Attr::S(entry)) | (Attr::Bs(set), Attr::B(entry)) => {
+                set.contains(entry)
+            }
             (Attr::Ns(set), Attr::N(entry)) => set.contains(entry),
             (Attr::L(list), entry) => list.contains(entry),
             _ => false,
@@ -141,23 +169,40 @@ impl Attr {
 
 /// Bytes of an item.
 pub(crate) fn item_bytes(item: &Item) -> usize {
-    item.iter().map(|(name, value)| name.len() + value.bytes()).sum()
+    item.iter()
+        .map(|(name, value)| name.len() + value.bytes())
+        .sum()
 }
 
 pub(crate) fn parse_item(value: &Value) -> Result<Item, ServiceError> {
-    let members = value.as_object().ok_or_else(|| invalid("an item must be a map of attributes"))?;
-    members.iter().map(|(name, value)| Ok((name.clone(), Attr::parse(value)?))).collect()
+    let members = value
+        .as_object()
+        .ok_or_else(|| invalid("an item must be a map of attributes"))?;
+    members
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), Attr::parse(value)?)))
+        .collect()
 }
 
 pub(crate) fn item_json(item: &Item) -> Value {
-    Value::Object(item.iter().map(|(name, value)| (name.clone(), value.to_json())).collect::<Map<_, _>>())
+    Value::Object(
+        item.iter()
+            .map(|(name, value)| (name.clone(), value.to_json()))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 /// An exact decimal number of up to 38 digits: `mantissa * 10^exponent`, without trailing zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Number {
     mantissa: i128,
     exponent: i32,
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Number) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Ord for Number {
@@ -165,7 +210,8 @@ impl Ord for Number {
         let sign = |number: &Number| number.mantissa.signum();
         sign(self).cmp(&sign(other)).then_with(|| {
             // Same sign: compare magnitudes by their leading digit's place, then digit by digit.
-            let place = |number: &Number| digits(number.mantissa) as i64 + i64::from(number.exponent);
+            let place =
+                |number: &Number| digits(number.mantissa) as i64 + i64::from(number.exponent);
             let magnitude = if self.mantissa == 0 {
                 Ordering::Equal
             } else {
@@ -176,7 +222,11 @@ impl Ord for Number {
                     format!("{a:0<width$}").cmp(&format!("{b:0<width$}"))
                 })
             };
-            if self.mantissa < 0 { magnitude.reverse() } else { magnitude }
+            if self.mantissa < 0 {
+                magnitude.reverse()
+            } else {
+                magnitude
+            }
         })
     }
 }
@@ -187,7 +237,11 @@ fn digits(mantissa: i128) -> usize {
 
 impl Number {
     pub fn parse(text: &str) -> Result<Number, ServiceError> {
-        let wrong = || invalid(&format!("A value provided cannot be converted into a number: {text}"));
+        let wrong = || {
+            invalid(&format!(
+                "A value provided cannot be converted into a number: {text}"
+            ))
+        };
         let (body, exponent) = match text.split_once(['e', 'E']) {
             Some((body, exponent)) => (body, exponent.parse::<i32>().map_err(|_| wrong())?),
             None => (text, 0),
@@ -201,41 +255,71 @@ impl Number {
         }
         let significant = all.trim_start_matches('0').trim_end_matches('0');
         if significant.len() > 38 {
-            return Err(invalid("Attempting to store more than 38 significant digits in a Number"));
+            return Err(invalid(
+                "Attempting to store more than 38 significant digits in a Number",
+            ));
         }
         let trailing = all.len() - all.trim_end_matches('0').len();
-        let magnitude: i128 = if significant.is_empty() { 0 } else { significant.parse().map_err(|_| wrong())? };
+        let magnitude: i128 = if significant.is_empty() {
+            0
+        } else {
+            significant.parse().map_err(|_| wrong())?
+        };
         if magnitude == 0 {
-            return Ok(Number { mantissa: 0, exponent: 0 });
+            return Ok(Number {
+                mantissa: 0,
+                exponent: 0,
+            });
         }
         let fraction = i32::try_from(fraction.len()).map_err(|_| wrong())?;
         let trailing = i32::try_from(trailing).map_err(|_| wrong())?;
-        let exponent = exponent.checked_sub(fraction).and_then(|e| e.checked_add(trailing)).ok_or_else(wrong)?;
+        let exponent = exponent
+            .checked_sub(fraction)
+            .and_then(|e| e.checked_add(trailing))
+            .ok_or_else(wrong)?;
         if !(-130..=125).contains(&exponent) {
-            return Err(invalid("Number overflow. Attempting to store a number with magnitude larger than supported range"));
+            return Err(invalid(
+                "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            ));
         }
-        Ok(Number { mantissa: if negative { -magnitude } else { magnitude }, exponent })
+        Ok(Number {
+            mantissa: if negative { -magnitude } else { magnitude },
+            exponent,
+        })
     }
 
     /// Sum; refused when it needs more than 38 digits.
     pub fn add(self, other: Number) -> Result<Number, ServiceError> {
-        let overflow = || invalid("Number overflow. Attempting to store a number with magnitude larger than supported range");
+        let overflow = || {
+            invalid(
+                "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            )
+        };
         let exponent = self.exponent.min(other.exponent);
         let scaled = |number: Number| {
             let by = u32::try_from(number.exponent - exponent).ok()?;
             number.mantissa.checked_mul(10i128.checked_pow(by)?)
         };
-        let sum = scaled(self).zip(scaled(other)).and_then(|(a, b)| a.checked_add(b)).ok_or_else(overflow)?;
+        let sum = scaled(self)
+            .zip(scaled(other))
+            .and_then(|(a, b)| a.checked_add(b))
+            .ok_or_else(overflow)?;
         Number::parse(&format!("{sum}e{exponent}"))
     }
 
     pub fn negate(self) -> Number {
-        Number { mantissa: -self.mantissa, ..self }
+        Number {
+            mantissa: -self.mantissa,
+            ..self
+        }
     }
 
     pub fn from_size(size: usize) -> Number {
         // Sizes fit: an item has at most 400 KB.
-        Number::parse(&size.to_string()).unwrap_or(Number { mantissa: 0, exponent: 0 })
+        Number::parse(&size.to_string()).unwrap_or(Number {
+            mantissa: 0,
+            exponent: 0,
+        })
     }
 }
 
@@ -265,9 +349,14 @@ mod tests {
 
     #[test]
     fn numbers_are_exact() {
-        for (given, shown) in
-            [("1", "1"), ("-0", "0"), ("007.50", "7.5"), ("1e3", "1000"), ("1.5E-3", "0.0015"), ("1795225200.123", "1795225200.123")]
-        {
+        for (given, shown) in [
+            ("1", "1"),
+            ("-0", "0"),
+            ("007.50", "7.5"),
+            ("1e3", "1000"),
+            ("1.5E-3", "0.0015"),
+            ("1795225200.123", "1795225200.123"),
+        ] {
             assert_eq!(number(given).to_string(), shown);
         }
         assert_eq!(number("0.1").add(number("0.2")).unwrap().to_string(), "0.3");
@@ -279,9 +368,15 @@ mod tests {
 
     #[test]
     fn numbers_are_ordered() {
-        let sorted = ["-1e10", "-20", "-3", "-0.5", "0", "0.05", "0.4", "1", "1.5", "10", "9e9"];
+        let sorted = [
+            "-1e10", "-20", "-3", "-0.5", "0", "0.05", "0.4", "1", "1.5", "10", "9e9",
+        ];
         for pair in sorted.windows(2) {
-            assert_eq!(number(pair[0]).cmp(&number(pair[1])), Ordering::Less, "{pair:?}");
+            assert_eq!(
+                number(pair[0]).cmp(&number(pair[1])),
+                Ordering::Less,
+                "{pair:?}"
+            );
         }
         assert_eq!(number("100").cmp(&number("1e2")), Ordering::Equal);
     }

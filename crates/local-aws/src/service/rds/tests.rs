@@ -8,7 +8,11 @@ fn describe(world: &World, identifier: &str) -> Answered {
     query_call(
         world,
         "rds",
-        &[("Action", "DescribeDBInstances"), ("Version", "2014-10-31"), ("DBInstanceIdentifier", identifier)],
+        &[
+            ("Action", "DescribeDBInstances"),
+            ("Version", "2014-10-31"),
+            ("DBInstanceIdentifier", identifier),
+        ],
     )
 }
 
@@ -37,8 +41,14 @@ fn a_restored_instance_settles_and_goes() {
         point.behaviour.instance = InstanceBehaviour {
             hidden_describes: 2,
             statuses: vec![
-                StatusPhase { status: "backing-up".into(), lasts: Duration::from_secs(5) },
-                StatusPhase { status: "modifying".into(), lasts: Duration::from_secs(5) },
+                StatusPhase {
+                    status: "backing-up".into(),
+                    lasts: Duration::from_secs(5),
+                },
+                StatusPhase {
+                    status: "modifying".into(),
+                    lasts: Duration::from_secs(5),
+                },
             ],
             deletion_takes: Some(Duration::from_secs(30)),
             protects_itself: false,
@@ -48,21 +58,45 @@ fn a_restored_instance_settles_and_goes() {
     let name = "restore-proof-abc-1";
     clock.ahead(2);
     let creating = describe(&world, name);
-    assert_eq!(creating.element("DBInstanceStatus").as_deref(), Some("creating"));
-    assert_eq!((creating.element("Endpoint"), creating.element("InstanceCreateTime")), (None, None));
-    assert_eq!(code(&delete(&world, name, true)), (400, "InvalidDBInstanceState".to_owned()));
+    assert_eq!(
+        creating.element("DBInstanceStatus").as_deref(),
+        Some("creating")
+    );
+    assert_eq!(
+        (
+            creating.element("Endpoint"),
+            creating.element("InstanceCreateTime")
+        ),
+        (None, None)
+    );
+    assert_eq!(
+        code(&delete(&world, name, true)),
+        (400, "InvalidDBInstanceState".to_owned())
+    );
     clock.ahead(58);
-    assert_eq!(code(&describe(&world, name)), (404, "DBInstanceNotFound".to_owned()));
-    assert_eq!(code(&describe(&world, name)), (404, "DBInstanceNotFound".to_owned()));
+    assert_eq!(
+        code(&describe(&world, name)),
+        (404, "DBInstanceNotFound".to_owned())
+    );
+    assert_eq!(
+        code(&describe(&world, name)),
+        (404, "DBInstanceNotFound".to_owned())
+    );
     let status = |world: &World| describe(world, name).element("DBInstanceStatus").unwrap();
     assert_eq!(status(&world), "backing-up");
     clock.ahead(5);
     assert_eq!(status(&world), "modifying");
     clock.ahead(5);
-    let there = describe(&world, "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1");
+    let there = describe(
+        &world,
+        "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1",
+    );
     for (element, expected) in [
         ("DBInstanceStatus", "available"),
-        ("DBInstanceArn", "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1"),
+        (
+            "DBInstanceArn",
+            "arn:aws:rds:eu-central-1:111111111111:db:restore-proof-abc-1",
+        ),
         ("InstanceCreateTime", "2026-11-21T01:41:00.000Z"),
         ("DBSubnetGroupName", "isolated"),
         ("VpcSecurityGroupId", "sg-1"),
@@ -70,17 +104,41 @@ fn a_restored_instance_settles_and_goes() {
         ("StorageEncrypted", "true"),
         ("KmsKeyId", "arn:aws:kms:eu-central-1:111111111111:key/k"),
     ] {
-        assert_eq!(there.element(element).as_deref(), Some(expected), "{element}");
+        assert_eq!(
+            there.element(element).as_deref(),
+            Some(expected),
+            "{element}"
+        );
     }
     let deleting = delete(&world, name, true);
-    assert_eq!((deleting.status, deleting.element("DBInstanceStatus").as_deref()), (200, Some("deleting")));
-    assert_eq!(code(&delete(&world, name, true)), (400, "InvalidDBInstanceState".to_owned()));
+    assert_eq!(
+        (
+            deleting.status,
+            deleting.element("DBInstanceStatus").as_deref()
+        ),
+        (200, Some("deleting"))
+    );
+    assert_eq!(
+        code(&delete(&world, name, true)),
+        (400, "InvalidDBInstanceState".to_owned())
+    );
     clock.ahead(29);
     assert_eq!(status(&world), "deleting");
     clock.ahead(1);
-    assert_eq!(code(&describe(&world, name)), (404, "DBInstanceNotFound".to_owned()));
-    assert_eq!(code(&delete(&world, name, true)), (404, "DBInstanceNotFound".to_owned()));
-    let named: Vec<String> = world.calls().iter().filter(|call| call.mutating).map(crate::Call::name).collect();
+    assert_eq!(
+        code(&describe(&world, name)),
+        (404, "DBInstanceNotFound".to_owned())
+    );
+    assert_eq!(
+        code(&delete(&world, name, true)),
+        (404, "DBInstanceNotFound".to_owned())
+    );
+    let named: Vec<String> = world
+        .calls()
+        .iter()
+        .filter(|call| call.mutating)
+        .map(crate::Call::name)
+        .collect();
     assert_eq!(named[0], "Backup.StartRestoreJob");
     assert_eq!(named.len(), 5);
     assert!(world.calls().last().unwrap().mentions(name));
@@ -89,10 +147,23 @@ fn a_restored_instance_settles_and_goes() {
 #[test]
 fn deletion_refuses() {
     let (world, _) = still_world(|_| ());
-    world.add_db_instance(DbInstance { identifier: "guarded".into(), deletion_protection: true, ..DbInstance::default() });
-    assert_eq!(code(&delete(&world, "guarded", true)), (400, "InvalidParameterCombination".to_owned()));
-    assert_eq!(code(&delete(&world, "guarded", false)), (400, "InvalidParameterCombination".to_owned()));
-    assert_eq!(code(&delete(&world, "nobody", true)), (404, "DBInstanceNotFound".to_owned()));
+    world.add_db_instance(DbInstance {
+        identifier: "guarded".into(),
+        deletion_protection: true,
+        ..DbInstance::default()
+    });
+    assert_eq!(
+        code(&delete(&world, "guarded", true)),
+        (400, "InvalidParameterCombination".to_owned())
+    );
+    assert_eq!(
+        code(&delete(&world, "guarded", false)),
+        (400, "InvalidParameterCombination".to_owned())
+    );
+    assert_eq!(
+        code(&delete(&world, "nobody", true)),
+        (404, "DBInstanceNotFound".to_owned())
+    );
     assert_eq!(world.db_instances().len(), 1);
 }
 
@@ -103,15 +174,38 @@ fn snapshots_by_name_and_arn() {
         let answer = query_call(
             &world,
             "rds",
-            &[("Action", "DescribeDBSnapshots"), ("Version", "2014-10-31"), ("DBSnapshotIdentifier", id)],
+            &[
+                ("Action", "DescribeDBSnapshots"),
+                ("Version", "2014-10-31"),
+                ("DBSnapshotIdentifier", id),
+            ],
         );
-        assert_eq!(answer.element("OriginalSnapshotCreateTime").as_deref(), Some("2026-11-21T00:00:00.000Z"));
-        assert_eq!(answer.element("SnapshotCreateTime").as_deref(), Some("2026-11-21T01:00:00.000Z"));
+        assert_eq!(
+            answer.element("OriginalSnapshotCreateTime").as_deref(),
+            Some("2026-11-21T00:00:00.000Z")
+        );
+        assert_eq!(
+            answer.element("SnapshotCreateTime").as_deref(),
+            Some("2026-11-21T01:00:00.000Z")
+        );
         assert_eq!(answer.element("DBSnapshotArn").as_deref(), Some(POINT));
     }
-    let missing =
-        query_call(&world, "rds", &[("Action", "DescribeDBSnapshots"), ("DBSnapshotIdentifier", "nope")]);
+    let missing = query_call(
+        &world,
+        "rds",
+        &[
+            ("Action", "DescribeDBSnapshots"),
+            ("DBSnapshotIdentifier", "nope"),
+        ],
+    );
     assert_eq!(code(&missing), (404, "DBSnapshotNotFound".to_owned()));
-    let other = query_call(&world, "rds", &[("Action", "CreateDBCluster"), ("Version", "2014-10-31")]);
-    assert_eq!(other.element("Message").as_deref(), Some("local-aws does not play rds:CreateDBCluster"));
+    let other = query_call(
+        &world,
+        "rds",
+        &[("Action", "CreateDBCluster"), ("Version", "2014-10-31")],
+    );
+    assert_eq!(
+        other.element("Message").as_deref(),
+        Some("local-aws does not play rds:CreateDBCluster")
+    );
 }

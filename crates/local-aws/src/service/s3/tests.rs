@@ -7,8 +7,15 @@ fn call(world: &World, method: &str, path: &str, headers: &[(&str, &str)], body:
 }
 
 fn world(list: bool) -> World {
-    let world = World::new(WorldOptions { s3_list_permission: list, page_size: 2, ..WorldOptions::default() });
-    world.add_bucket(Bucket { name: "results".into(), versioned: true });
+    let world = World::new(WorldOptions {
+        s3_list_permission: list,
+        page_size: 2,
+        ..WorldOptions::default()
+    });
+    world.add_bucket(Bucket {
+        name: "results".into(),
+        versioned: true,
+    });
     world
 }
 
@@ -16,37 +23,94 @@ fn world(list: bool) -> World {
 fn objects_are_written_read_and_kept_in_every_version() {
     let world = world(false);
     let path = "/results/records/dt=2026-11-21/v.json";
-    let first = call(&world, "PUT", path, &[("content-type", "application/json")], "{\"a\":1}");
+    let first = call(
+        &world,
+        "PUT",
+        path,
+        &[("content-type", "application/json")],
+        "{\"a\":1}",
+    );
     assert_eq!(first.status, 200);
-    let chunked = [("content-encoding", "aws-chunked"), ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")];
-    let second = call(&world, "PUT", path, &chunked, "7\r\n{\"a\":2}\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n");
+    let chunked = [
+        ("content-encoding", "aws-chunked"),
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+    ];
+    let second = call(
+        &world,
+        "PUT",
+        path,
+        &chunked,
+        "7\r\n{\"a\":2}\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n",
+    );
     assert_ne!(first.headers["etag"], second.headers["etag"]);
-    assert_ne!(first.headers["x-amz-version-id"], second.headers["x-amz-version-id"]);
+    assert_ne!(
+        first.headers["x-amz-version-id"],
+        second.headers["x-amz-version-id"]
+    );
     assert_eq!(call(&world, "GET", path, &[], "").text(), "{\"a\":2}");
-    assert_eq!(world.object_versions("results", "records/dt=2026-11-21/v.json").len(), 2);
+    assert_eq!(
+        world
+            .object_versions("results", "records/dt=2026-11-21/v.json")
+            .len(),
+        2
+    );
     assert_eq!(world.records()[0].1["a"], 2);
     let version = first.headers["x-amz-version-id"].to_str().unwrap();
-    assert_eq!(call(&world, "GET", &format!("{path}?versionId={version}"), &[], "").text(), "{\"a\":1}");
-    assert_eq!(call(&world, "PUT", path, &[("if-none-match", "*")], "x").status, 412);
-    assert_eq!(call(&world, "PUT", path, &[("if-match", "\"nope\"")], "x").status, 412);
+    assert_eq!(
+        call(
+            &world,
+            "GET",
+            &format!("{path}?versionId={version}"),
+            &[],
+            ""
+        )
+        .text(),
+        "{\"a\":1}"
+    );
+    assert_eq!(
+        call(&world, "PUT", path, &[("if-none-match", "*")], "x").status,
+        412
+    );
+    assert_eq!(
+        call(&world, "PUT", path, &[("if-match", "\"nope\"")], "x").status,
+        412
+    );
     let etag = second.headers["etag"].to_str().unwrap();
-    assert_eq!(call(&world, "GET", path, &[("if-none-match", etag)], "").status, 304);
+    assert_eq!(
+        call(&world, "GET", path, &[("if-none-match", etag)], "").status,
+        304
+    );
     let part = call(&world, "GET", path, &[("range", "bytes=1-3")], "");
     assert_eq!((part.status, part.text().as_str()), (206, "\"a\""));
     let head = call(&world, "HEAD", path, &[], "");
-    assert_eq!((head.headers["content-length"].to_str().unwrap(), head.body.len()), ("7", 0));
+    assert_eq!(
+        (
+            head.headers["content-length"].to_str().unwrap(),
+            head.body.len()
+        ),
+        ("7", 0)
+    );
 }
 
 #[test]
 fn a_missing_key_shows_only_to_who_may_list() {
     let answer = call(&world(false), "GET", "/results/nope", &[], "");
-    assert_eq!((answer.status, answer.element("Code").as_deref()), (403, Some("AccessDenied")));
+    assert_eq!(
+        (answer.status, answer.element("Code").as_deref()),
+        (403, Some("AccessDenied"))
+    );
     let answer = call(&world(true), "GET", "/results/nope", &[], "");
-    assert_eq!((answer.status, answer.element("Key").as_deref()), (404, Some("nope")));
+    assert_eq!(
+        (answer.status, answer.element("Key").as_deref()),
+        (404, Some("nope"))
+    );
     let answer = call(&world(true), "GET", "/nowhere/nope", &[], "");
     assert_eq!(answer.element("Code").as_deref(), Some("NoSuchBucket"));
     let answer = call(&world(true), "DELETE", "/results/nope", &[], "");
-    assert_eq!(answer.element("Message").as_deref(), Some("local-aws does not play s3:DeleteObject"));
+    assert_eq!(
+        answer.element("Message").as_deref(),
+        Some("local-aws does not play s3:DeleteObject")
+    );
 }
 
 #[test]
@@ -55,14 +119,43 @@ fn lists_page_and_fold() {
     for key in ["a/1", "a/2", "b/1", "c", "d"] {
         world.put_object("results", key, key);
     }
-    let list = |query: &str| call(&world, "GET", &format!("/results?list-type=2{query}"), &[], "");
+    let list = |query: &str| {
+        call(
+            &world,
+            "GET",
+            &format!("/results?list-type=2{query}"),
+            &[],
+            "",
+        )
+    };
     let first = list("");
-    assert_eq!((first.element("KeyCount").as_deref(), first.element("IsTruncated").as_deref()), (Some("2"), Some("true")));
+    assert_eq!(
+        (
+            first.element("KeyCount").as_deref(),
+            first.element("IsTruncated").as_deref()
+        ),
+        (Some("2"), Some("true"))
+    );
     let token = first.element("NextContinuationToken").unwrap();
-    assert_eq!(list(&format!("&continuation-token={token}")).element("Key").as_deref(), Some("b/1"));
+    assert_eq!(
+        list(&format!("&continuation-token={token}"))
+            .element("Key")
+            .as_deref(),
+        Some("b/1")
+    );
     let folded = list("&delimiter=/");
-    assert!(folded.text().contains("<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes><CommonPrefixes><Prefix>b/</Prefix>"));
+    assert!(folded.text().contains(
+        "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes><CommonPrefixes><Prefix>b/</Prefix>"
+    ));
     let token = folded.element("NextContinuationToken").unwrap();
-    assert_eq!(list(&format!("&delimiter=/&continuation-token={token}")).element("Key").as_deref(), Some("c"));
-    assert_eq!(list("&prefix=a/&start-after=a/1").element("Key").as_deref(), Some("a/2"));
+    assert_eq!(
+        list(&format!("&delimiter=/&continuation-token={token}"))
+            .element("Key")
+            .as_deref(),
+        Some("c")
+    );
+    assert_eq!(
+        list("&prefix=a/&start-after=a/1").element("Key").as_deref(),
+        Some("a/2")
+    );
 }

@@ -24,13 +24,22 @@ fn publish(world: &World, subject: &str, message: &str) -> Answered {
 #[test]
 fn publishes_within_the_limits() {
     let world = World::new(WorldOptions::default());
-    assert_eq!(publish(&world, "hello", "body").element("Code").as_deref(), Some("NotFound"));
+    assert_eq!(
+        publish(&world, "hello", "body").element("Code").as_deref(),
+        Some("NotFound")
+    );
     world.add_topic(TOPIC);
     let answer = publish(&world, "passed: orders", "body & more");
     assert!(answer.element("MessageId").is_some(), "{}", answer.text());
     let message = &world.messages()[0];
     assert_eq!(message.subject.as_deref(), Some("passed: orders"));
-    assert_eq!((message.body.as_str(), message.attributes["verdict"].as_str()), ("body & more", "passed"));
+    assert_eq!(
+        (
+            message.body.as_str(),
+            message.attributes["verdict"].as_str()
+        ),
+        ("body & more", "passed")
+    );
     assert_eq!(publish(&world, &"x".repeat(99), "m").status, 200);
     for (subject, message) in [
         ("x".repeat(100), "m".to_owned()),
@@ -41,7 +50,11 @@ fn publishes_within_the_limits() {
         ("empty".to_owned(), String::new()),
     ] {
         let refused = publish(&world, &subject, &message);
-        assert_eq!((refused.status, refused.element("Code").as_deref()), (400, Some("InvalidParameter")), "{subject}");
+        assert_eq!(
+            (refused.status, refused.element("Code").as_deref()),
+            (400, Some("InvalidParameter")),
+            "{subject}"
+        );
     }
     assert_eq!(world.messages().len(), 2);
 }

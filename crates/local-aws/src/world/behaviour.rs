@@ -1,0 +1,181 @@
+//! What a world does when a recovery point is restored, and how it tells.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::engine::Dump;
+
+/// What happens when a recovery point is restored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreBehaviour {
+    /// From job creation to its end, by the world's clock. In JSON: seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub takes: Duration,
+    /// How the job ends.
+    pub outcome: RestoreOutcome,
+    /// The data: with it the restored instance is a running PostgreSQL server; without it the
+    /// instance exists in the API only.
+    #[serde(skip)]
+    pub database: Option<Dump>,
+    /// What the restored instance does after the job has completed.
+    pub instance: InstanceBehaviour,
+    /// How this job's events arrive; `None`: as the world's options say.
+    pub events: Option<EventDelivery>,
+}
+
+/// How a restore job ends.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreOutcome {
+    /// `COMPLETED`, with a new instance.
+    #[default]
+    Completes,
+    /// `COMPLETED`, with a new instance and a status message (suspect: not all was restored).
+    CompletesWithMessage {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// `COMPLETED`, but the job names an instance that existed before and creates none.
+    NamesExisting {
+        /// Identifier of that instance.
+        instance: String,
+    },
+    /// `FAILED`, without an instance.
+    Fails {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// `ABORTED`, without an instance.
+    Aborts {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// Stays `RUNNING`.
+    NeverEnds,
+}
+
+impl RestoreBehaviour {
+    /// Completes at once with an instance that exists in the API only.
+    pub fn bare() -> RestoreBehaviour {
+        RestoreBehaviour::default()
+    }
+
+    /// Completes with a running PostgreSQL server that holds `dump`.
+    pub fn database(dump: Dump) -> RestoreBehaviour {
+        RestoreBehaviour {
+            database: Some(dump),
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Is accepted and fails `after` that time with `message`.
+    pub fn fails(after: Duration, message: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            takes: after,
+            outcome: RestoreOutcome::Fails {
+                message: message.to_owned(),
+            },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Completes, naming an instance that existed before.
+    pub fn names_existing(instance: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            outcome: RestoreOutcome::NamesExisting {
+                instance: instance.to_owned(),
+            },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Completes with a status message.
+    pub fn completes_with_message(message: &str) -> RestoreBehaviour {
+        RestoreBehaviour {
+            outcome: RestoreOutcome::CompletesWithMessage {
+                message: message.to_owned(),
+            },
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// Never ends.
+    pub fn never_ends() -> RestoreBehaviour {
+        RestoreBehaviour {
+            outcome: RestoreOutcome::NeverEnds,
+            ..RestoreBehaviour::default()
+        }
+    }
+
+    /// The same, taking `takes` from the job's creation to its end.
+    #[must_use]
+    pub fn taking(mut self, takes: Duration) -> RestoreBehaviour {
+        self.takes = takes;
+        self
+    }
+
+    /// The same, its events delivered so.
+    #[must_use]
+    pub fn with_events(mut self, events: EventDelivery) -> RestoreBehaviour {
+        self.events = Some(events);
+        self
+    }
+}
+
+/// What a restored instance does after its job has completed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceBehaviour {
+    /// So many describes by identifier after completion still answer "not found".
+    pub hidden_describes: u32,
+    /// Statuses it goes through before `available`, each for a time (in JSON: seconds), e.g.
+    /// `backing-up` and `modifying`.
+    pub statuses: Vec<StatusPhase>,
+    /// From DeleteDBInstance to gone; `None`: as the world's options say. In JSON: seconds.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub deletion_takes: Option<Duration>,
+    /// The instance comes up with deletion protection whatever the restore asked for.
+    pub protects_itself: bool,
+}
+
+/// A status an instance holds for a while.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusPhase {
+    /// `DBInstanceStatus`.
+    pub status: String,
+    /// How long, by the world's clock. In JSON: seconds.
+    #[serde(rename = "for", deserialize_with = "seconds")]
+    pub lasts: Duration,
+}
+
+/// How AWS Backup's best-effort events arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventDelivery {
+    /// They never arrive.
+    pub lost: bool,
+    /// Each arrives twice, with the same event id.
+    pub doubled: bool,
+    /// They arrive so much later, by the world's clock. In JSON: seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub late: Duration,
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn optional_seconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(seconds) => Duration::try_from_secs_f64(seconds)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
+}
