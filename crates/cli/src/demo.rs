@@ -119,8 +119,9 @@ async fn play_or_stop(args: &Args, screen: Screen, folder: &Path) -> Result<End>
 
 async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Vec<String>> {
     println!(
-        "{}\n\nSetting the stage: a database with 22 tables and {SAMPLE_ROWS} rows, and three backups of it …",
-        screen.paint(Tone::Strong, "Restore Proof, on this machine")
+        "{}\n\nSetting the stage: a database with 22 tables and {} rows, and three backups of it …",
+        screen.paint(Tone::Strong, "Restore Proof, on this machine"),
+        screen::thousands(SAMPLE_ROWS),
     );
     let began = Instant::now();
     let (backup_at, newest_data) = story::times(Timestamp::now());
@@ -158,6 +159,14 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Vec<String>>
             ),
         ),
         ("in a hurry", stage.hurry()),
+        (
+            "meanwhile",
+            format!(
+                "a colleague restores {} by hand, as {}: it must stay untouched",
+                story::COLLEAGUES_SOURCE,
+                story::COLLEAGUES_INSTANCE
+            ),
+        ),
     ];
     for (name, fact) in facts {
         let lines = screen::wrap(&fact, screen.width().saturating_sub(16));

@@ -474,6 +474,49 @@ mod tests {
         assert_eq!(processes_in(folder.path()), Vec::<String>::new());
     }
 
+    /// The parent in the next test: this test binary once more, running only this.
+    #[tokio::test]
+    #[ignore = "run by the next test, as a process of its own"]
+    async fn a_parent_that_waits_to_be_killed() {
+        let Some(folder) = std::env::var_os("RESTORE_PROOF_TEST_FOLDER") else {
+            return;
+        };
+        let mut sleep = command(Path::new("sleep"), None, Signal::KILL);
+        sleep.arg("600").current_dir(folder);
+        let _child = spawn(sleep, Signal::KILL).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    #[test]
+    fn children_die_with_a_parent_that_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut parent = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "process::tests::a_parent_that_waits_to_be_killed",
+            ])
+            .env("RESTORE_PROOF_TEST_FOLDER", folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sleeps = || {
+            processes_in(folder.path())
+                .iter()
+                .any(|line| line.ends_with(" sleep"))
+        };
+        let until = |wanted: bool| {
+            (0..500).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                sleeps() == wanted
+            })
+        };
+        assert!(until(true), "the child never ran");
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        assert!(until(false), "the child outlived its parent");
+    }
+
     #[tokio::test]
     async fn a_failing_command_says_why() {
         let mut list = command(Path::new("ls"), None, Signal::KILL);

@@ -102,6 +102,17 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A number with commas between its thousands.
+pub fn thousands(number: u32) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let mut groups: Vec<&str> = Vec::new();
+    groups.extend((!head.is_empty()).then_some(head));
+    groups.extend((0..tail.len()).step_by(3).map(|at| &tail[at..at + 3]));
+    groups.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +121,12 @@ mod tests {
     fn texts_are_filled_and_cut_by_characters() {
         assert_eq!(fit("Malmö", 7), "Malmö  ");
         assert_eq!(fit("Göteborg", 5), "Göte…");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let texts = [0, 22, 999, 1000, 100_000, 1_234_567].map(thousands);
+        assert_eq!(texts, ["0", "22", "999", "1,000", "100,000", "1,234,567"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub const COLLEAGUES_INSTANCE: &str = "anna-looks-for-lost-orders";
 /// The role she restores with.
 const COLLEAGUES_ROLE: &str = "arn:aws:iam::111122223333:role/Administrator";
 /// The source whose recovery point she restores.
-const COLLEAGUES_SOURCE: &str = "shop-main";
+pub const COLLEAGUES_SOURCE: &str = "shop-main";
 
 /// One source database whose copy lands, or does not.
 #[derive(Clone, Debug)]

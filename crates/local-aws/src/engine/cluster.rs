@@ -217,3 +217,36 @@ fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::process::StateFolder;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_else_took_is_noticed() {
+        let state = StateFolder::create().unwrap();
+        let postgres = Postgres::new(state.path()).await.unwrap();
+        let first = Server::start(&postgres, "first").await.unwrap();
+        assert!(Server::start(&postgres, "first").await.is_err());
+        let folder = postgres.shared.folder.join("second");
+        let mut copy =
+            process::command(Path::new("cp"), postgres.shared.user.as_ref(), Signal::KILL);
+        copy.arg("--archive")
+            .arg(postgres.template())
+            .arg(&folder)
+            .current_dir("/");
+        process::run(copy).await.unwrap();
+
+        let child = launch(&postgres, &folder, first.port()).await.unwrap();
+        let mut second = Server {
+            postgres: postgres.clone(),
+            folder,
+            port: first.port(),
+            child,
+        };
+        assert!(!second.wait_until_ready().await.unwrap());
+        first.stop().await;
+    }
+}

@@ -131,7 +131,7 @@ impl Postgres {
             .args(["--wal-segsize", "1", "--no-sync", "--no-instructions"]);
         process::run(initdb).await?;
         let configuration = format!(
-            "listen_addresses = 'localhost'\n\
+            "listen_addresses = '127.0.0.1'\n\
              unix_socket_directories = '{}'\n\
              unix_socket_permissions = 0700\n\
              ssl = on\n\
