@@ -389,8 +389,10 @@ async fn on_spawner_thread(mut command: Command) -> io::Result<tokio::process::C
     let (answer, answered) = tokio::sync::oneshot::channel();
     let job: Job = Box::new(move || {
         let _entered = runtime.enter();
-        // The asker may have gone; the child is dropped with its answer then.
-        let _ = answer.send(command.spawn());
+        // The asker may have gone meanwhile, and nobody knows of the child then.
+        if let Err(Ok(mut unwanted)) = answer.send(command.spawn()) {
+            let _ = unwanted.start_kill();
+        }
     });
     spawner.send(job).expect("the spawner's thread never ends");
     answered.await.expect("the spawner answers every job")
