@@ -20,7 +20,11 @@ type Answer = Result<Reply, ServiceError>;
 
 /// Answers a request.
 pub(crate) fn dispatch(state: &mut State, request: &Request) -> Reply {
+    let backup_only = state.options.rds_endpoint.is_some();
     let answer = match request.service {
+        service if backup_only && service != Service::Backup => {
+            Err(ServiceError::not_played(request))
+        }
         Service::Backup => backup::answer(state, request),
         Service::Rds => rds::answer(state, request),
         Service::DynamoDb => dynamodb::answer(state, request),

@@ -8,8 +8,6 @@ pub(crate) mod xml;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::world::WorldOptions;
-
 pub(crate) use reply::{Reply, ServiceError, fault_reply};
 
 /// The services of this world.
@@ -94,7 +92,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub fn parse(request: http::Request<Bytes>, options: &WorldOptions) -> Request {
+    pub fn parse(request: http::Request<Bytes>) -> Request {
         let (parts, raw_body) = request.into_parts();
         let query = decode_form(parts.uri.query().unwrap_or_default().as_bytes());
         let body = body::decode(&parts.headers, raw_body);
@@ -133,11 +131,6 @@ impl Request {
             Service::S3 => request.s3_operation(),
             _ => operation,
         };
-        // The world of one service passes everything else to nobody.
-        if options.rds_endpoint.is_some() && service != Service::Backup {
-            request.operation = format!("{}:{}", request.service.model(), request.operation);
-            request.service = Service::Other;
-        }
         request
     }
 
@@ -359,10 +352,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Request::parse(
-            request.body(Bytes::from(body.to_owned())).unwrap(),
-            &WorldOptions::default(),
-        )
+        Request::parse(request.body(Bytes::from(body.to_owned())).unwrap())
     }
 
     fn signed(service: &str) -> String {

@@ -140,6 +140,7 @@ impl Reply {
             ),
             Service::SecretsManager => json(json!({"__type": code, "Message": message})),
             Service::Logs => json(json!({"__type": code, "message": message})),
+            Service::Other if request.param("Action").is_some() => query_error("", error),
             Service::Other => {
                 headers.push(("x-amzn-errortype", code.to_owned()));
                 headers.push(("content-type", "application/json".to_owned()));

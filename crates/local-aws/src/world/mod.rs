@@ -347,7 +347,7 @@ impl World {
     ) -> Result<http::Response<Bytes>, NoAnswer> {
         let recorder = lock(&self.0.recorder).clone();
         let recorded = recorder.map(|recorder| (recorder, request.clone()));
-        let request = wire::Request::parse(request, &self.0.options);
+        let request = wire::Request::parse(request);
         let fault = self.0.faults.strike(
             request.service.name(),
             &request.operation,
@@ -481,3 +481,6 @@ async fn tick(world: Weak<Inner>) {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
