@@ -118,6 +118,7 @@ async fn play_or_stop(args: &Args, screen: Screen, folder: &Path) -> Result<End>
 }
 
 async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Vec<String>> {
+    report::empty(&args.records)?;
     println!(
         "{}\n\nSetting the stage: a database with 22 tables and {} rows, and three backups of it …",
         screen.paint(Tone::Strong, "Restore Proof, on this machine"),

@@ -255,9 +255,12 @@ pub fn export(world: &World, folder: &Path) -> Result<usize> {
     Ok(written)
 }
 
-/// Removes the records of an earlier run, and nothing else: the folder was given by hand, perhaps
-/// with a slip.
-fn empty(folder: &Path) -> Result<()> {
+/// Makes a folder for records, or removes those of an earlier run from it, and nothing else: it was
+/// given by hand, perhaps with a slip.
+///
+/// # Errors
+/// When the folder holds anything else, or cannot be emptied.
+pub fn empty(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()));

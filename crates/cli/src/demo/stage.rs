@@ -86,6 +86,35 @@ impl Stage {
             .with_context(|| {
                 format!("the template {} cannot be played", props.template.display())
             })?;
+        let world = World::new(WorldOptions {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            ..WorldOptions::default()
+        });
+        if let Some(file) = props.record {
+            world.record_to(file)?;
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = serve(world.clone(), address).await?;
+        let url = server.url();
+
+        let mut hurried = deployed.clone();
+        let setting = "CONFIRM_GONE_SECONDS";
+        let known = hurried
+            .environment
+            .insert(setting.to_owned(), CONFIRM_GONE_SECONDS.to_owned());
+        known.with_context(|| format!("the template gives the function no {setting}"))?;
+        let lambda = Lambda::new(LambdaOptions {
+            function: hurried,
+            bootstrap: props.bootstrap.to_owned(),
+            folder: props.folder.to_owned(),
+            endpoint_url: url.clone(),
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            max_processes: 8,
+            retry_delay: Duration::from_secs(1),
+        })?;
+        // What can be missing was looked at first: this takes the time.
         let postgres = Postgres::new(props.folder).await?;
         let variants = [
             SampleVariant::Fresh,
@@ -97,37 +126,10 @@ impl Stage {
             .await?;
         let [fresh, emptied, stale] = <[_; 3]>::try_from(sample)
             .map_err(|dumps| anyhow::anyhow!("{} dumps of three variants", dumps.len()))?;
-
-        let world = World::new(WorldOptions {
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            ..WorldOptions::default()
-        });
-        if let Some(file) = props.record {
-            world.record_to(file)?;
-        }
         furnish(&world, postgres.ca_certificate_pem());
         world.add_function(&deployed.name);
         world.set_engine(Arc::new(postgres));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = serve(world.clone(), address).await?;
-        let url = server.url();
 
-        let mut hurried = deployed.clone();
-        hurried.environment.insert(
-            "CONFIRM_GONE_SECONDS".to_owned(),
-            CONFIRM_GONE_SECONDS.to_owned(),
-        );
-        let lambda = Lambda::new(LambdaOptions {
-            function: hurried,
-            bootstrap: props.bootstrap.to_owned(),
-            folder: props.folder.to_owned(),
-            endpoint_url: url.clone(),
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            max_processes: 8,
-            retry_delay: Duration::from_secs(1),
-        })?;
         let bus = EventBus::new(deployed.rules.clone(), lambda.clone());
         world.set_event_sink(Arc::new(move |event| {
             bus.put(&event);
