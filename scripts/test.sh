@@ -75,7 +75,8 @@ step_interrupt() {
 # The records as Athena reads them.
 step_records() {
     need demo "$work/records"
-    RECORDS="$work/records" python_tests tests/conformance/test_records.py
+    need demo "$work/demo.jsonl"
+    RECORDS="$work/records" CALLS="$work/demo.jsonl" python_tests tests/conformance/test_records.py
 }
 
 # Every recorded AWS call against botocore's service models and against the function's own role.
