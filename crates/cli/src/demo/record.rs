@@ -6,8 +6,6 @@ use serde_json::Value;
 /// A record as it lies in S3.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// `validation_id`.
-    pub validation_id: String,
     /// `source_resource_arn`.
     pub source_arn: String,
     /// `verdict`.
@@ -22,8 +20,6 @@ pub struct Record {
     pub recovery_minutes: Option<f64>,
     /// `data_age`, minutes: the newest data's age when the backup was made.
     pub data_age_minutes: Option<f64>,
-    /// `attempt`.
-    pub attempt: Option<u64>,
 }
 
 impl Record {
@@ -39,7 +35,6 @@ impl Record {
     fn read(body: &Value) -> Record {
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         Record {
-            validation_id: text("validation_id").unwrap_or_default(),
             source_arn: text("source_resource_arn").unwrap_or_default(),
             verdict: text("verdict").unwrap_or_default(),
             reason: text("verdict_reason").unwrap_or_default(),
@@ -47,7 +42,6 @@ impl Record {
             cleanup_reason: text("cleanup_reason"),
             recovery_minutes: body["recovery_time"].as_f64(),
             data_age_minutes: body["data_age"].as_f64(),
-            attempt: body["attempt"].as_u64(),
         }
     }
 }

@@ -160,9 +160,14 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
             cells[4],
             cells[5],
         ));
-        let reason = record.map_or(String::new(), |record| record.reason.clone());
-        let about = format!("{}. {reason}", case.about);
-        for line in wrap(about.trim_end(), screen.width().saturating_sub(6)) {
+        let mut about = format!("{}.", case.about);
+        if let Some(record) = record {
+            about.push_str(&format!(" {}.", record.reason.trim_end_matches('.')));
+            if let Some(reason) = &record.cleanup_reason {
+                about.push_str(&format!(" Cleanup: {}.", reason.trim_end_matches('.')));
+            }
+        }
+        for line in wrap(&about, screen.width().saturating_sub(6)) {
             text.push_str(&format!("    {}\n", screen.paint(Tone::Dim, &line)));
         }
     }
