@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
+use crate::plan::override_problem;
+
 use super::check;
 use super::mistake::{Mistakes, Notes};
 use super::reader::{Item, Names, Section, hint};
@@ -349,8 +351,4 @@ fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
         });
     section.finish();
     Some(Credentials { secret: secret? })
-}
-
-fn override_problem(_key: &str, _value: &str) -> Option<String> {
-    None
 }

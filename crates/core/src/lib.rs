@@ -1,0 +1,14 @@
+//! What Restore Proof decides: no AWS SDK, no I/O.
+//!
+//! The modules stand in the order in which an event meets them.
+
+pub mod arn;
+pub mod event;
+pub mod expectation;
+pub mod message;
+pub mod ownership;
+pub mod plan;
+pub mod policy;
+pub mod record;
+pub mod validation;
+pub mod verdict;

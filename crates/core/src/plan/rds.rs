@@ -1,0 +1,330 @@
+//! Restore requests of RDS DB instances.
+//!
+//! Sources: AWS Backup developer guide, "Restoring an Amazon RDS database" (restore metadata), and the
+//! parameters of RDS `RestoreDBInstanceFromDBSnapshot`, which AWS Backup passes the metadata to.
+
+use std::collections::BTreeMap;
+
+use crate::policy::Rule;
+
+use super::{Network, Plan, PlannedKey};
+
+/// Names the restored instance.
+pub const NAME_KEY: &str = "DBInstanceIdentifier";
+
+/// Keys of the backup that are taken over. All others are left out: some fail the job
+/// (`DBSnapshotIdentifier`, `InformationalOnly:*`, `aws:backup:request-id`), some point at the source
+/// account (subnet, security, option and parameter groups, domain, key), and the rest is not needed.
+const FROM_BACKUP: [(&str, &str); 9] = [
+    ("DBInstanceClass", "as large as the source was"),
+    ("Engine", "the backup's engine"),
+    ("LicenseModel", "licensed as the source was"),
+    ("Port", "clients find it where the source listened"),
+    (
+        "StorageType",
+        "stored as the source was, so that times compare",
+    ),
+    ("Iops", "as fast as the source was, so that times compare"),
+    (
+        "StorageThroughput",
+        "as fast as the source was, so that times compare",
+    ),
+    ("AllocatedStorage", "as large as the source was"),
+    ("NetworkType", "the source's kind of addresses"),
+];
+
+/// Set last, over everything else.
+const SAFETY: [(&str, &str, &str); 6] = [
+    (
+        "PubliclyAccessible",
+        "false",
+        "a copy of production is never reachable from the internet",
+    ),
+    (
+        "MultiAZ",
+        "false",
+        "a standby would be paid for and never used",
+    ),
+    (
+        "DeletionProtection",
+        "false",
+        "what is restored must be deletable",
+    ),
+    (
+        "CopyTagsToSnapshot",
+        "false",
+        "no snapshot is to outlive the copy under the source's tags",
+    ),
+    (
+        "EnableIAMDatabaseAuthentication",
+        "false",
+        "checks log in with the backup's own users",
+    ),
+    (
+        "AutoMinorVersionUpgrade",
+        "false",
+        "the engine that was backed up is the one that is checked",
+    ),
+];
+
+/// Keys a policy may override, besides the instance class.
+const OVERRIDABLE: [&str; 10] = [
+    "AllocatedStorage",
+    "DBInstanceClass",
+    "DBParameterGroupName",
+    "Iops",
+    "LicenseModel",
+    "NetworkType",
+    "OptionGroupName",
+    "Port",
+    "StorageThroughput",
+    "StorageType",
+];
+
+/// Keys that are safety's, with the reason why no policy may set them.
+const FORBIDDEN: [(&str, &str); 17] = [
+    (NAME_KEY, "the name proves that a restored database is ours"),
+    (
+        "PubliclyAccessible",
+        "a restored copy is never reachable from the internet",
+    ),
+    ("MultiAZ", "a standby would be paid for and never used"),
+    ("DeletionProtection", "what is restored must be deletable"),
+    (
+        "DBSubnetGroupName",
+        "restores stay in the stack's isolated network",
+    ),
+    (
+        "VpcSecurityGroupIds",
+        "restores stay behind the stack's security groups",
+    ),
+    ("VpcId", "restores stay in the stack's isolated network"),
+    ("AvailabilityZone", "the isolated subnets decide the zone"),
+    ("CopyTagsToSnapshot", "no snapshot is to outlive the copy"),
+    (
+        "EnableIAMDatabaseAuthentication",
+        "checks log in with the backup's own users",
+    ),
+    (
+        "EnableCloudwatchLogsExports",
+        "logs of a copy would carry production data out of it",
+    ),
+    ("Domain", "a copy must not join a production directory"),
+    (
+        "DomainIAMRoleName",
+        "a copy must not join a production directory",
+    ),
+    (
+        "KmsKeyId",
+        "the key follows the recovery point; a restore cannot choose it",
+    ),
+    (
+        "DBSnapshotIdentifier",
+        "AWS Backup sets it and fails the job when it is given",
+    ),
+    ("Engine", "the engine is the backup's"),
+    ("EngineVersion", "the version is the backup's"),
+];
+
+pub(super) fn plan(
+    stored: &BTreeMap<String, String>,
+    rule: &Rule,
+    network: &Network,
+    target_name: &str,
+) -> Plan {
+    let mut keys = BTreeMap::new();
+    let mut set = |key: &str, value: Option<&str>, reason: &'static str| {
+        keys.insert(
+            key.to_owned(),
+            PlannedKey {
+                value: value.map(str::to_owned),
+                reason,
+            },
+        );
+    };
+
+    for (key, value) in stored {
+        let known = FROM_BACKUP
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key));
+        match known {
+            // AWS Backup stores an unset value as empty text or "null".
+            Some((name, reason)) if !value.is_empty() && value != "null" => {
+                set(name, Some(value), reason)
+            }
+            Some((name, _)) => set(name, None, "not set in the backup"),
+            None => set(
+                key,
+                None,
+                "not needed to restore, or bound to the source's account",
+            ),
+        }
+    }
+
+    for (key, value) in &rule.restore {
+        // The policy was refused if it held any other key; this keeps a request safe even so.
+        if let Some(name) = OVERRIDABLE
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(key))
+        {
+            set(name, Some(value), "the policy's override");
+        }
+    }
+    if let Some(class) = &rule.instance_class {
+        set(
+            "DBInstanceClass",
+            Some(class),
+            "the policy's instance_class",
+        );
+    }
+
+    let groups = serde_json::Value::from(network.db_security_groups.clone()).to_string();
+    set(
+        "DBSubnetGroupName",
+        Some(&network.db_subnet_group),
+        "the stack's isolated subnets",
+    );
+    set(
+        "VpcSecurityGroupIds",
+        Some(&groups),
+        "the stack's security group without a way out",
+    );
+    for (name, value, reason) in SAFETY {
+        set(name, Some(value), reason);
+    }
+    set(NAME_KEY, Some(target_name), "names the restore as ours");
+    Plan { keys }
+}
+
+pub(super) fn override_problem(key: &str, value: &str) -> Option<String> {
+    let same = |name: &str| name.eq_ignore_ascii_case(key);
+    if let Some((name, reason)) = FORBIDDEN.iter().find(|(name, _)| same(name)) {
+        return Some(format!("{name} cannot be overridden: {reason}"));
+    }
+    let Some(name) = OVERRIDABLE.iter().find(|name| same(name)) else {
+        return Some(format!(
+            "unknown restore metadata {key:?} of RDS; known are {}",
+            OVERRIDABLE.join(", ")
+        ));
+    };
+    let number = || value.parse::<u32>().ok();
+    match *name {
+        "Port" if !number().is_some_and(|port| (1150..=65535).contains(&port)) => {
+            Some("Port is a number from 1150 to 65535".to_owned())
+        }
+        "AllocatedStorage" | "Iops" | "StorageThroughput" if !number().is_some_and(|n| n > 0) => {
+            Some(format!("{name} is a positive whole number"))
+        }
+        "DBInstanceClass" if !value.starts_with("db.") => {
+            Some("an instance class begins with \"db.\", for example db.t4g.medium".to_owned())
+        }
+        _ if value.is_empty() => Some(format!("{name} is empty")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(toml: &str) -> Rule {
+        let text = format!(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {{}}\nfrequency = \"daily\"\n{toml}"
+        );
+        crate::policy::parse(&text)
+            .expect("a policy")
+            .rules
+            .remove(0)
+    }
+
+    /// What AWS Backup answers for a public, protected, Multi-AZ database of another account.
+    fn stored() -> BTreeMap<String, String> {
+        [
+            ("DBInstanceIdentifier", "orders-prod"),
+            ("DBSnapshotIdentifier", "awsbackup:copyjob-1"),
+            ("InformationalOnly:Encrypted", "true"),
+            ("aws:backup:request-id", "abc"),
+            ("AvailabilityZone", "eu-central-1a"),
+            ("DBSubnetGroupName", "prod"),
+            ("VpcSecurityGroupIds", "[\"sg-prod\"]"),
+            ("OptionGroupName", "default:prod"),
+            ("PubliclyAccessible", "true"),
+            ("multiAZ", "true"),
+            ("DeletionProtection", "true"),
+            ("KmsKeyId", "arn:aws:kms:eu-central-1:222233334444:key/1"),
+            ("EnableCloudwatchLogsExports", "[\"postgresql\"]"),
+            ("dbInstanceClass", "db.r6g.4xlarge"),
+            ("Port", "5432"),
+            ("Iops", ""),
+            ("SomethingNew", "1"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn network() -> Network {
+        Network {
+            db_subnet_group: "isolated".to_owned(),
+            db_security_groups: vec!["sg-1".to_owned()],
+        }
+    }
+
+    #[test]
+    fn only_allowed_keys_are_sent_and_safety_wins() {
+        let plan = plan(
+            &stored(),
+            &rule("instance_class = \"db.t4g.medium\""),
+            &network(),
+            "rp-x-1",
+        );
+        let wanted = [
+            ("AutoMinorVersionUpgrade", "false"),
+            ("CopyTagsToSnapshot", "false"),
+            ("DBInstanceClass", "db.t4g.medium"),
+            ("DBInstanceIdentifier", "rp-x-1"),
+            ("DBSubnetGroupName", "isolated"),
+            ("DeletionProtection", "false"),
+            ("EnableIAMDatabaseAuthentication", "false"),
+            ("MultiAZ", "false"),
+            ("Port", "5432"),
+            ("PubliclyAccessible", "false"),
+            ("VpcSecurityGroupIds", "[\"sg-1\"]"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(plan.metadata(), wanted.into());
+        assert!(plan.keys.values().all(|planned| !planned.reason.is_empty()));
+        assert!(
+            stored()
+                .keys()
+                .all(|key| plan.keys.keys().any(|k| k.eq_ignore_ascii_case(key)))
+        );
+    }
+
+    #[test]
+    fn overrides_replace_what_the_backup_says() {
+        let plan = plan(
+            &stored(),
+            &rule("restore = { port = \"6000\" }"),
+            &network(),
+            "rp-x-1",
+        );
+        assert_eq!(plan.metadata()["Port"], "6000");
+        assert_eq!(plan.metadata()["DBInstanceClass"], "db.r6g.4xlarge");
+    }
+
+    #[test]
+    fn overrides_that_weaken_safety_are_refused() {
+        for (key, _) in FORBIDDEN {
+            assert!(
+                override_problem(&key.to_lowercase(), "x").is_some(),
+                "{key}"
+            );
+        }
+        for (key, value, _) in SAFETY {
+            assert!(override_problem(key, value).is_some(), "{key}");
+        }
+        assert_eq!(override_problem("Port", "5433"), None);
+        assert!(override_problem("Port", "80").is_some());
+        assert!(override_problem("Prot", "5433").is_some());
+    }
+}

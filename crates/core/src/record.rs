@@ -1,0 +1,255 @@
+//! The record: the one line about a validation that people query.
+//!
+//! One JSON object in one line and one file. Column names and types are frozen, for Athena tables stand on them:
+//! timestamps are text `YYYY-MM-DD HH:MM:SS.fff` in UTC, durations are minutes as double, and every column is
+//! always there, `null` when it is not known.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::validation::Validation;
+use crate::verdict::Objective;
+
+/// The columns, in order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// string. Known by every log line and message about the validation.
+    pub validation_id: String,
+    /// int. Counts restores that were decided on.
+    pub attempt: u32,
+    /// string. passed, failed, inconclusive, unchecked, restore_failed, copy_failed or not_tested.
+    pub verdict: &'static str,
+    /// string. Why.
+    pub verdict_reason: String,
+    /// string. ARN of the recovery point; of the source's for a failed copy.
+    pub recovery_point_arn: String,
+    /// timestamp. When the data was backed up.
+    pub recovery_point_created: Option<String>,
+    /// string. Vault the recovery point lies in.
+    pub backup_vault_arn: String,
+    /// string. Its name.
+    pub backup_vault_name: String,
+    /// string. AWS Backup's name of the resource type.
+    pub resource_type: Option<String>,
+    /// string. ARN of the backed-up resource.
+    pub source_resource_arn: Option<String>,
+    /// string. Its account.
+    pub source_account: Option<String>,
+    /// bigint. Size of the recovery point, bytes.
+    pub backup_size_bytes: Option<u64>,
+    /// bigint. Size of the restored resource as the restore job states it, bytes.
+    pub restored_size_bytes: Option<u64>,
+    /// string. Copy job, when its event arrived.
+    pub copy_job_id: Option<String>,
+    /// timestamp. When the copy was complete, when its event arrived.
+    pub copy_end_time: Option<String>,
+    /// timestamp. When the validation was opened.
+    pub opened_time: String,
+    /// string. Restore job.
+    pub restore_job_id: Option<String>,
+    /// string. Name of the restored resource.
+    pub restored_instance_id: Option<String>,
+    /// timestamp. When the restore job was created.
+    pub restore_start_time: Option<String>,
+    /// timestamp. When the restore job ended.
+    pub restore_end_time: Option<String>,
+    /// double, minutes. From the restore job's creation to its end.
+    pub restore_duration: Option<f64>,
+    /// double, minutes. From our seeing the end of the restore job to the resource being ready for checks.
+    pub preparation_duration: Option<f64>,
+    /// double, minutes. From the start of the checks to the end of the first that passed.
+    pub first_check_duration: Option<f64>,
+    /// double, minutes. Restore, preparation and first passed check: how long a recovery takes. Our waiting is not in it.
+    pub recovery_time: Option<f64>,
+    /// double, minutes. The rule's target.
+    pub recovery_time_target: Option<f64>,
+    /// string. met, missed, not_set; null when there is a target and nothing was measured.
+    pub recovery_time_objective: Option<&'static str>,
+    /// double, minutes. Age of the newest data when the backup was made.
+    pub data_age: Option<f64>,
+    /// double, minutes. The rule's target.
+    pub data_age_target: Option<f64>,
+    /// string. met, missed, not_set; null when there is a target and nothing was measured.
+    pub data_age_objective: Option<&'static str>,
+    /// double, minutes. Age of the newest data when the check ran.
+    pub age_latest_db_tx: Option<f64>,
+    /// double, minutes. How long the validation waited for its turn before the restore started.
+    pub queue_duration: Option<f64>,
+    /// double, minutes. From the end of the copy to our opening the validation.
+    pub copy_event_lag: Option<f64>,
+    /// double, minutes. From the end of the restore job to our seeing it.
+    pub restore_event_lag: Option<f64>,
+    /// string. pending, deleted, already_gone, nothing_to_delete, kept_until or left_behind.
+    pub cleanup: &'static str,
+    /// string. Why, when it is not as wished.
+    pub cleanup_reason: Option<String>,
+    /// timestamp. When the cleanup became what it is.
+    pub cleanup_time: Option<String>,
+    /// timestamp. Until when a failed restore is kept.
+    pub kept_until: Option<String>,
+    /// array of structs. What became of each check.
+    pub checks: Vec<CheckColumns>,
+    /// array of strings. What was noticed besides.
+    pub findings: Vec<String>,
+    /// string. Rule of the policy that matched.
+    pub policy_rule: Option<String>,
+    /// string. What the policy file calls itself.
+    pub policy_version: Option<String>,
+    /// string. SHA-256 of the policy file.
+    pub policy_fingerprint: Option<String>,
+    /// string. Version of this program.
+    pub function_version: &'static str,
+    /// timestamp. When the verdict was known.
+    pub verdict_time: Option<String>,
+}
+
+/// One check in the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckColumns {
+    /// string. The check's name in the policy.
+    pub name: String,
+    /// string. Its kind.
+    pub kind: String,
+    /// string. passed, failed or errored.
+    pub outcome: &'static str,
+    /// string. The value that came.
+    pub value: Option<String>,
+    /// double. The value, if it is a number.
+    pub value_number: Option<f64>,
+    /// string. What was expected.
+    pub expectation: String,
+    /// string. Why the outcome is what it is.
+    pub detail: String,
+    /// double, minutes. How long it took.
+    pub duration: f64,
+}
+
+impl Record {
+    /// The record of a validation as it stands. A validation without a verdict has none yet.
+    pub fn of(validation: &Validation) -> Option<Record> {
+        let verdict = validation.verdict?;
+        let point = &validation.recovery_point;
+        let restore = validation.restore.as_ref();
+        let minutes =
+            |from: Option<Timestamp>, to: Option<Timestamp>| Some(minutes_between(from?, to?));
+        let restore_duration = minutes(
+            restore.and_then(|r| r.created_at),
+            restore.and_then(|r| r.completed_at),
+        );
+        let recovery_time = (|| {
+            Some(
+                restore_duration?
+                    + validation.preparation_minutes?
+                    + validation.first_passed_check_minutes?,
+            )
+        })();
+        let objectives = validation
+            .rule
+            .as_ref()
+            .map(|rule| rule.objectives)
+            .unwrap_or_default();
+        let target =
+            |duration: Option<std::time::Duration>| duration.map(|d| d.as_secs_f64() / 60.0);
+        let measured = validation
+            .checks
+            .iter()
+            .find(|check| check.age_at_backup_minutes.is_some());
+        let data_age = measured.and_then(|check| check.age_at_backup_minutes);
+        let copied_at = validation
+            .copy_job
+            .as_ref()
+            .and_then(|job| job.completed_at);
+        Some(Record {
+            validation_id: validation.id.clone(),
+            attempt: validation.attempt,
+            verdict: verdict.as_str(),
+            verdict_reason: validation.verdict_reason.clone(),
+            recovery_point_arn: point.arn.clone(),
+            recovery_point_created: point.created_at.map(athena),
+            backup_vault_arn: point.vault_arn.clone(),
+            backup_vault_name: point.vault_name.clone(),
+            resource_type: point.resource_type.clone(),
+            source_resource_arn: point.resource_arn.clone(),
+            source_account: point.source_account(),
+            backup_size_bytes: point.size_bytes,
+            restored_size_bytes: restore.and_then(|r| r.size_bytes),
+            copy_job_id: validation.copy_job.as_ref().and_then(|job| job.id.clone()),
+            copy_end_time: copied_at.map(athena),
+            opened_time: athena(validation.opened_at),
+            restore_job_id: validation
+                .intent
+                .as_ref()
+                .and_then(|intent| intent.restore_job_id.clone()),
+            restored_instance_id: restore.and_then(crate::ownership::created_name),
+            restore_start_time: restore.and_then(|r| r.created_at).map(athena),
+            restore_end_time: restore.and_then(|r| r.completed_at).map(athena),
+            restore_duration,
+            preparation_duration: validation.preparation_minutes,
+            first_check_duration: validation.first_passed_check_minutes,
+            recovery_time,
+            recovery_time_target: target(objectives.recovery_time),
+            recovery_time_objective: Objective::of(recovery_time, target(objectives.recovery_time))
+                .map(Objective::as_str),
+            data_age,
+            data_age_target: target(objectives.data_age),
+            data_age_objective: Objective::of(data_age, target(objectives.data_age))
+                .map(Objective::as_str),
+            age_latest_db_tx: measured.and_then(|check| check.age_against_now_minutes),
+            queue_duration: minutes(Some(validation.opened_at), validation.slot_taken_at),
+            copy_event_lag: minutes(copied_at, Some(validation.opened_at)).map(|lag| lag.max(0.0)),
+            restore_event_lag: minutes(
+                restore.and_then(|r| r.completed_at),
+                validation.restore_seen_at,
+            )
+            .map(|lag| lag.max(0.0)),
+            cleanup: validation.cleanup.as_str(),
+            cleanup_reason: validation.cleanup_reason.clone(),
+            cleanup_time: validation.cleanup_at.map(athena),
+            kept_until: validation.kept_until.map(athena),
+            checks: validation
+                .checks
+                .iter()
+                .map(|check| CheckColumns {
+                    name: check.name.clone(),
+                    kind: check.kind.clone(),
+                    outcome: check.outcome.as_str(),
+                    value: check.value.clone(),
+                    value_number: check.value_number,
+                    expectation: check.expectation.clone(),
+                    detail: check.detail.clone(),
+                    duration: check.duration_minutes,
+                })
+                .collect(),
+            findings: validation.findings.clone(),
+            policy_rule: validation.rule.as_ref().map(|rule| rule.name.clone()),
+            policy_version: validation
+                .policy
+                .as_ref()
+                .and_then(|policy| policy.version.clone()),
+            policy_fingerprint: validation
+                .policy
+                .as_ref()
+                .and_then(|policy| policy.fingerprint.clone()),
+            function_version: env!("CARGO_PKG_VERSION"),
+            verdict_time: validation.verdict_at.map(athena),
+        })
+    }
+
+    /// The file's text: one line with its end.
+    pub fn line(&self) -> String {
+        let mut line =
+            serde_json::to_string(self).expect("text, numbers and lists are always JSON");
+        line.push('\n');
+        line
+    }
+}
+
+/// A point in time as Athena reads it.
+pub fn athena(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string()
+}
+
+/// From one point in time to another, minutes; negative when the second is earlier.
+pub fn minutes_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64() / 60.0
+}

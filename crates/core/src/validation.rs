@@ -1,0 +1,454 @@
+//! A validation: the life of one recovery point under test, as the ledger keeps it.
+//!
+//! Stage, verdict, objectives and cleanup are separate values. The stage says what may happen next; whatever
+//! creates or deletes something is preceded by its intent, so that a function that died in between leaves
+//! behind what it was about to do.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::arn::Arn;
+use crate::event::CopyJobEvent;
+use crate::expectation::CheckOutcome;
+use crate::policy::Rule;
+use crate::verdict::Verdict;
+
+/// How far a validation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The copy has landed; nothing is started.
+    Landed,
+    /// The restore is intended, started or running.
+    Restoring,
+    /// The restore job is complete; the resource is prepared and checked.
+    Restored,
+    /// The verdict is known; the record is to be written.
+    Checked,
+    /// The record is written; the resource may be deleted.
+    Recorded,
+    /// Deletion was asked for and is to be confirmed.
+    Deleting,
+    /// Nothing is left to do.
+    Closed,
+}
+
+impl Stage {
+    /// The word used in the ledger, in logs and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Landed => "landed",
+            Stage::Restoring => "restoring",
+            Stage::Restored => "restored",
+            Stage::Checked => "checked",
+            Stage::Recorded => "recorded",
+            Stage::Deleting => "deleting",
+            Stage::Closed => "closed",
+        }
+    }
+}
+
+/// What becomes of the restored resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleanup {
+    /// Not finished.
+    Pending,
+    /// We deleted it, and AWS no longer knows it.
+    Deleted,
+    /// Somebody else had deleted it.
+    AlreadyGone,
+    /// Nothing was restored.
+    NothingToDelete,
+    /// Kept for people to look at, as the rule asks; deleted afterwards.
+    KeptUntil,
+    /// It could not be deleted, or is not provably ours. Tried again daily.
+    LeftBehind,
+}
+
+impl Cleanup {
+    /// The word used in the record, in logs and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cleanup::Pending => "pending",
+            Cleanup::Deleted => "deleted",
+            Cleanup::AlreadyGone => "already_gone",
+            Cleanup::NothingToDelete => "nothing_to_delete",
+            Cleanup::KeptUntil => "kept_until",
+            Cleanup::LeftBehind => "left_behind",
+        }
+    }
+
+    /// Whether nothing of ours exists any more.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Cleanup::Deleted | Cleanup::AlreadyGone | Cleanup::NothingToDelete
+        )
+    }
+}
+
+/// What is known of the recovery point. All but the ARN and the vault are filled in from AWS Backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryPoint {
+    /// ARN of the recovery point; for a failed copy that of the source.
+    pub arn: String,
+    /// ARN of the vault it lies in.
+    pub vault_arn: String,
+    /// Name of that vault.
+    pub vault_name: String,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: Option<String>,
+    /// ARN of the backed-up resource.
+    pub resource_arn: Option<String>,
+    /// When the data was backed up: the earlier of AWS Backup's `CreationDate` and, where the service keeps
+    /// one, the creation of the original snapshot.
+    pub created_at: Option<Timestamp>,
+    /// Size in bytes.
+    pub size_bytes: Option<u64>,
+    /// ARN of the key that encrypts it.
+    pub encryption_key_arn: Option<String>,
+}
+
+impl RecoveryPoint {
+    /// Account of the backed-up resource, 12 digits.
+    pub fn source_account(&self) -> Option<String> {
+        let arn: Arn = self.resource_arn.as_deref()?.parse().ok()?;
+        Some(arn.account).filter(|account| !account.is_empty())
+    }
+}
+
+/// What is known of the copy job that brought it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CopyJob {
+    /// Copy job id.
+    pub id: Option<String>,
+    /// When the copy ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// Which policy decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyUsed {
+    /// What the file calls itself; none when it could not be read.
+    pub version: Option<String>,
+    /// SHA-256 of its text, lower-case hexadecimal; none when there was no text.
+    pub fingerprint: Option<String>,
+}
+
+/// The restore that was decided on, written before it is started and never changed afterwards but for the
+/// job's id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which attempt of the validation.
+    pub attempt: u32,
+    /// What the restored resource is to be called.
+    pub target_name: String,
+    /// Makes a repeated start of the same restore harmless for under an hour.
+    pub idempotency_token: String,
+    /// The restore request's metadata. Never logged.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was decided.
+    pub planned_at: Timestamp,
+    /// The restore job, once AWS Backup has named it.
+    pub restore_job_id: Option<String>,
+}
+
+/// A restore job as AWS Backup describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestoreJob {
+    /// Restore job id.
+    pub id: String,
+    /// ARN of the recovery point it restores.
+    pub recovery_point_arn: Option<String>,
+    /// ARN of the role it runs under.
+    pub role_arn: Option<String>,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED` or `ABORTED`.
+    pub status: String,
+    /// AWS Backup's words, if any.
+    pub status_message: Option<String>,
+    /// ARN of what it created.
+    pub created_resource_arn: Option<String>,
+    /// Size of the restored resource in bytes.
+    pub size_bytes: Option<u64>,
+}
+
+/// What became of one check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The check's name in the policy.
+    pub name: String,
+    /// Its kind, for example `sql`.
+    pub kind: String,
+    /// What became of it.
+    pub outcome: CheckOutcome,
+    /// The value that came, as text.
+    pub value: Option<String>,
+    /// The value as a number, if it is one.
+    pub value_number: Option<f64>,
+    /// What was expected, in words.
+    pub expectation: String,
+    /// Why it is so, in words.
+    pub detail: String,
+    /// How long it took, minutes.
+    pub duration_minutes: f64,
+    /// How old the newest data was when the backup was made, minutes; of the check that measures it.
+    pub age_at_backup_minutes: Option<f64>,
+    /// How old the newest data was when the check ran, minutes.
+    pub age_against_now_minutes: Option<f64>,
+}
+
+/// The life of one recovery point under test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Hash of stack, vault and recovery point: every way to learn of a recovery point finds the same one.
+    pub id: String,
+    /// When the ledger first heard of it. Fixes the record's date partition.
+    pub opened_at: Timestamp,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Counts restores that were decided on, from 1.
+    pub attempt: u32,
+    /// What is under test.
+    pub recovery_point: RecoveryPoint,
+    /// The copy that brought it, when an event told.
+    pub copy_job: Option<CopyJob>,
+    /// The policy that decided.
+    pub policy: Option<PolicyUsed>,
+    /// The rule that matched, frozen.
+    pub rule: Option<Rule>,
+    /// When a place among the concurrent restores was free.
+    pub slot_taken_at: Option<Timestamp>,
+    /// The restore decided on.
+    pub intent: Option<Intent>,
+    /// The restore job as it ended.
+    pub restore: Option<RestoreJob>,
+    /// When we saw that it had ended.
+    pub restore_seen_at: Option<Timestamp>,
+    /// How long it took to make the resource ready for checks after we saw it, minutes.
+    pub preparation_minutes: Option<f64>,
+    /// From the start of the checks to the end of the first passed one, minutes.
+    pub first_passed_check_minutes: Option<f64>,
+    /// How often checks were begun: a check that ends the process is not begun for ever.
+    pub check_runs: u32,
+    /// What became of the checks.
+    pub checks: Vec<CheckResult>,
+    /// What was noticed besides, in words.
+    pub findings: Vec<String>,
+    /// What the validation says of the backup.
+    pub verdict: Option<Verdict>,
+    /// Why, in words.
+    pub verdict_reason: String,
+    /// When the verdict was known.
+    pub verdict_at: Option<Timestamp>,
+    /// What becomes of the restored resource.
+    pub cleanup: Cleanup,
+    /// Why, in words, when it is not as wished.
+    pub cleanup_reason: Option<String>,
+    /// When the cleanup became what it is.
+    pub cleanup_at: Option<Timestamp>,
+    /// Until when a failed restore is kept.
+    pub kept_until: Option<Timestamp>,
+    /// When AWS first answered that the resource does not exist; the second time counts.
+    pub missing_since: Option<Timestamp>,
+    /// When deletion was first asked for.
+    pub deletion_asked_at: Option<Timestamp>,
+    /// Whether the verdict's log event was written.
+    pub verdict_logged: bool,
+    /// Whether the verdict's message was sent, or none is wanted.
+    pub verdict_sent: bool,
+    /// Whether the message about something left behind was sent.
+    pub left_behind_sent: bool,
+    /// The policy was broken: plan again once its text is another.
+    pub replan: bool,
+    /// When to look again; none when nothing is left to do.
+    pub due_at: Option<Timestamp>,
+}
+
+impl Validation {
+    /// A validation of a recovery point that nothing but the place is known of.
+    pub fn open(
+        stack: &str,
+        arn: &str,
+        vault_arn: &str,
+        request_id: Option<&str>,
+        now: Timestamp,
+    ) -> Validation {
+        let vault_name = vault_name(vault_arn);
+        Validation {
+            id: validation_id(stack, vault_arn, arn, request_id),
+            opened_at: now,
+            stage: Stage::Landed,
+            attempt: 1,
+            recovery_point: RecoveryPoint {
+                arn: arn.to_owned(),
+                vault_arn: vault_arn.to_owned(),
+                vault_name,
+                resource_type: None,
+                resource_arn: None,
+                created_at: None,
+                size_bytes: None,
+                encryption_key_arn: None,
+            },
+            copy_job: None,
+            policy: None,
+            rule: None,
+            slot_taken_at: None,
+            intent: None,
+            restore: None,
+            restore_seen_at: None,
+            preparation_minutes: None,
+            first_passed_check_minutes: None,
+            check_runs: 0,
+            checks: Vec::new(),
+            findings: Vec::new(),
+            verdict: None,
+            verdict_reason: String::new(),
+            verdict_at: None,
+            cleanup: Cleanup::Pending,
+            cleanup_reason: None,
+            cleanup_at: None,
+            kept_until: None,
+            missing_since: None,
+            deletion_asked_at: None,
+            verdict_logged: false,
+            verdict_sent: false,
+            left_behind_sent: false,
+            replan: false,
+            due_at: Some(now),
+        }
+    }
+
+    /// The validation of a copy that landed.
+    pub fn of_copy(
+        stack: &str,
+        copy: &CopyJobEvent,
+        recovery_point_arn: &str,
+        now: Timestamp,
+    ) -> Validation {
+        let opened = Validation::open(
+            stack,
+            recovery_point_arn,
+            &copy.destination_vault_arn,
+            None,
+            now,
+        );
+        opened.told_by(copy)
+    }
+
+    /// The validation of a copy that failed: known by the copy job, for there is no recovery point to know
+    /// it by, or only part of one.
+    pub fn of_failed_copy(stack: &str, copy: &CopyJobEvent, now: Timestamp) -> Validation {
+        let source = copy
+            .source_recovery_point_arn
+            .as_deref()
+            .or(copy.recovery_point_arn.as_deref());
+        let job = copy.copy_job_id.as_deref();
+        let known_by = format!("copy-job:{}", job.or(source).unwrap_or_default());
+        let mut opened = Validation::open(stack, &known_by, &copy.destination_vault_arn, None, now);
+        opened.recovery_point.arn = copy
+            .recovery_point_arn
+            .as_deref()
+            .or(source)
+            .unwrap_or_default()
+            .to_owned();
+        let message = copy
+            .status_message
+            .as_deref()
+            .unwrap_or("AWS Backup gives no reason");
+        opened.decide(
+            Verdict::CopyFailed,
+            format!("the copy failed: {message}"),
+            now,
+        );
+        opened.cleanup = Cleanup::NothingToDelete;
+        opened.told_by(copy)
+    }
+
+    fn told_by(mut self, copy: &CopyJobEvent) -> Validation {
+        self.recovery_point.resource_arn = copy.resource_arn.clone();
+        self.recovery_point.resource_type = copy.resource_type.clone();
+        self.recovery_point.size_bytes = copy.size_bytes;
+        self.copy_job = Some(CopyJob {
+            id: copy.copy_job_id.clone(),
+            completed_at: copy.completed_at,
+        });
+        self
+    }
+
+    /// Sets the verdict. It is set once for an attempt.
+    pub fn decide(&mut self, verdict: Verdict, reason: impl Into<String>, now: Timestamp) {
+        self.verdict = Some(verdict);
+        self.verdict_reason = reason.into();
+        self.verdict_at = Some(now);
+        self.stage = Stage::Checked;
+    }
+
+    /// Sets the cleanup.
+    pub fn settle(&mut self, cleanup: Cleanup, reason: Option<String>, now: Timestamp) {
+        self.cleanup = cleanup;
+        self.cleanup_reason = reason;
+        self.cleanup_at = Some(now);
+    }
+
+    /// Notes once what was noticed.
+    pub fn find(&mut self, finding: impl Into<String>) {
+        let finding = finding.into();
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// What the restored resource of this attempt is called: lower case, at most 63 characters.
+    pub fn target_name(&self, prefix: &str) -> String {
+        format!("{prefix}-{}-{}", self.id, self.attempt)
+    }
+
+    /// The record's key in the results bucket: the same for the validation's whole life.
+    pub fn record_key(&self) -> String {
+        format!(
+            "records/dt={}/{}.json",
+            self.opened_at.strftime("%Y-%m-%d"),
+            self.id
+        )
+    }
+}
+
+/// The id of a validation: the first 80 bits of a hash, lower-case hexadecimal.
+pub fn validation_id(
+    stack: &str,
+    vault_arn: &str,
+    recovery_point_arn: &str,
+    request_id: Option<&str>,
+) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        stack,
+        vault_arn,
+        recovery_point_arn,
+        request_id.unwrap_or_default(),
+    ] {
+        hash.update(part.as_bytes());
+        // Keeps ("ab", "c") apart from ("a", "bc").
+        hash.update([0]);
+    }
+    hash.finalize()
+        .iter()
+        .take(10)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The name in a vault's ARN, `arn:aws:backup:region:account:backup-vault:name`; the whole text if it is none.
+pub fn vault_name(vault_arn: &str) -> String {
+    vault_arn
+        .parse()
+        .map_or_else(|_| vault_arn.to_owned(), |arn: Arn| arn.name().to_owned())
+}

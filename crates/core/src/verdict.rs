@@ -1,0 +1,253 @@
+//! What a validation says of the backup.
+
+use serde::{Deserialize, Serialize};
+
+use crate::expectation::CheckOutcome;
+use crate::validation::CheckResult;
+
+/// What a validation says of the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Restored, and every check holds.
+    Passed,
+    /// Restored, and at least one check found wrong data.
+    Failed,
+    /// No check failed, but something kept us from telling.
+    Inconclusive,
+    /// Restored; the rule has no checks.
+    Unchecked,
+    /// AWS Backup could not restore it, for a reason that lies in the backup.
+    RestoreFailed,
+    /// The copy itself failed or is partial.
+    CopyFailed,
+    /// The policy chose not to test it, or nothing here can.
+    NotTested,
+}
+
+impl Verdict {
+    /// The word used in the record, in logs and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Unchecked => "unchecked",
+            Verdict::RestoreFailed => "restore_failed",
+            Verdict::CopyFailed => "copy_failed",
+            Verdict::NotTested => "not_tested",
+        }
+    }
+}
+
+/// The verdict of a rule's checks and why: any failed check speaks against the data, else any errored one
+/// against the validation, else all hold. No checks at all are never a success.
+pub fn of_checks(checks: &[CheckResult]) -> (Verdict, String) {
+    let with = |outcome| checks.iter().filter(move |check| check.outcome == outcome);
+    let first = |outcome| {
+        with(outcome).next().map_or_else(String::new, |check| {
+            format!("{}: {}", check.name, check.detail)
+        })
+    };
+    let total = checks.len();
+    let (failed, errored) = (
+        with(CheckOutcome::Failed).count(),
+        with(CheckOutcome::Errored).count(),
+    );
+    if checks.is_empty() {
+        (Verdict::Unchecked, "the rule has no checks".to_owned())
+    } else if failed > 0 {
+        (
+            Verdict::Failed,
+            format!(
+                "{failed} of {total} checks failed; {}",
+                first(CheckOutcome::Failed)
+            ),
+        )
+    } else if errored > 0 {
+        (
+            Verdict::Inconclusive,
+            format!(
+                "{errored} of {total} checks could not tell; {}",
+                first(CheckOutcome::Errored)
+            ),
+        )
+    } else if total == 1 {
+        (Verdict::Passed, "the check passed".to_owned())
+    } else {
+        (Verdict::Passed, format!("all {total} checks passed"))
+    }
+}
+
+/// Words in AWS's messages that speak of access, quotas, capacity, subnets or keys: of our environment, not of
+/// the backup. In lower case. Sources: AWS Backup developer guide, "Restore testing" (documented failures), and
+/// the error codes of RDS `RestoreDBInstanceFromDBSnapshot`.
+const ENVIRONMENT: [&str; 32] = [
+    "access denied",
+    "accessdenied",
+    "not authorized",
+    "unauthorized",
+    "permission",
+    "cannot be assumed",
+    "assume role",
+    "policy",
+    "quota",
+    "limit exceeded",
+    "limitexceeded",
+    "exceeded the",
+    "throttl",
+    "rate exceeded",
+    "capacity",
+    "subnet",
+    "vpc",
+    "security group",
+    "securitygroup",
+    "kms",
+    "key ",
+    "availability zone",
+    "start window",
+    "option group",
+    "optiongroup",
+    "parameter group",
+    "parametergroup",
+    "instance class",
+    "already exists",
+    "alreadyexists",
+    "invalid parameter",
+    "service unavailable",
+];
+
+/// The verdict of a restore job that failed, by AWS Backup's message.
+pub fn of_failed_restore(status: &str, message: Option<&str>) -> (Verdict, String) {
+    let said = message.unwrap_or("AWS Backup gives no reason");
+    let lower = said.to_lowercase();
+    // Somebody stopped an aborted job; that says nothing of the backup.
+    if status == "ABORTED" || ENVIRONMENT.iter().any(|word| lower.contains(word)) {
+        (
+            Verdict::Inconclusive,
+            format!("the restore could not be done here ({status}): {said}"),
+        )
+    } else {
+        (
+            Verdict::RestoreFailed,
+            format!("AWS Backup could not restore it: {said}"),
+        )
+    }
+}
+
+/// Whether what was aimed at was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// The target is kept.
+    Met,
+    /// The target is not kept.
+    Missed,
+    /// The rule has no target.
+    NotSet,
+}
+
+impl Objective {
+    /// Measures against a target, both in minutes; none when there is a target and nothing was measured.
+    pub fn of(measured: Option<f64>, target: Option<f64>) -> Option<Objective> {
+        match (measured, target) {
+            (_, None) => Some(Objective::NotSet),
+            (Some(measured), Some(target)) if measured <= target => Some(Objective::Met),
+            (Some(_), Some(_)) => Some(Objective::Missed),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The word used in the record and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Objective::Met => "met",
+            Objective::Missed => "missed",
+            Objective::NotSet => "not_set",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(outcomes: &[CheckOutcome]) -> Vec<CheckResult> {
+        outcomes
+            .iter()
+            .map(|outcome| CheckResult {
+                name: format!("{outcome} check"),
+                kind: "sql".to_owned(),
+                outcome: *outcome,
+                value: None,
+                value_number: None,
+                expectation: String::new(),
+                detail: "why".to_owned(),
+                duration_minutes: 0.0,
+                age_at_backup_minutes: None,
+                age_against_now_minutes: None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn failed_beats_errored_beats_passed() {
+        use CheckOutcome::{Errored, Failed, Passed};
+        for (outcomes, verdict, reason) in [
+            (&[][..], Verdict::Unchecked, "no checks"),
+            (&[Passed, Passed], Verdict::Passed, "all 2"),
+            (
+                &[Passed, Errored],
+                Verdict::Inconclusive,
+                "errored check: why",
+            ),
+            (
+                &[Errored, Failed, Passed],
+                Verdict::Failed,
+                "failed check: why",
+            ),
+        ] {
+            let (is, why) = of_checks(&checks(outcomes));
+            assert_eq!(is, verdict, "{outcomes:?}");
+            assert!(why.contains(reason), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_failed_restore_is_the_backups_fault_unless_our_environment_is_named() {
+        for message in [
+            "Access denied to KMS key",
+            "IAM Role arn:aws:iam::1:role/x cannot be assumed by AWS Backup",
+            "No default subnet detected in VPC",
+            "Restore job was unable to start within the specified start window. Try increasing your start window.",
+            "You have exceeded the quota of DB instances. InstanceQuotaExceeded",
+            "InsufficientDBInstanceCapacity: no capacity",
+        ] {
+            assert_eq!(
+                of_failed_restore("FAILED", Some(message)).0,
+                Verdict::Inconclusive,
+                "{message}"
+            );
+        }
+        for message in [
+            Some("The snapshot is damaged"),
+            Some("Internal failure"),
+            None,
+        ] {
+            assert_eq!(
+                of_failed_restore("FAILED", message).0,
+                Verdict::RestoreFailed,
+                "{message:?}"
+            );
+        }
+        assert_eq!(of_failed_restore("ABORTED", None).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn objectives() {
+        assert_eq!(Objective::of(Some(5.0), Some(5.0)), Some(Objective::Met));
+        assert_eq!(Objective::of(Some(5.1), Some(5.0)), Some(Objective::Missed));
+        assert_eq!(Objective::of(Some(5.1), None), Some(Objective::NotSet));
+        assert_eq!(Objective::of(None, Some(5.0)), None);
+    }
+}
