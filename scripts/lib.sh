@@ -9,7 +9,9 @@ cd "$root"
 # Everything that may be built once and used by every clone lies here, outside of them.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/restore-proof"
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi
+}
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -19,6 +21,8 @@ die() {
 # Cargo's target folder: one per set of dependencies and compiler, shared by all clones. Folders of
 # sets that nobody has used for two weeks go. CARGO_TARGET_DIR wins when it is set.
 use_target_folder() {
+    # Where rustup puts it; a shell that has not been restarted since does not look there.
+    command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
     command -v cargo >/dev/null ||
         die "cargo is missing: install Rust 1.95 or later with rustup (https://rustup.rs), then try again"
     if [ -n "${CARGO_TARGET_DIR:-}" ]; then
