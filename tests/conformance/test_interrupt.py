@@ -77,7 +77,7 @@ def gone(children):
     return not {pid: text for pid, text in left.items() if text}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_told_to_stop_leaves_nothing(running_demo, how):
     demo, before = running_demo
     children = descendants(demo.pid)

@@ -59,7 +59,9 @@ def stage(bootstrap, local_aws, template_path, tmp_path_factory):
         }
         world = {
             "account": ACCOUNT, "region": REGION, "vaults": [{"name": VAULT}],
-            "db_subnet_groups": [{"name": "isolated"}],
+            "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
+            "security_groups": [{"id": cloud.names["Network.Outputs.DatabaseSecurityGroupId"],
+                                 "vpc_id": "vpc-1"}],
             "recovery_points": [
                 {"arn": arn, "vault": VAULT,
                  "source_resource_arn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
