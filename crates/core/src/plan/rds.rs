@@ -15,7 +15,7 @@ pub const NAME_KEY: &str = "DBInstanceIdentifier";
 /// Keys of the backup that are taken over. All others are left out: some fail the job
 /// (`DBSnapshotIdentifier`, `InformationalOnly:*`, `aws:backup:request-id`), some point at the source
 /// account (subnet, security, option and parameter groups, domain, key), and the rest is not needed.
-const FROM_BACKUP: [(&str, &str); 9] = [
+const FROM_BACKUP: [(&str, &str); 8] = [
     ("DBInstanceClass", "as large as the source was"),
     ("Engine", "the backup's engine"),
     ("LicenseModel", "licensed as the source was"),
@@ -30,11 +30,15 @@ const FROM_BACKUP: [(&str, &str); 9] = [
         "as fast as the source was, so that times compare",
     ),
     ("AllocatedStorage", "as large as the source was"),
-    ("NetworkType", "the source's kind of addresses"),
 ];
 
 /// Set last, over everything else.
-const SAFETY: [(&str, &str, &str); 6] = [
+const SAFETY: [(&str, &str, &str); 7] = [
+    (
+        "NetworkType",
+        "IPV4",
+        "the isolated subnets have no IPv6 addresses",
+    ),
     (
         "PubliclyAccessible",
         "false",
@@ -68,13 +72,12 @@ const SAFETY: [(&str, &str, &str); 6] = [
 ];
 
 /// Keys a policy may override, besides the instance class.
-const OVERRIDABLE: [&str; 10] = [
+const OVERRIDABLE: [&str; 9] = [
     "AllocatedStorage",
     "DBInstanceClass",
     "DBParameterGroupName",
     "Iops",
     "LicenseModel",
-    "NetworkType",
     "OptionGroupName",
     "Port",
     "StorageThroughput",
@@ -212,7 +215,7 @@ pub(super) fn override_problem(key: &str, value: &str) -> Option<String> {
         "Port" if !number().is_some_and(|port| (1150..=65535).contains(&port)) => {
             Some("Port is a number from 1150 to 65535".to_owned())
         }
-        "AllocatedStorage" | "Iops" | "StorageThroughput" if !number().is_some_and(|n| n > 0) => {
+        "AllocatedStorage" | "Iops" | "StorageThroughput" if number().is_none_or(|n| n == 0) => {
             Some(format!("{name} is a positive whole number"))
         }
         "DBInstanceClass" if !value.starts_with("db.") => {
@@ -286,6 +289,7 @@ mod tests {
             ("DeletionProtection", "false"),
             ("EnableIAMDatabaseAuthentication", "false"),
             ("MultiAZ", "false"),
+            ("NetworkType", "IPV4"),
             ("Port", "5432"),
             ("PubliclyAccessible", "false"),
             ("VpcSecurityGroupIds", "[\"sg-1\"]"),

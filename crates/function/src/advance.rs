@@ -1,0 +1,188 @@
+//! Moves a validation as far as it will go. The one state machine; there is no second path for recovery.
+//!
+//!     Landed ─► Restoring ─► Restored ─► Checked ─► Recorded ─► Deleting ─► Closed
+//!
+//! Before an effect that creates or deletes something the ledger holds its intent, after it the result. An error
+//! ends the run and gives the lease back with what was written last: the event is delivered again, and the
+//! sweep comes by in any case. After the restore has ended, checks and messages cannot keep the deletion from
+//! happening; only a record that cannot be written can.
+
+mod cleanup;
+mod landed;
+mod restoring;
+mod verdict;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::validation::{Cleanup, Stage, Validation};
+use restore_proof_core::verdict::Verdict;
+use tracing::{info, warn};
+
+use crate::App;
+use crate::ledger::{Claim, Lease};
+
+/// Kept of every run for the record and the deletion.
+const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
+/// After an error.
+const RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// What was left behind is tried again.
+const DAILY: SignedDuration = SignedDuration::from_hours(24);
+/// How often a waiting run looks.
+const POLL: Duration = Duration::from_secs(5);
+
+/// What is to happen after a step.
+enum Next {
+    /// Take the next step.
+    Again,
+    /// Come back then.
+    At(Timestamp),
+    /// Nothing is left to do.
+    Done,
+}
+
+/// One invocation at work on one validation.
+struct Run<'a> {
+    app: &'a App,
+    lease: Lease,
+    /// When Lambda ends this invocation.
+    deadline: Timestamp,
+}
+
+/// Moves the validation as far as it will go and gives the lease back.
+///
+/// # Errors
+/// When AWS refuses or does not answer; the validation is due again in a minute.
+pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Result<Validation> {
+    let mut run = Run {
+        app,
+        lease,
+        deadline,
+    };
+    loop {
+        let stage = run.lease.validation.stage;
+        match run.step().await {
+            Ok(Next::Again) => {
+                let now = run.lease.validation.stage;
+                if now != stage {
+                    info!(validation.id = %run.lease.validation.id, stage = now.as_str(), "validation {} is {}", run.lease.validation.id, now.as_str());
+                }
+            }
+            Ok(Next::At(due)) => {
+                run.lease.validation.due_at = Some(due);
+                return Ok(app.ledger.release(run.lease).await?);
+            }
+            Ok(Next::Done) => {
+                run.lease.validation.due_at = None;
+                return Ok(app.ledger.release(run.lease).await?);
+            }
+            Err(error) => {
+                let due = app.now() + RETRY;
+                // The error that matters is the first one; without the lease given back the sweep waits for its end.
+                if let Err(second) = app.ledger.abandon(run.lease, due).await {
+                    warn!(
+                        "the lease could not be given back: {:#}",
+                        anyhow::Error::from(second)
+                    );
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn step(&mut self) -> anyhow::Result<Next> {
+        match self.lease.validation.stage {
+            Stage::Landed => self.landed().await,
+            Stage::Restoring => self.restoring().await,
+            Stage::Restored => self.restored().await,
+            Stage::Checked => self.checked().await,
+            Stage::Recorded => self.recorded().await,
+            Stage::Deleting => self.deleting().await,
+            Stage::Closed => self.closed().await,
+        }
+    }
+
+    fn validation(&mut self) -> &mut Validation {
+        &mut self.lease.validation
+    }
+
+    fn now(&self) -> Timestamp {
+        self.app.now()
+    }
+
+    /// When to ask AWS again, should no event come before.
+    fn look_again(&self) -> Timestamp {
+        self.now() + self.app.config.confirm_gone
+    }
+
+    /// What is left of this run, without what is kept for its end; never negative.
+    fn time_left(&self) -> Duration {
+        let left = self.deadline.duration_since(self.now()) - KEPT_FOR_THE_END;
+        Duration::try_from(left).unwrap_or_default()
+    }
+
+    /// Writes the validation as it stands: intent before effect, result after it.
+    async fn write(&mut self) -> anyhow::Result<()> {
+        Ok(self.app.ledger.write(&mut self.lease).await?)
+    }
+
+    /// Sets a verdict for which nothing was restored.
+    async fn decide_unrestored(
+        &mut self,
+        verdict: Verdict,
+        reason: impl Into<String>,
+    ) -> anyhow::Result<Next> {
+        let now = self.now();
+        self.validation()
+            .settle(Cleanup::NothingToDelete, None, now);
+        self.decide(verdict, reason).await
+    }
+
+    /// Sets the verdict and writes it.
+    async fn decide(
+        &mut self,
+        verdict: Verdict,
+        reason: impl Into<String>,
+    ) -> anyhow::Result<Next> {
+        let now = self.now();
+        self.validation().decide(verdict, reason, now);
+        if verdict == Verdict::Inconclusive {
+            // The next copy of the day is to be tested, since this one could not be.
+            if let Some(claim) = self.claim() {
+                self.app
+                    .ledger
+                    .give_back(&claim, &self.lease.validation.id)
+                    .await?;
+            }
+        }
+        self.write().await?;
+        Ok(Next::Again)
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        let validation = &self.lease.validation;
+        let rule = validation.rule.as_ref()?;
+        Claim::of(
+            rule.frequency,
+            validation.recovery_point.resource_arn.as_deref()?,
+            validation.opened_at,
+        )
+    }
+
+    /// Whether AWS's "not found" counts: when it was answered before, long enough ago. Otherwise it is noted, and
+    /// the time to ask again is the error.
+    async fn missing_twice(&mut self) -> anyhow::Result<Result<(), Timestamp>> {
+        let (now, apart) = (self.now(), self.app.config.confirm_gone);
+        match self.lease.validation.missing_since {
+            Some(since) if now.duration_since(since) >= apart => Ok(Ok(())),
+            Some(since) => Ok(Err(since + apart)),
+            None => {
+                self.validation().missing_since = Some(now);
+                self.write().await?;
+                Ok(Err(now + apart))
+            }
+        }
+    }
+}

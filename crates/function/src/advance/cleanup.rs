@@ -1,0 +1,198 @@
+//! Recorded, Deleting and Closed: what was restored is deleted, confirmed gone, and the record is made final.
+
+use restore_proof_core::policy::Rule;
+use restore_proof_core::record::Record;
+use restore_proof_core::validation::{Cleanup, Stage};
+use restore_proof_core::verdict::Verdict;
+use tracing::{info, warn};
+
+use super::verdict::Looked;
+use super::{DAILY, Next, RETRY, Run};
+use crate::policy_file::{self, PolicyFile};
+use crate::publish;
+use crate::resource::rds::{self, Deletion};
+
+impl Run<'_> {
+    /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
+    pub(super) async fn recorded(&mut self) -> anyhow::Result<Next> {
+        let now = self.now();
+        let validation = &self.lease.validation;
+        if validation.cleanup.is_final() {
+            return self.close().await;
+        }
+        if let Some(until) = self.keep_until() {
+            // What people look at does not keep other backups from being tested.
+            self.app.ledger.free_slot(&self.lease.validation.id).await?;
+            return Ok(Next::At(until));
+        }
+        match self.look().await? {
+            Looked::Ours(..) => {
+                let validation = self.validation();
+                validation.missing_since = None;
+                validation.deletion_asked_at.get_or_insert(now);
+                validation.stage = Stage::Deleting;
+                self.write().await?;
+                Ok(Next::Again)
+            }
+            Looked::Missing => match self.missing_twice().await? {
+                Ok(()) => {
+                    self.settle_gone();
+                    self.close().await
+                }
+                Err(again) => Ok(Next::At(again)),
+            },
+            Looked::NotYet => Ok(Next::At(self.look_again())),
+            Looked::NotOurs(why) => self.leave_behind(why).await,
+        }
+    }
+
+    /// Deletes, or confirms that it is gone.
+    pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
+        let app = self.app;
+        match self.look().await? {
+            Looked::Missing => match self.missing_twice().await? {
+                Ok(()) => {
+                    self.settle_gone();
+                    self.close().await
+                }
+                Err(again) => Ok(Next::At(again)),
+            },
+            Looked::NotYet => Ok(Next::At(self.look_again())),
+            Looked::NotOurs(why) => self.leave_behind(why).await,
+            Looked::Ours(instance, _) if instance.status == "deleting" => {
+                self.validation().missing_since = None;
+                Ok(Next::At(self.look_again()))
+            }
+            Looked::Ours(instance, owned) => {
+                self.validation().missing_since = None;
+                info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
+                match rds::delete(&app.aws, owned).await? {
+                    Deletion::Asked => Ok(Next::At(self.look_again())),
+                    // Just restored, it may be backing up or modifying itself: soon it can be deleted.
+                    Deletion::Blocked(_) if is_passing(&instance.status) => {
+                        Ok(Next::At(self.now() + RETRY))
+                    }
+                    Deletion::Blocked(why) => self.leave_behind(why).await,
+                }
+            }
+        }
+    }
+
+    /// Until when a failed restore is kept; none when it may go.
+    pub(super) fn keep_until(&self) -> Option<jiff::Timestamp> {
+        let validation = &self.lease.validation;
+        let kept_for = validation
+            .rule
+            .as_ref()
+            .and_then(|rule: &Rule| rule.keep_failed_for)?;
+        let from = validation
+            .verdict_at
+            .filter(|_| validation.verdict == Some(Verdict::Failed))?;
+        let until = validation
+            .kept_until
+            .or_else(|| from.checked_add(kept_for).ok())?;
+        (self.now() < until).then_some(until)
+    }
+
+    fn settle_gone(&mut self) {
+        let now = self.now();
+        let validation = self.validation();
+        match validation.deletion_asked_at {
+            Some(_) => validation.settle(Cleanup::Deleted, None, now),
+            None => {
+                let reason = "it no longer existed when it was to be deleted".to_owned();
+                validation.settle(Cleanup::AlreadyGone, Some(reason), now);
+            }
+        }
+    }
+
+    /// Records what could not be deleted and why, tells people once, and tries again tomorrow.
+    async fn leave_behind(&mut self, why: String) -> anyhow::Result<Next> {
+        let now = self.now();
+        warn!(validation.id = %self.lease.validation.id, "left behind: {why}");
+        let validation = self.validation();
+        validation.settle(Cleanup::LeftBehind, Some(why), now);
+        validation.stage = Stage::Recorded;
+        self.write_record().await?;
+        self.write().await?;
+        self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        self.tell().await;
+        self.log_cleanup().await?;
+        let again = if self.all_told() { DAILY } else { RETRY };
+        Ok(Next::At(now + again))
+    }
+
+    /// Makes the record final and tells what is still to be told; closed only when all is told.
+    async fn close(&mut self) -> anyhow::Result<Next> {
+        self.write_record().await?;
+        self.tell().await;
+        self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        if !self.all_told() {
+            self.write().await?;
+            return Ok(Next::At(self.look_again()));
+        }
+        self.log_cleanup().await?;
+        self.validation().stage = Stage::Closed;
+        self.write().await?;
+        if self.lease.validation.replan {
+            return Ok(Next::At(self.look_again()));
+        }
+        Ok(Next::Done)
+    }
+
+    async fn log_cleanup(&self) -> anyhow::Result<()> {
+        let Some(record) = Record::of(&self.lease.validation) else {
+            return Ok(());
+        };
+        Ok(publish::log_cleanup(&self.app.aws, &self.app.config, &record, self.now()).await?)
+    }
+
+    /// Closed, but for a validation that a broken policy kept from being planned: planned again once it is mended.
+    pub(super) async fn closed(&mut self) -> anyhow::Result<Next> {
+        if !self.lease.validation.replan {
+            return Ok(Next::Done);
+        }
+        match policy_file::read(&self.app.aws, &self.app.config.policy).await? {
+            PolicyFile::Broken { .. } => Ok(Next::At(self.look_again())),
+            PolicyFile::Good(_) => {
+                let validation = self.validation();
+                validation.replan = false;
+                validation.attempt += 1;
+                validation.stage = Stage::Landed;
+                validation.verdict = None;
+                validation.verdict_reason = String::new();
+                validation.verdict_at = None;
+                validation.verdict_logged = false;
+                validation.verdict_sent = false;
+                validation.cleanup = Cleanup::Pending;
+                validation.cleanup_reason = None;
+                validation.cleanup_at = None;
+                self.write().await?;
+                Ok(Next::Again)
+            }
+        }
+    }
+}
+
+/// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
+fn is_passing(status: &str) -> bool {
+    matches!(
+        status,
+        "backing-up"
+            | "configuring-enhanced-monitoring"
+            | "configuring-iam-database-auth"
+            | "configuring-log-exports"
+            | "creating"
+            | "maintenance"
+            | "modifying"
+            | "moving-to-vpc"
+            | "rebooting"
+            | "renaming"
+            | "resetting-master-credentials"
+            | "starting"
+            | "stopping"
+            | "storage-initialization"
+            | "storage-optimization"
+            | "upgrading"
+    )
+}

@@ -1,0 +1,180 @@
+//! Restoring: started once, recognised again after a death, and waited for.
+
+use jiff::SignedDuration;
+use restore_proof_core::ownership;
+use restore_proof_core::plan::{self, ResourceType};
+use restore_proof_core::validation::{Cleanup, Intent, Stage};
+use restore_proof_core::verdict::{self, Verdict};
+use tracing::info;
+
+use super::{Next, Run};
+use crate::aws::AwsError;
+use crate::backup;
+use crate::resource::rds;
+
+/// How long an idempotency token is trusted. AWS once documented an hour and says nothing today.
+const TOKEN_TRUSTED: SignedDuration = SignedDuration::from_mins(50);
+/// How much before the intent a job's creation may be dated: clocks differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+impl Run<'_> {
+    /// 1. Makes sure that the restore job of the intent is started. 2. Looks how it is.
+    pub(super) async fn restoring(&mut self) -> anyhow::Result<Next> {
+        let app = self.app;
+        let Some(intent) = self.lease.validation.intent.clone() else {
+            anyhow::bail!(
+                "validation {} is restoring without an intent",
+                self.lease.validation.id
+            );
+        };
+        let Some(job_id) = intent.restore_job_id.clone() else {
+            return self.start(intent).await;
+        };
+        // An answer "not found" for a job of ours is not believed: the job is asked for again.
+        let Some(job) = backup::describe_restore_job(&app.aws, &job_id).await? else {
+            return Ok(Next::At(self.look_again()));
+        };
+        let now = self.now();
+        match job.status.as_str() {
+            "COMPLETED" => {
+                let validation = self.validation();
+                if let Some(message) = &job.status_message {
+                    validation.find(format!(
+                        "the restore job is COMPLETED with a message: {message}"
+                    ));
+                }
+                validation.restore = Some(job);
+                validation.restore_seen_at = Some(now);
+                validation.stage = Stage::Restored;
+                self.write().await?;
+                Ok(Next::Again)
+            }
+            "FAILED" | "ABORTED" => {
+                let (verdict, reason) =
+                    verdict::of_failed_restore(&job.status, job.status_message.as_deref());
+                let named = job.created_resource_arn.is_some();
+                // What has the planned name without being named by the job is not provably ours.
+                let unnamed = match named {
+                    true => None,
+                    false => rds::find(&app.aws, &intent.target_name).await?,
+                };
+                let validation = self.validation();
+                validation.restore = Some(job);
+                validation.restore_seen_at = Some(now);
+                if let Some(instance) = unnamed {
+                    let name = instance.found.name;
+                    let reason =
+                        format!("{name} exists, and the failed restore job does not name it");
+                    validation.settle(Cleanup::LeftBehind, Some(reason), now);
+                } else if !named {
+                    validation.settle(Cleanup::NothingToDelete, None, now);
+                }
+                self.decide(verdict, reason).await
+            }
+            _ => Ok(Next::At(self.look_again())),
+        }
+    }
+
+    async fn start(&mut self, intent: Intent) -> anyhow::Result<Next> {
+        let app = self.app;
+        let point = self.lease.validation.recovery_point.clone();
+        let resource_type = point.resource_type.as_deref().unwrap_or_default();
+        let age = self.now().duration_since(intent.planned_at);
+        if age < TOKEN_TRUSTED {
+            let role = &app.config.restore_role_arn;
+            match backup::start_restore(&app.aws, &point.arn, resource_type, role, &intent).await {
+                Ok(job_id) => return self.started(job_id).await,
+                Err(error) if is_refusal(&error) => {
+                    // A reply may have been lost before: then the job is there all the same.
+                    return match self.find_started(&intent).await? {
+                        Some(next) => Ok(next),
+                        None => {
+                            let reason =
+                                format!("AWS Backup refused to start the restore: {error}");
+                            self.decide_unrestored(Verdict::Inconclusive, reason).await
+                        }
+                    };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The token may have been forgotten: starting again could restore twice.
+        if let Some(next) = self.find_started(&intent).await? {
+            return Ok(next);
+        }
+        let validation = self.validation();
+        validation.intent = None;
+        validation.attempt += 1;
+        validation.stage = Stage::Landed;
+        self.write().await?;
+        Ok(Next::Again)
+    }
+
+    async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
+        let now = self.now();
+        let validation = self.validation();
+        info!(validation.id = %validation.id, restore_job.id = %job_id, "restore job {job_id} of validation {}", validation.id);
+        if let Some(intent) = &mut validation.intent {
+            intent.restore_job_id = Some(job_id.clone());
+        }
+        self.write().await?;
+        // By this the job's event finds its validation. Lost, the sweep looks at the job in time.
+        self.app
+            .ledger
+            .remember_job(&job_id, &self.lease.validation.id, now)
+            .await?;
+        Ok(Next::At(self.look_again()))
+    }
+
+    /// Looks for the job that an intent has started: by our role, of our recovery point, with the planned name. Several
+    /// that fit are nobody's.
+    async fn find_started(&mut self, intent: &Intent) -> anyhow::Result<Option<Next>> {
+        let app = self.app;
+        let point = self.lease.validation.recovery_point.clone();
+        let role = &app.config.restore_role_arn;
+        let Some(resource_type) = point
+            .resource_type
+            .as_deref()
+            .and_then(ResourceType::from_name)
+        else {
+            return Ok(None);
+        };
+        let mut ours = Vec::new();
+        for job in backup::restore_jobs_since(&app.aws, intent.planned_at - CLOCKS_DIFFER).await? {
+            if job.recovery_point_arn.as_deref() != Some(point.arn.as_str()) {
+                continue;
+            }
+            let key = plan::name_key(resource_type);
+            let name = backup::restore_job_metadata(&app.aws, &job.id, key).await?;
+            if ownership::adopts(intent, &point.arn, role, &job, name.as_deref()) {
+                ours.push(job.id);
+            }
+        }
+        match ours.as_slice() {
+            [] => Ok(None),
+            [only] => self.started(only.clone()).await.map(Some),
+            several => {
+                let jobs = several.join(", ");
+                let now = self.now();
+                let reason = format!(
+                    "restore jobs {jobs} all fit the intent; whose is which cannot be told"
+                );
+                self.validation()
+                    .settle(Cleanup::LeftBehind, Some(reason.clone()), now);
+                self.decide(Verdict::Inconclusive, reason).await.map(Some)
+            }
+        }
+    }
+}
+
+/// Whether AWS Backup has definitely not started anything by this call, and will not by the same call again.
+fn is_refusal(error: &AwsError) -> bool {
+    error.is_access_denied()
+        || error.is(&[
+            "InvalidParameterValueException",
+            "MissingParameterValueException",
+            "InvalidRequestException",
+            "ResourceNotFoundException",
+            "LimitExceededException",
+        ])
+}

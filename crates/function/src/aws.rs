@@ -1,0 +1,128 @@
+//! The clients of AWS, and what went wrong when they answer with an error.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use jiff::Timestamp;
+
+/// One client for each service the function calls.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// AWS Backup.
+    pub backup: aws_sdk_backup::Client,
+    /// RDS.
+    pub rds: aws_sdk_rds::Client,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// SNS.
+    pub sns: aws_sdk_sns::Client,
+    /// CloudWatch Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Secrets Manager.
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// Lambda.
+    pub lambda: aws_sdk_lambda::Client,
+}
+
+impl Aws {
+    /// Clients with credentials and Region from the environment.
+    pub async fn from_environment() -> Aws {
+        Aws::new(&aws_config::defaults(BehaviorVersion::latest()).load().await)
+    }
+
+    /// Clients of one configuration. In a network without internet a call to a service without an endpoint
+    /// hangs, so every attempt is bounded.
+    pub fn new(config: &SdkConfig) -> Aws {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(4))
+            .operation_attempt_timeout(Duration::from_secs(20))
+            .build();
+        let config = config.to_builder().timeout_config(timeouts).build();
+        Aws {
+            backup: aws_sdk_backup::Client::new(&config),
+            rds: aws_sdk_rds::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+        }
+    }
+}
+
+/// A call to AWS that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {message}")]
+pub struct AwsError {
+    /// For example `backup:StartRestoreJob`.
+    pub operation: &'static str,
+    /// The service's error code; none when there was no answer that can be read.
+    pub code: Option<String>,
+    /// What the service, or the way to it, says.
+    pub message: String,
+}
+
+impl AwsError {
+    /// Whether the service answered one of these codes.
+    pub fn is(&self, codes: &[&str]) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether the service refused for lack of permission.
+    pub fn is_access_denied(&self) -> bool {
+        self.is(&[
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+        ])
+    }
+}
+
+/// Turns an SDK error into what is worth knowing of it: `.map_err(failed("rds:DescribeDBInstances"))`.
+pub fn failed<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> AwsError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    move |error| {
+        let service = error.as_service_error();
+        let code = service.and_then(|e| e.code()).map(str::to_owned);
+        let message = match (&code, service.and_then(|e| e.message())) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.clone(),
+            // No answer of the service: the chain of causes tells about time-outs and connections.
+            (None, _) => match &error {
+                SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+                SdkError::DispatchFailure(failure) => failure.as_connector_error().map_or_else(
+                    || "no connection".to_owned(),
+                    |cause| DisplayErrorContext(cause).to_string(),
+                ),
+                _ => "an answer that cannot be read".to_owned(),
+            },
+        };
+        AwsError {
+            operation,
+            code,
+            message,
+        }
+    }
+}
+
+/// The SDK's point in time as ours; none outside of the years we know.
+pub fn timestamp(at: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}
+
+/// Our point in time as the SDK's, whole seconds.
+pub fn date_time(at: Timestamp) -> aws_smithy_types::DateTime {
+    aws_smithy_types::DateTime::from_secs(at.as_second())
+}

@@ -1,0 +1,267 @@
+//! AWS Backup: recovery points and restore jobs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_backup::types::RestoreJobsListMember;
+use jiff::Timestamp;
+use restore_proof_core::validation::{Intent, RestoreJob};
+
+use crate::aws::{Aws, AwsError, date_time, failed, timestamp};
+
+/// A recovery point as AWS Backup describes it.
+#[derive(Clone, Debug)]
+pub struct DescribedPoint {
+    /// ARN.
+    pub arn: String,
+    /// `COMPLETED`, `AVAILABLE`, `CREATING`, `PARTIAL`, `EXPIRED`, `DELETING`, `STOPPED`.
+    pub status: String,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: Option<String>,
+    /// ARN of the backed-up resource.
+    pub resource_arn: Option<String>,
+    /// For a copy, when its source was created.
+    pub created_at: Option<Timestamp>,
+    /// For a copy, when the copy was complete.
+    pub completed_at: Option<Timestamp>,
+    /// Bytes.
+    pub size_bytes: Option<u64>,
+    /// ARN of the key that encrypts it.
+    pub encryption_key_arn: Option<String>,
+}
+
+/// Describes a recovery point; none when AWS Backup does not know it.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn describe_recovery_point(
+    aws: &Aws,
+    vault: &str,
+    arn: &str,
+) -> Result<Option<DescribedPoint>, AwsError> {
+    let result = aws
+        .backup
+        .describe_recovery_point()
+        .backup_vault_name(vault)
+        .recovery_point_arn(arn)
+        .send()
+        .await
+        .map_err(failed("backup:DescribeRecoveryPoint"));
+    match result {
+        Ok(point) => Ok(Some(DescribedPoint {
+            arn: arn.to_owned(),
+            status: point
+                .status()
+                .map(|status| status.as_str().to_owned())
+                .unwrap_or_default(),
+            resource_type: point.resource_type.clone(),
+            resource_arn: point.resource_arn.clone(),
+            created_at: point.creation_date().and_then(timestamp),
+            completed_at: point.completion_date().and_then(timestamp),
+            size_bytes: point
+                .backup_size_in_bytes()
+                .and_then(|size| u64::try_from(size).ok()),
+            encryption_key_arn: point
+                .encryption_key_arn
+                .clone()
+                .filter(|arn| !arn.is_empty()),
+        })),
+        Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What AWS Backup keeps for restoring a recovery point. Sensitive: never logged.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn restore_metadata(
+    aws: &Aws,
+    vault: &str,
+    arn: &str,
+) -> Result<BTreeMap<String, String>, AwsError> {
+    let answer = aws
+        .backup
+        .get_recovery_point_restore_metadata()
+        .backup_vault_name(vault)
+        .recovery_point_arn(arn)
+        .send()
+        .await
+        .map_err(failed("backup:GetRecoveryPointRestoreMetadata"))?;
+    Ok(answer
+        .restore_metadata
+        .unwrap_or_default()
+        .into_iter()
+        .collect())
+}
+
+/// Starts the restore of an intent, or finds it started: the token makes a repetition harmless for under an hour.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn start_restore(
+    aws: &Aws,
+    recovery_point_arn: &str,
+    resource_type: &str,
+    role_arn: &str,
+    intent: &Intent,
+) -> Result<String, AwsError> {
+    let metadata: HashMap<_, _> = intent.metadata.clone().into_iter().collect();
+    let answer = aws
+        .backup
+        .start_restore_job()
+        .recovery_point_arn(recovery_point_arn)
+        .resource_type(resource_type)
+        .iam_role_arn(role_arn)
+        .idempotency_token(&intent.idempotency_token)
+        .set_metadata(Some(metadata))
+        .send()
+        .await
+        .map_err(failed("backup:StartRestoreJob"))?;
+    answer.restore_job_id.ok_or_else(|| AwsError {
+        operation: "backup:StartRestoreJob",
+        code: None,
+        message: "the answer names no restore job".to_owned(),
+    })
+}
+
+/// Describes a restore job; none when AWS Backup does not know it.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn describe_restore_job(aws: &Aws, id: &str) -> Result<Option<RestoreJob>, AwsError> {
+    let result = aws
+        .backup
+        .describe_restore_job()
+        .restore_job_id(id)
+        .send()
+        .await
+        .map_err(failed("backup:DescribeRestoreJob"));
+    match result {
+        Ok(job) => Ok(Some(RestoreJob {
+            id: job.restore_job_id.clone().unwrap_or_else(|| id.to_owned()),
+            recovery_point_arn: job.recovery_point_arn.clone(),
+            role_arn: job.iam_role_arn.clone(),
+            created_at: job.creation_date().and_then(timestamp),
+            completed_at: job.completion_date().and_then(timestamp),
+            status: job
+                .status()
+                .map(|status| status.as_str().to_owned())
+                .unwrap_or_default(),
+            status_message: job
+                .status_message
+                .clone()
+                .filter(|message| !message.is_empty()),
+            created_resource_arn: job
+                .created_resource_arn
+                .clone()
+                .filter(|arn| !arn.is_empty()),
+            size_bytes: job
+                .backup_size_in_bytes()
+                .and_then(|size| u64::try_from(size).ok()),
+        })),
+        Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The restore jobs that were created since a point in time.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn restore_jobs_since(aws: &Aws, since: Timestamp) -> Result<Vec<RestoreJob>, AwsError> {
+    let mut pages = aws
+        .backup
+        .list_restore_jobs()
+        .by_created_after(date_time(since))
+        .into_paginator()
+        .send();
+    let mut jobs = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("backup:ListRestoreJobs"))?;
+        jobs.extend(page.restore_jobs().iter().map(listed_job));
+    }
+    Ok(jobs)
+}
+
+fn listed_job(job: &RestoreJobsListMember) -> RestoreJob {
+    RestoreJob {
+        id: job.restore_job_id.clone().unwrap_or_default(),
+        recovery_point_arn: job.recovery_point_arn.clone(),
+        role_arn: job.iam_role_arn.clone(),
+        created_at: job.creation_date().and_then(timestamp),
+        completed_at: job.completion_date().and_then(timestamp),
+        status: job
+            .status()
+            .map(|status| status.as_str().to_owned())
+            .unwrap_or_default(),
+        status_message: job.status_message.clone(),
+        created_resource_arn: job.created_resource_arn.clone(),
+        size_bytes: job
+            .backup_size_in_bytes()
+            .and_then(|size| u64::try_from(size).ok()),
+    }
+}
+
+/// One key of the metadata a restore job was started with.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn restore_job_metadata(
+    aws: &Aws,
+    job_id: &str,
+    key: &str,
+) -> Result<Option<String>, AwsError> {
+    let answer = aws
+        .backup
+        .get_restore_job_metadata()
+        .restore_job_id(job_id)
+        .send()
+        .await
+        .map_err(failed("backup:GetRestoreJobMetadata"))?;
+    let metadata = answer.metadata.unwrap_or_default();
+    // AWS Backup does not keep the case of keys everywhere.
+    Ok(metadata
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(key))
+        .map(|(_, value)| value))
+}
+
+/// The recovery points of a vault that were created since a point in time.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn recovery_points_since(
+    aws: &Aws,
+    vault: &str,
+    since: Timestamp,
+) -> Result<Vec<DescribedPoint>, AwsError> {
+    let mut pages = aws
+        .backup
+        .list_recovery_points_by_backup_vault()
+        .backup_vault_name(vault)
+        .by_created_after(date_time(since))
+        .into_paginator()
+        .send();
+    let mut points = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("backup:ListRecoveryPointsByBackupVault"))?;
+        points.extend(page.recovery_points().iter().filter_map(|point| {
+            Some(DescribedPoint {
+                arn: point.recovery_point_arn.clone()?,
+                status: point
+                    .status()
+                    .map(|status| status.as_str().to_owned())
+                    .unwrap_or_default(),
+                resource_type: point.resource_type.clone(),
+                resource_arn: point.resource_arn.clone(),
+                created_at: point.creation_date().and_then(timestamp),
+                completed_at: point.completion_date().and_then(timestamp),
+                size_bytes: point
+                    .backup_size_in_bytes()
+                    .and_then(|size| u64::try_from(size).ok()),
+                encryption_key_arn: point.encryption_key_arn.clone(),
+            })
+        }));
+    }
+    Ok(points)
+}

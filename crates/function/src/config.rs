@@ -1,0 +1,266 @@
+//! Settings, read once when the function starts. One that is missing or wrong stops the start.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use restore_proof_core::arn::Arn;
+use restore_proof_core::plan::Network;
+
+/// An object in S3, `s3://bucket/key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Uri {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Key of the object.
+    pub key: String,
+}
+
+impl fmt::Display for S3Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// The function's settings. Their names and values come from `template.yaml`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the DynamoDB table (`LEDGER_TABLE`).
+    pub ledger_table: String,
+    /// Name of the bucket for records (`RESULTS_BUCKET`).
+    pub results_bucket: String,
+    /// The policy file (`POLICY_URI`).
+    pub policy: S3Uri,
+    /// ARN of the SNS topic (`TOPIC_ARN`).
+    pub topic_arn: String,
+    /// Log group of verdicts and cleanups (`RECORDS_LOG_GROUP`).
+    pub records_log_group: String,
+    /// ARN of the role that restores run under, used by nobody else (`RESTORE_ROLE_ARN`).
+    pub restore_role_arn: String,
+    /// `aws`, `aws-cn`, … (from the role's ARN).
+    pub partition: String,
+    /// The account the function works in, 12 digits (from the role's ARN).
+    pub account: String,
+    /// The Region the function works in (`AWS_REGION`).
+    pub region: String,
+    /// Begins the names of restored resources (`NAME_PREFIX`).
+    pub name_prefix: String,
+    /// Names of the vaults that the sweep looks through (`BACKUP_VAULT_NAMES`).
+    pub vaults: Vec<String>,
+    /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`).
+    pub network: Network,
+    /// The most restores at one time (`MAX_CONCURRENT_RESTORES`).
+    pub max_concurrent_restores: u32,
+    /// Certificates that databases are verified by; none for those of Amazon RDS (`DATABASE_CA_BUNDLE_URI`).
+    pub ca_bundle: Option<S3Uri>,
+    /// How long apart two answers "not found" must be to mean gone (`CONFIRM_GONE_SECONDS`).
+    pub confirm_gone: SignedDuration,
+    /// The function's own name, to invoke itself (`AWS_LAMBDA_FUNCTION_NAME`).
+    pub function_name: String,
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("the function cannot start: {}", .0.join("; "))]
+pub struct ConfigError(Vec<String>);
+
+impl Config {
+    /// Reads the settings; `variable` answers an environment variable by its name.
+    ///
+    /// # Errors
+    /// Every variable that is missing or wrong, at once.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let mut wrong = Vec::new();
+        let mut required = |name: &str| match variable(name).filter(|value| !value.is_empty()) {
+            Some(value) => value,
+            None => {
+                wrong.push(format!("environment variable {name} is missing"));
+                String::new()
+            }
+        };
+        let ledger_table = required("LEDGER_TABLE");
+        let results_bucket = required("RESULTS_BUCKET");
+        let policy = required("POLICY_URI");
+        let topic_arn = required("TOPIC_ARN");
+        let records_log_group = required("RECORDS_LOG_GROUP");
+        let restore_role_arn = required("RESTORE_ROLE_ARN");
+        let region = required("AWS_REGION");
+        let name_prefix = required("NAME_PREFIX");
+        let vaults = list(&required("BACKUP_VAULT_NAMES"));
+        let db_subnet_group = required("DB_SUBNET_GROUP");
+        let db_security_groups = list(&required("DB_SECURITY_GROUP_IDS"));
+        let max_concurrent_restores = required("MAX_CONCURRENT_RESTORES");
+        let confirm_gone = required("CONFIRM_GONE_SECONDS");
+        let function_name = required("AWS_LAMBDA_FUNCTION_NAME");
+        let ca_bundle = variable("DATABASE_CA_BUNDLE_URI").filter(|value| !value.is_empty());
+
+        let mut check = |fine: bool, message: String| {
+            if !fine {
+                wrong.push(message);
+            }
+        };
+        // Restored databases are called <prefix>-<20 characters>-<attempt>; RDS takes 63.
+        check(
+            name_prefix.is_empty()
+                || (name_prefix.len() <= 30
+                    && name_prefix.starts_with(|c: char| c.is_ascii_lowercase())
+                    && !name_prefix.contains("--")
+                    && !name_prefix.ends_with('-')
+                    && name_prefix
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')),
+            format!(
+                "NAME_PREFIX {name_prefix:?} must be at most 30 lower-case letters, digits and single hyphens, a letter first"
+            ),
+        );
+        let role: Option<Arn> = restore_role_arn
+            .parse()
+            .ok()
+            .filter(|role: &Arn| role.service == "iam");
+        check(
+            restore_role_arn.is_empty() || role.is_some(),
+            format!("RESTORE_ROLE_ARN {restore_role_arn:?} is not a role's ARN"),
+        );
+        let max = max_concurrent_restores.parse().ok().filter(|max| *max > 0);
+        check(
+            max_concurrent_restores.is_empty() || max.is_some(),
+            format!(
+                "MAX_CONCURRENT_RESTORES {max_concurrent_restores:?} must be a positive whole number"
+            ),
+        );
+        let confirm = confirm_gone.parse().ok().filter(|seconds| *seconds > 0);
+        check(
+            confirm_gone.is_empty() || confirm.is_some(),
+            format!("CONFIRM_GONE_SECONDS {confirm_gone:?} must be a positive whole number"),
+        );
+        let policy_uri = s3_uri(&policy);
+        check(
+            policy.is_empty() || policy_uri.is_some(),
+            format!("POLICY_URI {policy:?} must be s3://bucket/key"),
+        );
+        let ca_uri = ca_bundle.as_deref().and_then(s3_uri);
+        check(
+            ca_bundle.is_none() || ca_uri.is_some(),
+            format!(
+                "DATABASE_CA_BUNDLE_URI {:?} must be s3://bucket/key or empty",
+                ca_bundle.unwrap_or_default()
+            ),
+        );
+
+        let (Some(role), Some(policy), Some(max_concurrent_restores), Some(confirm), true) =
+            (role, policy_uri, max, confirm, wrong.is_empty())
+        else {
+            return Err(ConfigError(wrong));
+        };
+        Ok(Config {
+            ledger_table,
+            results_bucket,
+            policy,
+            topic_arn,
+            records_log_group,
+            partition: role.partition,
+            account: role.account,
+            restore_role_arn,
+            region,
+            name_prefix,
+            vaults,
+            network: Network {
+                db_subnet_group,
+                db_security_groups,
+            },
+            max_concurrent_restores,
+            ca_bundle: ca_uri,
+            confirm_gone: SignedDuration::from_secs(confirm),
+            function_name,
+        })
+    }
+
+    /// ARN of a vault of this account and Region.
+    pub fn vault_arn(&self, name: &str) -> String {
+        let Config {
+            partition,
+            region,
+            account,
+            ..
+        } = self;
+        format!("arn:{partition}:backup:{region}:{account}:backup-vault:{name}")
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn s3_uri(text: &str) -> Option<S3Uri> {
+    let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
+    let complete = !bucket.is_empty() && !key.is_empty();
+    complete.then(|| S3Uri {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn good(name: &str) -> Option<String> {
+        let value = match name {
+            "LEDGER_TABLE" => "ledger",
+            "RESULTS_BUCKET" => "results",
+            "POLICY_URI" => "s3://results/policy/policy.toml",
+            "TOPIC_ARN" => "arn:aws:sns:eu-central-1:111122223333:t",
+            "RECORDS_LOG_GROUP" => "records",
+            "RESTORE_ROLE_ARN" => "arn:aws:iam::111122223333:role/restore",
+            "AWS_REGION" => "eu-central-1",
+            "NAME_PREFIX" => "restore-proof",
+            "BACKUP_VAULT_NAMES" => "central, other",
+            "DB_SUBNET_GROUP" => "isolated",
+            "DB_SECURITY_GROUP_IDS" => "sg-1",
+            "MAX_CONCURRENT_RESTORES" => "4",
+            "CONFIRM_GONE_SECONDS" => "120",
+            "AWS_LAMBDA_FUNCTION_NAME" => "restore-proof",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn good_settings_are_read() {
+        let config = Config::read(good).unwrap();
+        assert_eq!(config.account, "111122223333");
+        assert_eq!(config.vaults, ["central", "other"]);
+        assert_eq!(config.policy.to_string(), "s3://results/policy/policy.toml");
+        assert_eq!(
+            config.vault_arn("v"),
+            "arn:aws:backup:eu-central-1:111122223333:backup-vault:v"
+        );
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let error = Config::read(|name| match name {
+            "LEDGER_TABLE" => None,
+            "NAME_PREFIX" => Some("Restore_Proof".to_owned()),
+            "POLICY_URI" => Some("results/policy.toml".to_owned()),
+            "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
+            "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
+            other => good(other),
+        })
+        .unwrap_err()
+        .to_string();
+        for name in [
+            "LEDGER_TABLE",
+            "NAME_PREFIX",
+            "POLICY_URI",
+            "CONFIRM_GONE_SECONDS",
+            "DATABASE_CA_BUNDLE_URI",
+        ] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

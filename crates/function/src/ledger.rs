@@ -1,0 +1,537 @@
+//! The ledger: validations in DynamoDB, with leases, due times, slots and claims.
+//!
+//! Every write is conditional on the revision that was read and leaves its writer's nonce behind. The SDK repeats a
+//! write whose answer was lost, and then meets its own work: the nonce tells.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue as Value, ReturnValuesOnConditionCheckFailure};
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::policy::Frequency;
+use restore_proof_core::validation::{Stage, Validation};
+use sha2::{Digest, Sha256};
+
+use crate::aws::{AwsError, failed};
+
+/// How long closed validations are remembered; longer than the sweep looks back by far.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(400 * 24);
+/// How long the claim of a day or week is remembered.
+const CLAIM_REMEMBERED: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// The index holds open validations only, under this one key.
+const OPEN: &str = "open";
+/// The index of due validations.
+const DUE_INDEX: &str = "due";
+/// The item that lists the validations with a running restore.
+const SLOTS: &str = "slots";
+/// The item that says since when this stack works.
+const INSTALLED: &str = "installed";
+
+/// Access to the table.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+/// A validation that this invocation alone may move, until the lease ends.
+#[derive(Debug)]
+pub struct Lease {
+    /// The validation, to be changed and then written.
+    pub validation: Validation,
+    /// As it stands in the table.
+    written: Validation,
+    revision: u64,
+    owner: String,
+    until: Timestamp,
+    writes: u32,
+}
+
+/// What became of the wish to move a validation.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is ours to move.
+    Lease(Box<Lease>),
+    /// Nothing is left to do.
+    Closed(Box<Validation>),
+    /// Another invocation is moving it.
+    Busy(Box<Validation>),
+    /// The ledger does not know it.
+    Unknown,
+}
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// DynamoDB did not do it.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// Another invocation wrote in between: whatever this one was about to do is not its to do any more.
+    #[error("validation {0}: the lease was lost to another invocation")]
+    LeaseLost(String),
+    /// The table holds something that is no validation of this program.
+    #[error("ledger item {0} cannot be read: {1}")]
+    Unreadable(String, String),
+}
+
+type Item = HashMap<String, Value>;
+
+impl Ledger {
+    /// The ledger in `table`.
+    pub fn new(client: aws_sdk_dynamodb::Client, table: &str) -> Ledger {
+        Ledger {
+            client,
+            table: table.to_owned(),
+        }
+    }
+
+    /// Adds a validation unless there is one of its id. Answers whether it is new.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn open(&self, validation: &Validation, nonce: &str) -> Result<bool, LedgerError> {
+        let writer = format!("{nonce}/open");
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(validation, 0, &writer, None)?))
+            .condition_expression("attribute_not_exists(#id)")
+            .expression_attribute_names("#id", "id")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        Ok(match written_by_us(result.map(drop), &writer)? {
+            Written::Yes => true,
+            Written::No(_) => false,
+        })
+    }
+
+    /// Takes the lease of a validation until `until`, unless another invocation has it at `now`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item cannot be read.
+    pub async fn take(
+        &self,
+        id: &str,
+        nonce: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Taken, LedgerError> {
+        let Some(found) = self.get(id).await? else {
+            return Ok(Taken::Unknown);
+        };
+        let validation = read(id, &found)?;
+        if validation.stage == Stage::Closed && validation.due_at.is_none() {
+            return Ok(Taken::Closed(Box::new(validation)));
+        }
+        let leased = number(&found, "lease_until").is_some_and(|end| end > now.as_millisecond());
+        if leased {
+            return Ok(Taken::Busy(Box::new(validation)));
+        }
+        let revision = number(&found, "revision")
+            .unwrap_or_default()
+            .unsigned_abs();
+        let mut lease = Lease {
+            written: validation.clone(),
+            validation,
+            revision,
+            owner: nonce.to_owned(),
+            until,
+            writes: 0,
+        };
+        match self.write(&mut lease).await {
+            Ok(()) => Ok(Taken::Lease(Box::new(lease))),
+            Err(LedgerError::LeaseLost(_)) => Ok(Taken::Busy(Box::new(lease.validation))),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Writes the validation and keeps the lease.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] when another invocation wrote in between; when DynamoDB does not answer.
+    pub async fn write(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+        let until = lease.until;
+        self.put(lease, Some(until)).await
+    }
+
+    /// Writes the validation and gives the lease back.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn release(&self, mut lease: Lease) -> Result<Validation, LedgerError> {
+        self.put(&mut lease, None).await?;
+        Ok(lease.validation)
+    }
+
+    /// Gives the lease back with what was written last, to be looked at again at `due`.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn abandon(&self, mut lease: Lease, due: Timestamp) -> Result<(), LedgerError> {
+        lease.validation = lease.written.clone();
+        lease.validation.due_at = Some(due);
+        self.put(&mut lease, None).await
+    }
+
+    async fn put(
+        &self,
+        lease: &mut Lease,
+        leased_until: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        lease.writes += 1;
+        let writer = format!("{}/{}", lease.owner, lease.writes);
+        let held = leased_until.map(|until| (lease.owner.as_str(), until));
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(
+                &lease.validation,
+                lease.revision + 1,
+                &writer,
+                held,
+            )?))
+            .condition_expression("#revision = :revision")
+            .expression_attribute_names("#revision", "revision")
+            .expression_attribute_values(":revision", n(lease.revision))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match written_by_us(result.map(drop), &writer)? {
+            Written::Yes => {
+                lease.revision += 1;
+                lease.written = lease.validation.clone();
+                Ok(())
+            }
+            Written::No(_) => Err(LedgerError::LeaseLost(lease.validation.id.clone())),
+        }
+    }
+
+    /// The validation of an id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item cannot be read.
+    pub async fn find(&self, id: &str) -> Result<Option<Validation>, LedgerError> {
+        self.get(id).await?.map(|item| read(id, &item)).transpose()
+    }
+
+    /// The ids of validations that are due at `now`, the longest due first, at most `most`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn due(&self, now: Timestamp, most: i32) -> Result<Vec<String>, LedgerError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#partition = :open AND #due <= :now")
+            .expression_attribute_names("#partition", "due_partition")
+            .expression_attribute_names("#due", "due_at")
+            .expression_attribute_values(":open", s(OPEN))
+            .expression_attribute_values(":now", n(now.as_second()))
+            .limit(most)
+            .send()
+            .await
+            .map_err(failed("dynamodb:Query"))?;
+        Ok(answer
+            .items()
+            .iter()
+            .filter_map(|item| text(item, "id"))
+            .collect())
+    }
+
+    /// Takes one of `limit` places among the running restores; taking it twice is taking it once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_slot(&self, id: &str, limit: u32) -> Result<bool, LedgerError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .update_expression("ADD #held :me")
+            .condition_expression(
+                "attribute_not_exists(#held) OR size(#held) < :limit OR contains(#held, :id)",
+            )
+            .expression_attribute_names("#held", "held")
+            .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
+            .expression_attribute_values(":id", s(id))
+            .expression_attribute_values(":limit", n(limit))
+            .send()
+            .await
+            .map_err(failed("dynamodb:UpdateItem"));
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(&["ConditionalCheckFailedException"]) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the place back; giving it back twice is giving it back once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn free_slot(&self, id: &str) -> Result<(), LedgerError> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .update_expression("DELETE #held :me")
+            .expression_attribute_names("#held", "held")
+            .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
+            .send()
+            .await
+            .map_err(failed("dynamodb:UpdateItem"))?;
+        Ok(())
+    }
+
+    /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn claim(
+        &self,
+        claim: &Claim,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<String, LedgerError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("id", s(&claim.0))
+            .item("claimed_by", s(id))
+            .item("expires_at", n((now + CLAIM_REMEMBERED).as_second()))
+            .condition_expression("attribute_not_exists(#id) OR #by = :id")
+            .expression_attribute_names("#id", "id")
+            .expression_attribute_names("#by", "claimed_by")
+            .expression_attribute_values(":id", s(id))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        Ok(match written_by_us(result.map(drop), "")? {
+            Written::Yes => id.to_owned(),
+            Written::No(item) => text(&item, "claimed_by").unwrap_or_default(),
+        })
+    }
+
+    /// Gives a claim back, when the validation that has it could not tell, so that the next copy is tested.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn give_back(&self, claim: &Claim, id: &str) -> Result<(), LedgerError> {
+        let result = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("id", s(&claim.0))
+            .condition_expression("#by = :id")
+            .expression_attribute_names("#by", "claimed_by")
+            .expression_attribute_values(":id", s(id))
+            .send()
+            .await
+            .map_err(failed("dynamodb:DeleteItem"));
+        match result {
+            Err(error) if !error.is(&["ConditionalCheckFailedException"]) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers which validation a restore job belongs to.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn remember_job(
+        &self,
+        job_id: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item("id", s(&job_key(job_id)))
+            .item("validation_id", s(id))
+            .item("expires_at", n((now + REMEMBERED).as_second()))
+            .send()
+            .await
+            .map_err(failed("dynamodb:PutItem"))?;
+        Ok(())
+    }
+
+    /// The id of the validation that a restore job belongs to; none for everybody else's.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn validation_of_job(&self, job_id: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self
+            .get(&job_key(job_id))
+            .await?
+            .and_then(|item| text(&item, "validation_id")))
+    }
+
+    /// Since when this stack works: what landed before is not ours to test unasked.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn installed_at(&self, now: Timestamp) -> Result<Timestamp, LedgerError> {
+        let known = |item: &Item| text(item, "at").and_then(|at| at.parse().ok());
+        if let Some(item) = self.get(INSTALLED).await? {
+            return known(&item).ok_or_else(|| {
+                LedgerError::Unreadable(INSTALLED.to_owned(), "at is no time".to_owned())
+            });
+        }
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("id", s(INSTALLED))
+            .item("at", s(&now.to_string()))
+            .condition_expression("attribute_not_exists(#id)")
+            .expression_attribute_names("#id", "id")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        Ok(match written_by_us(result.map(drop), "")? {
+            Written::Yes => now,
+            Written::No(item) => known(&item).unwrap_or(now),
+        })
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Item>, LedgerError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("id", s(id))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("dynamodb:GetItem"))?;
+        Ok(answer.item)
+    }
+}
+
+/// The day or the week in which one copy of a resource is tested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim(String);
+
+impl Claim {
+    /// The claim a validation needs; none when every copy is tested. Days and weeks are those of UTC.
+    pub fn of(frequency: Frequency, resource_arn: &str, opened_at: Timestamp) -> Option<Claim> {
+        let date = opened_at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let period = match frequency {
+            Frequency::EveryCopy => return None,
+            Frequency::Daily => date.to_string(),
+            Frequency::Weekly => {
+                let week = date.iso_week_date();
+                format!("{}-W{:02}", week.year(), week.week())
+            }
+        };
+        let hash = Sha256::digest(resource_arn.as_bytes());
+        let resource: String = hash
+            .iter()
+            .take(12)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Some(Claim(format!("tested#{resource}#{period}")))
+    }
+}
+
+enum Written {
+    Yes,
+    No(Item),
+}
+
+/// Sorts out a conditional put: done, done earlier by the same writer, or refused because of another's item.
+fn written_by_us<R: std::fmt::Debug>(
+    result: Result<(), SdkError<PutItemError, R>>,
+    writer: &str,
+) -> Result<Written, AwsError> {
+    let error = match result {
+        Ok(()) => return Ok(Written::Yes),
+        Err(error) => error,
+    };
+    if let Some(PutItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() {
+        let item = refused.item().cloned().unwrap_or_default();
+        let ours = !writer.is_empty() && text(&item, "writer").as_deref() == Some(writer);
+        return Ok(if ours {
+            Written::Yes
+        } else {
+            Written::No(item)
+        });
+    }
+    Err(failed("dynamodb:PutItem")(error))
+}
+
+fn item(
+    validation: &Validation,
+    revision: u64,
+    writer: &str,
+    held: Option<(&str, Timestamp)>,
+) -> Result<Item, LedgerError> {
+    let document = serde_json::to_string(validation)
+        .map_err(|error| LedgerError::Unreadable(validation.id.clone(), error.to_string()))?;
+    let mut item = HashMap::from([
+        ("id".to_owned(), s(&validation.id)),
+        ("stage".to_owned(), s(validation.stage.as_str())),
+        ("document".to_owned(), s(&document)),
+        ("revision".to_owned(), n(revision)),
+        ("writer".to_owned(), s(writer)),
+    ]);
+    // While somebody works on it, it is due when the lease ends: should they die, the sweep finds it.
+    let due = match held {
+        Some((owner, until)) => {
+            item.insert("lease_owner".to_owned(), s(owner));
+            item.insert("lease_until".to_owned(), n(until.as_millisecond()));
+            Some(until)
+        }
+        None => validation.due_at,
+    };
+    match due {
+        Some(due) => {
+            item.insert("due_partition".to_owned(), s(OPEN));
+            item.insert("due_at".to_owned(), n(due.as_second()));
+        }
+        None => {
+            let closed = validation.cleanup_at.unwrap_or(validation.opened_at);
+            item.insert(
+                "expires_at".to_owned(),
+                n((closed + REMEMBERED).as_second()),
+            );
+        }
+    }
+    Ok(item)
+}
+
+fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
+    let unreadable = |why: String| LedgerError::Unreadable(id.to_owned(), why);
+    let document =
+        text(item, "document").ok_or_else(|| unreadable("it has no document".to_owned()))?;
+    serde_json::from_str(&document).map_err(|error| unreadable(error.to_string()))
+}
+
+fn job_key(job_id: &str) -> String {
+    format!("job#{job_id}")
+}
+
+fn s(text: &str) -> Value {
+    Value::S(text.to_owned())
+}
+
+fn n(number: impl ToString) -> Value {
+    Value::N(number.to_string())
+}
+
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+fn number(item: &Item, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}

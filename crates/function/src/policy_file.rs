@@ -1,0 +1,102 @@
+//! Reads the policy file from S3.
+
+use restore_proof_core::policy::{self, Policy};
+use restore_proof_core::validation::PolicyUsed;
+
+use crate::aws::{Aws, AwsError, failed};
+use crate::config::S3Uri;
+
+/// The largest policy file, bytes.
+const LARGEST: i64 = 1 << 20;
+
+/// What the policy file turned out to be.
+#[derive(Debug)]
+pub enum PolicyFile {
+    /// A policy without mistakes.
+    Good(Box<Policy>),
+    /// None that can be obeyed: missing, closed to us, or with mistakes.
+    Broken {
+        /// What is known of it.
+        used: PolicyUsed,
+        /// What is wrong, in words.
+        reason: String,
+    },
+}
+
+/// Reads the policy.
+///
+/// # Errors
+/// When S3 does not answer; that says nothing of the policy.
+pub async fn read(aws: &Aws, uri: &S3Uri) -> Result<PolicyFile, AwsError> {
+    let broken = |fingerprint: Option<String>, reason: String| PolicyFile::Broken {
+        used: PolicyUsed {
+            version: None,
+            fingerprint,
+        },
+        reason: format!("the policy {uri} {reason}"),
+    };
+    let bytes = match read_object(aws, uri).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(broken(None, "is larger than 1 MiB".to_owned())),
+        Err(error) if error.is(&["NoSuchKey", "NoSuchBucket"]) => {
+            return Ok(broken(None, "does not exist".to_owned()));
+        }
+        // Without the permission to list, S3 answers so for a missing object too.
+        Err(error) if error.is_access_denied() => {
+            return Ok(broken(None, "does not exist or may not be read".to_owned()));
+        }
+        Err(error) => return Err(error),
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Ok(broken(None, "is not UTF-8 text".to_owned()));
+    };
+    Ok(match policy::parse(&text) {
+        Ok(policy) => PolicyFile::Good(Box::new(policy)),
+        Err(mistakes) => {
+            let count = mistakes.0.len();
+            let first = mistakes
+                .0
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let more = if count > 1 {
+                format!(" and {} more mistakes", count - 1)
+            } else {
+                String::new()
+            };
+            broken(
+                Some(policy::fingerprint(&text)),
+                format!("has a mistake at {first}{more}"),
+            )
+        }
+    })
+}
+
+/// The bytes of an object; none when it is larger than 1 MiB.
+///
+/// # Errors
+/// When S3 refuses or does not answer.
+pub async fn read_object(aws: &Aws, uri: &S3Uri) -> Result<Option<Vec<u8>>, AwsError> {
+    let answer = aws
+        .s3
+        .get_object()
+        .bucket(&uri.bucket)
+        .key(&uri.key)
+        .send()
+        .await
+        .map_err(failed("s3:GetObject"))?;
+    if answer
+        .content_length()
+        .is_some_and(|length| length > LARGEST)
+    {
+        return Ok(None);
+    }
+    match answer.body.collect().await {
+        Ok(body) => Ok(Some(body.to_vec())),
+        Err(error) => Err(AwsError {
+            operation: "s3:GetObject",
+            code: None,
+            message: format!("the body of {uri} broke off: {error}"),
+        }),
+    }
+}

@@ -1,0 +1,168 @@
+//! What people and queries get: the record in S3, events in CloudWatch Logs, messages through SNS.
+
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sns::types::MessageAttributeValue;
+use jiff::Timestamp;
+use restore_proof_core::message::Message;
+use restore_proof_core::record::Record;
+use serde_json::{Value, json};
+
+use crate::aws::{Aws, AwsError, failed};
+use crate::config::Config;
+
+/// The namespace of the metrics in CloudWatch.
+const METRICS: &str = "RestoreProof";
+/// The largest log event, bytes, with room for what CloudWatch adds (quota of `PutLogEvents`).
+const LARGEST_LOG_EVENT: usize = 250_000;
+
+/// Writes the record in place.
+///
+/// # Errors
+/// When S3 refuses or does not answer: nothing may be deleted then.
+pub async fn write_record(
+    aws: &Aws,
+    config: &Config,
+    key: &str,
+    record: &Record,
+) -> Result<(), AwsError> {
+    aws.s3
+        .put_object()
+        .bucket(&config.results_bucket)
+        .key(key)
+        .content_type("application/json")
+        .body(ByteStream::from(record.line().into_bytes()))
+        .send()
+        .await
+        .map_err(failed("s3:PutObject"))?;
+    Ok(())
+}
+
+/// Logs the verdict, with metrics in CloudWatch's embedded metric format.
+///
+/// # Errors
+/// When CloudWatch Logs refuses or does not answer.
+pub async fn log_verdict(
+    aws: &Aws,
+    config: &Config,
+    record: &Record,
+    policy_broken: bool,
+    now: Timestamp,
+) -> Result<(), AwsError> {
+    let mut event = event("verdict", record);
+    let metric = |name: &str, unit: &str| json!({ "Name": name, "Unit": unit });
+    let mut measured = vec![metric("PolicyErrors", "Count")];
+    event["PolicyErrors"] = json!(u8::from(policy_broken));
+    for (name, minutes) in [
+        ("RecoveryTime", record.recovery_time),
+        ("DataAge", record.data_age),
+    ] {
+        if let Some(minutes) = minutes {
+            event[name] = json!(minutes * 60.0);
+            measured.push(metric(name, "Seconds"));
+        }
+    }
+    event["Validations"] = json!(1);
+    event["_aws"] = json!({
+        "Timestamp": now.as_millisecond(),
+        "CloudWatchMetrics": [
+            { "Namespace": METRICS, "Dimensions": [[]], "Metrics": measured },
+            { "Namespace": METRICS, "Dimensions": [["verdict"]], "Metrics": [metric("Validations", "Count")] },
+        ],
+    });
+    log(aws, config, &event, now).await
+}
+
+/// Logs what became of the restored resource. Without metrics: the verdict's event has counted the validation.
+///
+/// # Errors
+/// When CloudWatch Logs refuses or does not answer.
+pub async fn log_cleanup(
+    aws: &Aws,
+    config: &Config,
+    record: &Record,
+    now: Timestamp,
+) -> Result<(), AwsError> {
+    log(aws, config, &event("cleanup", record), now).await
+}
+
+fn event(kind: &str, record: &Record) -> Value {
+    let mut event = json!({ "event": kind });
+    let columns = serde_json::to_value(record).expect("text, numbers and lists are always JSON");
+    if let (Value::Object(event), Value::Object(columns)) = (&mut event, columns) {
+        event.extend(columns);
+    }
+    event
+}
+
+async fn log(aws: &Aws, config: &Config, event: &Value, now: Timestamp) -> Result<(), AwsError> {
+    let mut text = event.to_string();
+    if text.len() > LARGEST_LOG_EVENT {
+        // The record in S3 has them.
+        let mut shorter = event.clone();
+        shorter["checks"] = json!([]);
+        text = shorter.to_string();
+    }
+    let line = InputLogEvent::builder()
+        .timestamp(now.as_millisecond())
+        .message(text)
+        .build()
+        .map_err(|error| AwsError {
+            operation: "logs:PutLogEvents",
+            code: None,
+            message: error.to_string(),
+        })?;
+    let stream = now.strftime("%Y-%m-%d").to_string();
+    let put = || {
+        aws.logs
+            .put_log_events()
+            .log_group_name(&config.records_log_group)
+            .log_stream_name(&stream)
+            .log_events(line.clone())
+            .send()
+    };
+    match put().await.map_err(failed("logs:PutLogEvents")) {
+        Err(error) if error.is(&["ResourceNotFoundException"]) => {}
+        result => return result.map(drop),
+    }
+    let created = aws
+        .logs
+        .create_log_stream()
+        .log_group_name(&config.records_log_group)
+        .log_stream_name(&stream)
+        .send()
+        .await
+        .map_err(failed("logs:CreateLogStream"));
+    match created {
+        Err(error) if !error.is(&["ResourceAlreadyExistsException"]) => return Err(error),
+        _ => {}
+    }
+    put().await.map_err(failed("logs:PutLogEvents")).map(drop)
+}
+
+/// Publishes a message.
+///
+/// # Errors
+/// When SNS refuses or does not answer.
+pub async fn send(aws: &Aws, config: &Config, message: &Message) -> Result<(), AwsError> {
+    let mut publish = aws
+        .sns
+        .publish()
+        .topic_arn(&config.topic_arn)
+        .subject(&message.subject)
+        .message(&message.body);
+    for (name, value) in &message.attributes {
+        let attribute = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(value)
+            .build()
+            .map_err(|error| AwsError {
+                operation: "sns:Publish",
+                code: None,
+                message: error.to_string(),
+            })?;
+        publish = publish.message_attributes(*name, attribute);
+    }
+    publish.send().await.map_err(failed("sns:Publish"))?;
+    Ok(())
+}

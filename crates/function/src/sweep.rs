@@ -1,0 +1,103 @@
+//! The scheduled pass: what is due is invoked, what events lost is found. It runs no checks itself.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::validation::Validation;
+use serde_json::json;
+use tracing::warn;
+
+use crate::aws::failed;
+use crate::{App, backup};
+
+/// The most validations that one sweep invokes; the next one goes on.
+const MOST: i32 = 1000;
+/// How many invocations are under way at once.
+const AT_ONCE: usize = 16;
+/// How far back recovery points are looked for; a copy is dated by its source, which may be days older.
+const POINTS_SINCE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How far back restore jobs are looked for.
+const JOBS_SINCE: SignedDuration = SignedDuration::from_hours(48);
+/// A restore job younger than this may not have reached the ledger yet.
+const JOB_SETTLES: SignedDuration = SignedDuration::from_hours(1);
+
+/// Invokes the function for each validation that is due. Answers how many.
+///
+/// # Errors
+/// When the ledger does not answer. An invocation that fails is made again by the next sweep.
+pub async fn due(app: &App) -> anyhow::Result<usize> {
+    let ids = app.ledger.due(app.now(), MOST).await?;
+    Ok(invoke_all(app, ids).await)
+}
+
+/// Opens validations of recovery points that no event told of, and reports restore jobs of our role that no
+/// validation knows. Answers how many validations were opened.
+///
+/// # Errors
+/// When AWS Backup or the ledger does not answer.
+pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
+    let now = app.now();
+    let installed = app.ledger.installed_at(now).await?;
+    let mut opened = Vec::new();
+    for vault in &app.config.vaults {
+        for point in backup::recovery_points_since(&app.aws, vault, now - POINTS_SINCE).await? {
+            let landed = point.completed_at.or(point.created_at);
+            let whole = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE");
+            if !whole || landed.is_none_or(|landed| landed < installed) {
+                continue;
+            }
+            let vault_arn = app.config.vault_arn(vault);
+            let mut validation =
+                Validation::open(&app.config.name_prefix, &point.arn, &vault_arn, None, now);
+            validation.recovery_point.resource_arn = point.resource_arn;
+            validation.recovery_point.resource_type = point.resource_type;
+            let known = app.ledger.find(&validation.id).await?.is_some();
+            if !known && app.ledger.open(&validation, nonce).await? {
+                opened.push(validation.id);
+            }
+        }
+    }
+    report_unknown_jobs(app, now).await?;
+    Ok(invoke_all(app, opened).await)
+}
+
+/// A job of our role that no validation knows is reported, never touched: whose it is cannot be told.
+async fn report_unknown_jobs(app: &App, now: Timestamp) -> anyhow::Result<()> {
+    for job in backup::restore_jobs_since(&app.aws, now - JOBS_SINCE).await? {
+        let ours = job.role_arn.as_deref() == Some(app.config.restore_role_arn.as_str());
+        let settled = job
+            .created_at
+            .is_some_and(|created| now.duration_since(created) > JOB_SETTLES);
+        if ours && settled && app.ledger.validation_of_job(&job.id).await?.is_none() {
+            warn!(restore_job.id = %job.id, "restore job {} ran under our role, and no validation knows it; what it created is left alone", job.id);
+        }
+    }
+    Ok(())
+}
+
+async fn invoke_all(app: &App, ids: Vec<String>) -> usize {
+    stream::iter(ids)
+        .map(|id| async move {
+            let payload = json!({ "advance": { "validation_id": id } }).to_string();
+            let result = app
+                .aws
+                .lambda
+                .invoke()
+                .function_name(&app.config.function_name)
+                .invocation_type(aws_sdk_lambda::types::InvocationType::Event)
+                .payload(aws_sdk_lambda::primitives::Blob::new(payload))
+                .send()
+                .await
+                .map_err(failed("lambda:Invoke"));
+            match result {
+                Ok(_) => 1,
+                Err(error) => {
+                    warn!(validation.id = %id, "validation {id} could not be invoked; the next sweep does: {error}");
+                    0
+                }
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .fold(0, |sum, one| async move { sum + one })
+        .await
+}
