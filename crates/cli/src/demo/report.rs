@@ -160,11 +160,12 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
             cells[4],
             cells[5],
         ));
-        let mut about = format!("{}.", case.about);
+        let mut about = case.about.to_owned();
         if let Some(record) = record {
-            about.push_str(&format!(" {}.", record.reason.trim_end_matches('.')));
+            about.push_str(" → ");
+            about.push_str(&record.reason);
             if let Some(reason) = &record.cleanup_reason {
-                about.push_str(&format!(" Cleanup: {}.", reason.trim_end_matches('.')));
+                about.push_str(&format!("; cleanup: {reason}"));
             }
         }
         for line in wrap(&about, screen.width().saturating_sub(6)) {

@@ -167,8 +167,8 @@ impl Stage {
             .get("CONFIRM_GONE_SECONDS")
             .map_or("?", String::as_str);
         format!(
-            "the sweeps run every {}, {HURRY} times as often as deployed; a deletion is confirmed after \
-             {CONFIRM_GONE_SECONDS} s instead of {confirm} s; restores take seconds",
+            "the sweeps run every {}, {HURRY} times as often as deployed; what waits is looked at again, and a \
+             deletion is confirmed, after {CONFIRM_GONE_SECONDS} s instead of {confirm} s; restores take seconds",
             every.join(" and ")
         )
     }
