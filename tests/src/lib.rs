@@ -1,1 +1,392 @@
-//! placeholder
+//! A scene for scenario tests: the function and an AWS in memory, in one process, under one clock.
+//!
+//! The function's environment comes from `template.yaml`. Its calls go through the SDK's HTTP connector, so that
+//! what is tested is what is on the wire. Tests look at what is left in the world.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_function::aws::Aws;
+use restore_proof_function::config::Config;
+use restore_proof_function::{App, handle};
+use restore_proof_local_aws::template::{Deployment, Template};
+use restore_proof_local_aws::{
+    Bucket, DbSubnetGroup, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Table, Vault,
+    World, WorldOptions,
+};
+use serde_json::{Value, json};
+
+/// The backup account.
+pub const ACCOUNT: &str = "111122223333";
+/// The account that is backed up.
+pub const SOURCE_ACCOUNT: &str = "222233334444";
+/// The Region.
+pub const REGION: &str = "eu-central-1";
+/// The vault in which copies land.
+pub const VAULT: &str = "central";
+/// Begins the names of what we restore.
+pub const PREFIX: &str = "restore-proof";
+/// The role that restores of ours run under.
+pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore-proof-restore";
+/// The subnet group of the isolated network.
+pub const SUBNET_GROUP: &str = "isolated";
+/// The bucket of records and policy.
+pub const BUCKET: &str = "results";
+/// The log group of verdicts and cleanups.
+pub const LOG_GROUP: &str = "records";
+/// Key of the policy in the bucket.
+pub const POLICY_KEY: &str = "policy/policy.toml";
+/// Key of the CA bundle in the bucket.
+pub const CA_KEY: &str = "ca.pem";
+/// The table of the ledger.
+pub const LEDGER: &str = "ledger";
+
+const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
+/// How long Lambda lets an invocation run.
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
+
+/// The function in its world.
+pub struct Scene {
+    /// The AWS.
+    pub world: World,
+    /// The function.
+    pub app: App,
+    offset: Arc<AtomicI64>,
+}
+
+/// The repository's folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// A policy of one rule for everything, without checks.
+pub const UNCHECKED: &str = r#"
+version = "test"
+[[rules]]
+name = "all"
+match = {}
+frequency = "every-copy"
+"#;
+
+impl Scene {
+    /// A scene with this policy.
+    pub async fn set(policy: &str) -> Scene {
+        Scene::with_options(policy, WorldOptions::default()).await
+    }
+
+    /// A scene with this policy in a world of these options; account, Region and clock are the scene's.
+    pub async fn with_options(policy: &str, options: WorldOptions) -> Scene {
+        let offset = Arc::new(AtomicI64::new(0));
+        let moved = Arc::clone(&offset);
+        let clock: restore_proof_local_aws::Clock = Arc::new(move || {
+            Timestamp::now() + SignedDuration::from_millis(moved.load(Ordering::SeqCst))
+        });
+        let world = World::new(WorldOptions {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            clock: Arc::clone(&clock),
+            ..options
+        });
+        if let Some(file) = std::env::var_os("RESTORE_PROOF_RECORD") {
+            world.record_to(Path::new(&file)).unwrap();
+        }
+        furnish(&world, policy);
+        let environment = environment();
+        let config = Config::read(|name| environment.get(name).cloned()).unwrap();
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .test_credentials()
+            .http_client(world.http_client())
+            .load()
+            .await;
+        let mut app = App::new(config, Aws::new(&sdk), clock);
+        app.poll = Duration::from_millis(50);
+        Scene { world, app, offset }
+    }
+
+    /// Now, in this scene.
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: SignedDuration) {
+        self.offset
+            .fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.world.settle();
+    }
+
+    /// Puts a recovery point of a database into the vault, made ten minutes ago. Answers its ARN.
+    pub fn backup(&self, database: &str, behaviour: RestoreBehaviour) -> String {
+        self.add(RecoveryPoint {
+            behaviour,
+            ..self.point(database)
+        })
+    }
+
+    /// A recovery point of a database as it would lie in the vault.
+    pub fn point(&self, database: &str) -> RecoveryPoint {
+        RecoveryPoint {
+            arn: format!("arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-{database}"),
+            vault: VAULT.to_owned(),
+            source_resource_arn: format!("arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{database}"),
+            created_at: self.now() - SignedDuration::from_mins(10),
+            completed_at: Some(self.now()),
+            ..RecoveryPoint::default()
+        }
+    }
+
+    /// Puts a recovery point into its vault. Answers its ARN.
+    pub fn add(&self, point: RecoveryPoint) -> String {
+        let arn = point.arn.clone();
+        self.world.add_recovery_point(point);
+        arn
+    }
+
+    /// Invokes the function.
+    pub async fn try_invoke(&self, payload: Value) -> anyhow::Result<Value> {
+        handle(&self.app, &payload, self.now() + TIMEOUT).await
+    }
+
+    /// Invokes the function, which must succeed.
+    pub async fn invoke(&self, payload: Value) -> Value {
+        self.try_invoke(payload).await.unwrap()
+    }
+
+    /// Lets the event of a landed copy arrive. Answers the validation's id.
+    pub async fn lands(&self, recovery_point_arn: &str) -> String {
+        let job = self.world.copy_job_of(recovery_point_arn).unwrap();
+        let answer = self.invoke(self.world.copy_job_event(&job)).await;
+        answer["validation_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Delivers the events and invocations that are there, and what follows of them.
+    pub async fn deliver(&self) {
+        loop {
+            let invocations = self
+                .world
+                .take_invocations()
+                .into_iter()
+                .map(|(_, payload)| payload);
+            let arrived: Vec<_> = self
+                .world
+                .take_events()
+                .into_iter()
+                .chain(invocations)
+                .collect();
+            if arrived.is_empty() {
+                return;
+            }
+            for payload in arrived {
+                // What fails is delivered again by the sweep.
+                let _ = self.try_invoke(payload).await;
+            }
+        }
+    }
+
+    /// Lets five minutes pass and the sweep come by.
+    pub async fn sweep(&self) {
+        self.pass(SignedDuration::from_mins(5));
+        let _ = self.try_invoke(json!({ "sweep": "due" })).await;
+        self.deliver().await;
+    }
+
+    /// Delivers and sweeps until the validation is closed.
+    pub async fn close(&self, id: &str) -> Value {
+        for _ in 0..60 {
+            self.deliver().await;
+            if self.item(id)["stage"]["S"] == "closed" {
+                return self.record(id);
+            }
+            self.sweep().await;
+            // A real database comes up in real time.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("validation {id} is not closed: {:#}", self.item(id));
+    }
+
+    /// Lets a copy land and closes its validation. Answers the record.
+    pub async fn prove(&self, recovery_point_arn: &str) -> Value {
+        let id = self.lands(recovery_point_arn).await;
+        self.close(&id).await
+    }
+
+    /// The ledger's item of this id, as DynamoDB writes it; null when there is none.
+    pub fn item(&self, id: &str) -> Value {
+        let items = self.world.table_items(LEDGER);
+        items
+            .into_iter()
+            .find(|item| item["id"]["S"] == id)
+            .unwrap_or_default()
+    }
+
+    /// The validation as the ledger keeps it.
+    pub fn validation(&self, id: &str) -> Value {
+        serde_json::from_str(self.item(id)["document"]["S"].as_str().unwrap()).unwrap()
+    }
+
+    /// The one record of a validation.
+    pub fn record(&self, id: &str) -> Value {
+        let mut found = self.records();
+        found.retain(|record| record["validation_id"] == id);
+        assert_eq!(found.len(), 1, "one record of {id}, found {found:#?}");
+        found.remove(0)
+    }
+
+    /// All records.
+    pub fn records(&self) -> Vec<Value> {
+        self.world
+            .records()
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect()
+    }
+
+    /// Names of the DB instances there are.
+    pub fn instances(&self) -> Vec<String> {
+        self.world
+            .db_instances()
+            .into_iter()
+            .map(|instance| instance.identifier)
+            .collect()
+    }
+
+    /// The log events of one kind (`verdict`, `cleanup`) about a validation.
+    pub fn log_events(&self, kind: &str, id: &str) -> Vec<Value> {
+        let events = self.world.log_events(LOG_GROUP);
+        let read = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(&event.message).ok());
+        read.filter(|event| event["event"] == kind && event["validation_id"] == id)
+            .collect()
+    }
+
+    /// No call that changes something names this resource.
+    pub fn assert_untouched(&self, name: &str) {
+        let named: Vec<_> = self
+            .world
+            .calls()
+            .into_iter()
+            .filter(|call| call.mutating && call.service == "rds" && call.mentions(name))
+            .map(|call| call.name())
+            .collect();
+        assert!(named.is_empty(), "{name} was named by {named:?}");
+        assert!(
+            self.instances().iter().any(|instance| instance == name),
+            "{name} is gone"
+        );
+    }
+
+    /// Nothing that we restored exists, and the ledger holds no slot.
+    pub fn assert_clean(&self) {
+        let left: Vec<_> = self
+            .instances()
+            .into_iter()
+            .filter(|name| name.starts_with("restore-proof-"))
+            .collect();
+        assert!(left.is_empty(), "left: {left:?}");
+        let slots = self.item("slots");
+        assert!(slots["held"].is_null(), "slots are held: {slots}");
+    }
+
+    /// Replaces the policy.
+    pub fn set_policy(&self, text: &str) {
+        self.world.put_object(BUCKET, POLICY_KEY, text.to_owned());
+    }
+}
+
+/// The function's environment, from the template.
+fn environment() -> BTreeMap<String, String> {
+    let template = Template::read(&root().join("template.yaml")).unwrap();
+    let mut environment = template
+        .function("RestoreProofFunction", &deployment())
+        .unwrap()
+        .environment;
+    environment.insert("AWS_REGION".to_owned(), REGION.to_owned());
+    environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), PREFIX.to_owned());
+    environment
+}
+
+fn deployment() -> Deployment {
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let arn = "arn:aws:test:eu-central-1:111122223333:thing";
+    Deployment {
+        parameters: map(&[
+            ("NamePrefix", PREFIX),
+            ("BackupVaultNames", VAULT),
+            ("DatabaseCaBundleUri", &format!("s3://{BUCKET}/{CA_KEY}")),
+        ]),
+        pseudo_parameters: map(&[
+            ("AWS::AccountId", ACCOUNT),
+            ("AWS::Region", REGION),
+            ("AWS::StackName", PREFIX),
+        ]),
+        resources: map(&[
+            ("Ledger", LEDGER),
+            ("ResultsBucket", BUCKET),
+            ("Topic", &topic()),
+            ("RecordsLogGroup", LOG_GROUP),
+            ("FunctionLogGroup", "function"),
+            ("RestoreRole.Arn", RESTORE_ROLE),
+            ("FunctionRole.Arn", arn),
+            ("ScheduleRole.Arn", arn),
+            ("UndeliveredEvents.Arn", arn),
+            ("ExhaustedRetries.Arn", arn),
+            ("Network.Outputs.SubnetIds", "subnet-1,subnet-2"),
+            (
+                "Network.Outputs.FunctionSecurityGroupId",
+                "sg-0150ca7ed0000000f",
+            ),
+            ("Network.Outputs.DatabaseSecurityGroupId", SECURITY_GROUP),
+            ("Network.Outputs.DbSubnetGroupName", SUBNET_GROUP),
+        ]),
+    }
+}
+
+fn topic() -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
+}
+
+fn furnish(world: &World, policy: &str) {
+    world.add_vault(Vault {
+        name: VAULT.to_owned(),
+    });
+    world.add_bucket(Bucket {
+        name: BUCKET.to_owned(),
+        versioned: true,
+    });
+    world.put_object(BUCKET, POLICY_KEY, policy.to_owned());
+    world.add_table(Table::ledger(LEDGER));
+    world.add_topic(&topic());
+    world.add_log_group(LOG_GROUP);
+    world.add_function(PREFIX);
+    let vpc_id = "vpc-0150ca7ed0000000a".to_owned();
+    world.add_db_subnet_group(DbSubnetGroup {
+        name: SUBNET_GROUP.to_owned(),
+        vpc_id: vpc_id.clone(),
+    });
+    world.add_security_group(SecurityGroup {
+        id: SECURITY_GROUP.to_owned(),
+        vpc_id,
+    });
+    let secret = json!({ "username": "postgres", "password": "of-the-test", "dbname": "shop" });
+    world.add_secret(Secret {
+        name: "restore-proof/shop".to_owned(),
+        value: secret.to_string(),
+    });
+}
