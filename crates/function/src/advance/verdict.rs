@@ -140,16 +140,13 @@ impl Run<'_> {
     pub(super) async fn look(&mut self) -> anyhow::Result<Looked> {
         let validation = &self.lease.validation;
         let (Some(intent), Some(job)) = (&validation.intent, &validation.restore) else {
+            let known = validation.cleanup_reason.clone();
             return Ok(Looked::NotOurs(
-                "there is no intent and no restore job".to_owned(),
+                known.unwrap_or_else(|| "no restore job is known".to_owned()),
             ));
         };
-        let Some(name) = ownership::created_name(job) else {
-            return Ok(Looked::NotOurs(format!(
-                "restore job {} names nothing it created",
-                job.id
-            )));
-        };
+        // A job that names nothing may have left something of the planned name; then the proof fails, and says so.
+        let name = ownership::created_name(job).unwrap_or_else(|| intent.target_name.clone());
         let Some(instance) = rds::find(&self.app.aws, &name).await? else {
             return Ok(Looked::Missing);
         };
