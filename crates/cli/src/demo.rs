@@ -23,7 +23,7 @@ use screen::{Screen, Tone};
 use stage::{Props, Stage};
 
 /// How long the demo waits for the last validation to close.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the children have to be gone after they were told to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 

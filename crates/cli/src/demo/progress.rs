@@ -82,7 +82,7 @@ impl Progress {
         let records = Record::all(world);
         let mut news = Vec::new();
         for (number, line) in self.lines.iter_mut().enumerate() {
-            let step = step(&line.case, line.landed.is_some(), world, &records);
+            let step = step(&line.case, line.landed, world, &records);
             if step.closed && line.took.is_none() {
                 line.took = line.landed.map(|at| at.elapsed());
             }
@@ -158,10 +158,10 @@ impl Progress {
 }
 
 /// Where a case stands, by what AWS knows of it: its restore jobs and its record.
-fn step(case: &Case, landed: bool, world: &World, records: &[Record]) -> Step {
-    if !landed {
+fn step(case: &Case, landed: Option<Instant>, world: &World, records: &[Record]) -> Step {
+    let Some(landed) = landed else {
         return Step::open("not yet there");
-    }
+    };
     if let Some(record) = records
         .iter()
         .find(|record| record.source_arn == case.source_arn())
@@ -189,6 +189,8 @@ fn step(case: &Case, landed: bool, world: &World, records: &[Record]) -> Step {
                 .is_some_and(|name| is_ours(name))
     });
     Step::open(match ours.map(|job| job.status.as_str()) {
+        // More restores at one time than the template allows: the last one waits for a slot.
+        None if landed.elapsed() > Duration::from_secs(1) => "landed, waits for its turn",
         None => "landed",
         Some("PENDING" | "RUNNING") => "restoring",
         Some("COMPLETED") => "restored, checking",

@@ -1,6 +1,7 @@
 //! What came of it: the table of verdicts, the messages, the colleague, the records, and whether all
 //! of it is as it must be.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -96,8 +97,12 @@ pub fn faults(world: &World, lambda: &Lambda, cases: &[Case]) -> Vec<String> {
             }
         }
     }
+    let mut errors: BTreeMap<String, usize> = BTreeMap::new();
     for error in lambda.failures() {
-        faults.push(format!("an invocation of the function failed: {error}"));
+        *errors.entry(error).or_default() += 1;
+    }
+    for (error, times) in errors {
+        faults.push(format!("the function failed {times} times: {error}"));
     }
     faults
 }

@@ -201,3 +201,46 @@ fn values_left_out_take_lambdas_defaults() {
     );
     assert_eq!((function.retries, function.on_failure), (2, None));
 }
+
+#[test]
+fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let template = Template::read(&path).unwrap();
+    let function = template
+        .function("RestoreProofFunction", &deployment())
+        .unwrap();
+    let matching = |kind: &str, detail: Value| -> Vec<String> {
+        let event = json!({ "source": "aws.backup", "detail-type": kind, "detail": detail });
+        let rules = function.rules.iter();
+        let matching = rules.filter(|rule| rule.pattern.matches(&event));
+        matching.map(|rule| rule.name.clone()).collect()
+    };
+    let nobody: [&str; 0] = [];
+    for state in ["COMPLETED", "FAILED", "PARTIAL"] {
+        assert_eq!(
+            matching("Copy Job State Change", json!({ "state": state })),
+            ["CopyJob"]
+        );
+    }
+    for state in ["CREATED", "RUNNING"] {
+        assert_eq!(
+            matching("Copy Job State Change", json!({ "state": state })),
+            nobody
+        );
+    }
+    for status in ["COMPLETED", "FAILED", "ABORTED"] {
+        assert_eq!(
+            matching("Restore Job State Change", json!({ "status": status })),
+            ["RestoreJob"]
+        );
+    }
+    // A created job has `state` where later events have `status`.
+    assert_eq!(
+        matching("Restore Job State Change", json!({ "state": "CREATED" })),
+        nobody
+    );
+    assert_eq!(
+        matching("Backup Job State Change", json!({ "state": "COMPLETED" })),
+        nobody
+    );
+}
