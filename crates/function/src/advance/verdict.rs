@@ -13,6 +13,9 @@ use crate::{check, publish};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
 const CHECK_RUNS: u32 = 2;
+/// How often one run looks for a restored resource that AWS does not show, until that is noted as "not found". Waiting for
+/// the next run would be charged to the backup as preparation.
+const UNSEEN_LOOKS: u32 = 6;
 
 /// What a restored resource turned out to be.
 pub(super) enum Looked {
@@ -29,13 +32,19 @@ pub(super) enum Looked {
 impl Run<'_> {
     /// 1. Proves ownership. 2. Waits until it is ready. 3. Asserts its isolation. 4. Runs the checks.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
+        let mut unseen = 0;
         let (instance, host, port) = loop {
             let instance = match self.look().await? {
                 Looked::Ours(instance, _) => instance,
                 Looked::NotOurs(why) => return self.give_up_unowned(why).await,
                 Looked::NotYet => return Ok(Next::At(self.look_again())),
-                Looked::Missing => {
+                Looked::Missing if unseen < UNSEEN_LOOKS && self.time_left() > POLL * 2 => {
                     // Right after COMPLETED AWS may not show it yet.
+                    unseen += 1;
+                    tokio::time::sleep(POLL.min(self.app.poll)).await;
+                    continue;
+                }
+                Looked::Missing => {
                     return match self.missing_twice().await? {
                         Ok(()) => {
                             let now = self.now();
