@@ -15,7 +15,7 @@ use crate::verdict::Objective;
 pub struct Record {
     /// string. Known by every log line and message about the validation.
     pub validation_id: String,
-    /// int. Counts restores that were decided on.
+    /// int. Which attempt at it, from 1.
     pub attempt: u32,
     /// string. passed, failed, inconclusive, unchecked, restore_failed, copy_failed or not_tested.
     pub verdict: &'static str,

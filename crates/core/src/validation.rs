@@ -214,7 +214,7 @@ pub struct Validation {
     pub opened_at: Timestamp,
     /// How far it has come.
     pub stage: Stage,
-    /// Counts restores that were decided on, from 1.
+    /// Which attempt at it, from 1. A new one begins when no restore was started, or a broken policy is mended.
     pub attempt: u32,
     /// What is under test.
     pub recovery_point: RecoveryPoint,

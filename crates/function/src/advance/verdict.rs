@@ -1,5 +1,6 @@
 //! Restored and Checked: the resource is proved ours, made ready, looked at, and the record is written.
 
+use jiff::SignedDuration;
 use restore_proof_core::expectation::Clocks;
 use restore_proof_core::record::{Record, minutes_between};
 use restore_proof_core::validation::{Cleanup, Stage};
@@ -13,6 +14,8 @@ use crate::{check, publish};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
 const CHECK_RUNS: u32 = 2;
+/// How long a run waits for the resource to be ready: the rest of its time belongs to the checks.
+const MOST_WAITED: SignedDuration = SignedDuration::from_mins(5);
 /// How often one run looks for a restored resource that AWS does not show, until that is noted as "not found". Waiting for
 /// the next run would be charged to the backup as preparation.
 const UNSEEN_LOOKS: u32 = 6;
@@ -33,12 +36,14 @@ impl Run<'_> {
     /// 1. Proves ownership. 2. Waits until it is ready. 3. Asserts its isolation. 4. Runs the checks.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
         let mut unseen = 0;
+        let patience = self.now() + MOST_WAITED;
         let (instance, host, port) = loop {
+            let may_wait = self.now() < patience && self.time_left() > POLL * 2;
             let instance = match self.look().await? {
                 Looked::Ours(instance, _) => instance,
                 Looked::NotOurs(why) => return self.give_up_unowned(why).await,
                 Looked::NotYet => return Ok(Next::At(self.look_again())),
-                Looked::Missing if unseen < UNSEEN_LOOKS && self.time_left() > POLL * 2 => {
+                Looked::Missing if unseen < UNSEEN_LOOKS && may_wait => {
                     // Right after COMPLETED AWS may not show it yet.
                     unseen += 1;
                     tokio::time::sleep(POLL.min(self.app.poll)).await;
@@ -72,9 +77,7 @@ impl Run<'_> {
                     let reason = format!("the restored database is {status}");
                     return self.decide(Verdict::Inconclusive, reason).await;
                 }
-                _ if self.time_left() > POLL * 2 => {
-                    tokio::time::sleep(POLL.min(self.app.poll)).await
-                }
+                _ if may_wait => tokio::time::sleep(POLL.min(self.app.poll)).await,
                 _ => return Ok(Next::At(self.look_again())),
             }
         };
