@@ -1,6 +1,8 @@
 //! Moves a validation as far as it will go. The one state machine; there is no second path for recovery.
 //!
-//!     Landed ─► Restoring ─► Restored ─► Checked ─► Recorded ─► Deleting ─► Closed
+//! ```text
+//! Landed ─► Restoring ─► Restored ─► Checked ─► Recorded ─► Deleting ─► Closed
+//! ```
 //!
 //! Before an effect that creates or deletes something the ledger holds its intent, after it the result. An error
 //! ends the run and gives the lease back with what was written last: the event is delivered again, and the
