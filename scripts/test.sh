@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt records calls moto sam)
+all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -102,6 +102,9 @@ step_sam() {
     BOOTSTRAP="$work/sam/RestoreProofFunction/bootstrap" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
         python_tests tests/conformance/test_moto.py
 }
+
+# Each safeguard of the ownership proof is taken away in turn; the tests must notice.
+step_mutants() { scripts/mutants.sh; }
 
 passed=() failed=() summary=""
 run() {

@@ -356,16 +356,20 @@ def _form_map(shape, pairs, prefix, used, problems):
 
 
 def match_uri(template, path, problems):
-    """The labels of a REST request path, or None when the path is not the template's."""
+    """The labels of a REST request path, or None when the path is not the template's.
+
+    A slash at the template's end may be missing: Smithy's newer SDKs leave it out, and AWS Backup
+    answers both.
+    """
     pattern = ""
-    for part in re.split(r"(\{[^}]+\})", template.partition("?")[0]):
+    for part in re.split(r"(\{[^}]+\})", template.partition("?")[0].rstrip("/")):
         if part.startswith("{"):
             label = part.strip("{}")
             greedy = label.endswith("+")
             pattern += f"(?P<{label.rstrip('+')}>{'.+' if greedy else '[^/]+'})"
         else:
             pattern += re.escape(part)
-    found = re.fullmatch(pattern, path)
+    found = re.fullmatch(pattern + "/?", path)
     if found is None:
         problems.add("path", f"{path!r} is not {template!r}")
         return None
