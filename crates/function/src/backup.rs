@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_backup::types::RestoreJobsListMember;
 use jiff::Timestamp;
 use restore_proof_core::validation::{Intent, RestoreJob};
 
@@ -29,6 +28,58 @@ pub struct DescribedPoint {
     pub encryption_key_arn: Option<String>,
 }
 
+/// A recovery point from the SDK's answer to a description or a listing: two types with the same fields.
+macro_rules! described_point {
+    ($point:expr, $arn:expr) => {
+        DescribedPoint {
+            arn: $arn,
+            status: $point
+                .status()
+                .map(|status| status.as_str().to_owned())
+                .unwrap_or_default(),
+            resource_type: $point.resource_type.clone(),
+            resource_arn: $point.resource_arn.clone(),
+            created_at: $point.creation_date().and_then(timestamp),
+            completed_at: $point.completion_date().and_then(timestamp),
+            size_bytes: $point
+                .backup_size_in_bytes()
+                .and_then(|size| u64::try_from(size).ok()),
+            encryption_key_arn: $point
+                .encryption_key_arn
+                .clone()
+                .filter(|arn| !arn.is_empty()),
+        }
+    };
+}
+
+/// A restore job, likewise.
+macro_rules! restore_job {
+    ($job:expr) => {
+        RestoreJob {
+            id: $job.restore_job_id.clone().unwrap_or_default(),
+            recovery_point_arn: $job.recovery_point_arn.clone(),
+            role_arn: $job.iam_role_arn.clone(),
+            created_at: $job.creation_date().and_then(timestamp),
+            completed_at: $job.completion_date().and_then(timestamp),
+            status: $job
+                .status()
+                .map(|status| status.as_str().to_owned())
+                .unwrap_or_default(),
+            status_message: $job
+                .status_message
+                .clone()
+                .filter(|message| !message.is_empty()),
+            created_resource_arn: $job
+                .created_resource_arn
+                .clone()
+                .filter(|arn| !arn.is_empty()),
+            size_bytes: $job
+                .backup_size_in_bytes()
+                .and_then(|size| u64::try_from(size).ok()),
+        }
+    };
+}
+
 /// Describes a recovery point; none when AWS Backup does not know it.
 ///
 /// # Errors
@@ -47,24 +98,7 @@ pub async fn describe_recovery_point(
         .await
         .map_err(failed("backup:DescribeRecoveryPoint"));
     match result {
-        Ok(point) => Ok(Some(DescribedPoint {
-            arn: arn.to_owned(),
-            status: point
-                .status()
-                .map(|status| status.as_str().to_owned())
-                .unwrap_or_default(),
-            resource_type: point.resource_type.clone(),
-            resource_arn: point.resource_arn.clone(),
-            created_at: point.creation_date().and_then(timestamp),
-            completed_at: point.completion_date().and_then(timestamp),
-            size_bytes: point
-                .backup_size_in_bytes()
-                .and_then(|size| u64::try_from(size).ok()),
-            encryption_key_arn: point
-                .encryption_key_arn
-                .clone()
-                .filter(|arn| !arn.is_empty()),
-        })),
+        Ok(point) => Ok(Some(described_point!(point, arn.to_owned()))),
         Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
         Err(error) => Err(error),
     }
@@ -137,28 +171,7 @@ pub async fn describe_restore_job(aws: &Aws, id: &str) -> Result<Option<RestoreJ
         .await
         .map_err(failed("backup:DescribeRestoreJob"));
     match result {
-        Ok(job) => Ok(Some(RestoreJob {
-            id: job.restore_job_id.clone().unwrap_or_else(|| id.to_owned()),
-            recovery_point_arn: job.recovery_point_arn.clone(),
-            role_arn: job.iam_role_arn.clone(),
-            created_at: job.creation_date().and_then(timestamp),
-            completed_at: job.completion_date().and_then(timestamp),
-            status: job
-                .status()
-                .map(|status| status.as_str().to_owned())
-                .unwrap_or_default(),
-            status_message: job
-                .status_message
-                .clone()
-                .filter(|message| !message.is_empty()),
-            created_resource_arn: job
-                .created_resource_arn
-                .clone()
-                .filter(|arn| !arn.is_empty()),
-            size_bytes: job
-                .backup_size_in_bytes()
-                .and_then(|size| u64::try_from(size).ok()),
-        })),
+        Ok(job) => Ok(Some(restore_job!(job))),
         Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
         Err(error) => Err(error),
     }
@@ -178,28 +191,9 @@ pub async fn restore_jobs_since(aws: &Aws, since: Timestamp) -> Result<Vec<Resto
     let mut jobs = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(failed("backup:ListRestoreJobs"))?;
-        jobs.extend(page.restore_jobs().iter().map(listed_job));
+        jobs.extend(page.restore_jobs().iter().map(|job| restore_job!(job)));
     }
     Ok(jobs)
-}
-
-fn listed_job(job: &RestoreJobsListMember) -> RestoreJob {
-    RestoreJob {
-        id: job.restore_job_id.clone().unwrap_or_default(),
-        recovery_point_arn: job.recovery_point_arn.clone(),
-        role_arn: job.iam_role_arn.clone(),
-        created_at: job.creation_date().and_then(timestamp),
-        completed_at: job.completion_date().and_then(timestamp),
-        status: job
-            .status()
-            .map(|status| status.as_str().to_owned())
-            .unwrap_or_default(),
-        status_message: job.status_message.clone(),
-        created_resource_arn: job.created_resource_arn.clone(),
-        size_bytes: job
-            .backup_size_in_bytes()
-            .and_then(|size| u64::try_from(size).ok()),
-    }
 }
 
 /// One key of the metadata a restore job was started with.
@@ -246,21 +240,8 @@ pub async fn recovery_points_since(
     while let Some(page) = pages.next().await {
         let page = page.map_err(failed("backup:ListRecoveryPointsByBackupVault"))?;
         points.extend(page.recovery_points().iter().filter_map(|point| {
-            Some(DescribedPoint {
-                arn: point.recovery_point_arn.clone()?,
-                status: point
-                    .status()
-                    .map(|status| status.as_str().to_owned())
-                    .unwrap_or_default(),
-                resource_type: point.resource_type.clone(),
-                resource_arn: point.resource_arn.clone(),
-                created_at: point.creation_date().and_then(timestamp),
-                completed_at: point.completion_date().and_then(timestamp),
-                size_bytes: point
-                    .backup_size_in_bytes()
-                    .and_then(|size| u64::try_from(size).ok()),
-                encryption_key_arn: point.encryption_key_arn.clone(),
-            })
+            let arn = point.recovery_point_arn.clone()?;
+            Some(described_point!(point, arn))
         }));
     }
     Ok(points)

@@ -34,13 +34,7 @@ impl Run<'_> {
                 self.write().await?;
                 Ok(Next::Again)
             }
-            Looked::Missing => match self.missing_twice().await? {
-                Ok(()) => {
-                    self.settle_gone();
-                    self.close().await
-                }
-                Err(again) => Ok(Next::At(again)),
-            },
+            Looked::Missing => self.missing().await,
             Looked::NotYet => Ok(Next::At(self.look_again())),
             Looked::NotOurs(why) => self.leave_behind(why).await,
         }
@@ -50,13 +44,7 @@ impl Run<'_> {
     pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         match self.look().await? {
-            Looked::Missing => match self.missing_twice().await? {
-                Ok(()) => {
-                    self.settle_gone();
-                    self.close().await
-                }
-                Err(again) => Ok(Next::At(again)),
-            },
+            Looked::Missing => self.missing().await,
             Looked::NotYet => Ok(Next::At(self.look_again())),
             Looked::NotOurs(why) => self.leave_behind(why).await,
             Looked::Ours(instance, _) if instance.status == "deleting" => {
@@ -94,7 +82,11 @@ impl Run<'_> {
         (self.now() < until).then_some(until)
     }
 
-    fn settle_gone(&mut self) {
+    /// Closes what AWS twice said it does not know.
+    async fn missing(&mut self) -> anyhow::Result<Next> {
+        if let Err(again) = self.missing_twice().await? {
+            return Ok(Next::At(again));
+        }
         let now = self.now();
         let validation = self.validation();
         match validation.deletion_asked_at {
@@ -104,6 +96,7 @@ impl Run<'_> {
                 validation.settle(Cleanup::AlreadyGone, Some(reason), now);
             }
         }
+        self.close().await
     }
 
     /// Records what could not be deleted and why, tells people once, and tries again tomorrow.
