@@ -122,6 +122,14 @@ pub fn read(payload: &Value) -> Trigger {
             None => Trigger::Ignored("advance needs a validation_id".to_owned()),
         },
         (None, None, Some(validate)) => match ValidateRequest::deserialize(validate) {
+            Ok(request)
+                if request.recovery_point_arn.is_empty()
+                    || request.backup_vault_name.is_empty() =>
+            {
+                Trigger::Ignored(
+                    "validate needs a recovery_point_arn and a backup_vault_name".to_owned(),
+                )
+            }
             Ok(request) => Trigger::Validate(request),
             Err(error) => Trigger::Ignored(format!("validate cannot be read: {error}")),
         },

@@ -104,9 +104,11 @@ impl Call<'_> {
     async fn copy(&self, copy: CopyJobEvent) -> anyhow::Result<Value> {
         let config = &self.app.config;
         let (stack, now) = (config.name_prefix.as_str(), self.app.now());
-        let Ok(vault) = copy.destination_vault_arn.parse::<Arn>() else {
-            warn!("event ignored: destinationBackupVaultArn is not an ARN");
-            return Ok(json!({ "ignored": "destinationBackupVaultArn is not an ARN" }));
+        let vault = copy.destination_vault_arn.parse::<Arn>().ok();
+        // AWS Backup could never be asked about a vault without a name.
+        let Some(vault) = vault.filter(|vault| !vault.name().is_empty()) else {
+            warn!("event ignored: destinationBackupVaultArn is not the ARN of a vault");
+            return Ok(json!({ "ignored": "destinationBackupVaultArn is not the ARN of a vault" }));
         };
         let mut validation = match (copy.state, &copy.recovery_point_arn) {
             (CopyState::Completed, Some(arn)) => Validation::of_copy(stack, &copy, arn, now),

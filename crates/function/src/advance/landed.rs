@@ -16,9 +16,22 @@ impl Run<'_> {
     pub(super) async fn landed(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
-        let Some(described) =
-            backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn).await?
-        else {
+        let described =
+            backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn).await;
+        let described = match described {
+            // Asked again, AWS Backup would answer the same for ever.
+            Err(error)
+                if error.is(&[
+                    "InvalidParameterValueException",
+                    "MissingParameterValueException",
+                ]) =>
+            {
+                let reason = format!("AWS Backup takes it for no recovery point: {error}");
+                return self.decide_unrestored(Verdict::NotTested, reason).await;
+            }
+            described => described?,
+        };
+        let Some(described) = described else {
             return match self.missing_twice().await? {
                 Ok(()) => {
                     self.decide_unrestored(
