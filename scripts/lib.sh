@@ -30,7 +30,7 @@ use_target_folder() {
         return
     fi
     local key
-    key="$({ rustc --version --verbose && cat Cargo.lock .cargo/config.toml; } | sha256sum | cut -c1-16)"
+    key="$({ rustc --version --verbose && grep '^checksum' Cargo.lock && cat .cargo/config.toml; } | sha256sum | cut -c1-16)"
     export CARGO_TARGET_DIR="$cache/target/$key"
     mkdir -p "$CARGO_TARGET_DIR"
     touch "$CARGO_TARGET_DIR"

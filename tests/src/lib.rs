@@ -277,7 +277,7 @@ impl Scene {
             .world
             .calls()
             .into_iter()
-            .filter(|call| call.mutating && call.service == "rds" && call.mentions(name))
+            .filter(|call| call.mutating && call.service == "RDS" && call.mentions(name))
             .map(|call| call.name())
             .collect();
         assert!(named.is_empty(), "{name} was named by {named:?}");
