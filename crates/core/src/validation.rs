@@ -391,11 +391,13 @@ impl Validation {
         self.stage = Stage::Checked;
     }
 
-    /// Sets the cleanup.
+    /// Sets the cleanup. Found the same again, it keeps the time when it became so.
     pub fn settle(&mut self, cleanup: Cleanup, reason: Option<String>, now: Timestamp) {
+        if self.cleanup != cleanup || self.cleanup_at.is_none() {
+            self.cleanup_at = Some(now);
+        }
         self.cleanup = cleanup;
         self.cleanup_reason = reason;
-        self.cleanup_at = Some(now);
     }
 
     /// Notes once what was noticed.

@@ -139,6 +139,11 @@ async fn a_protected_restore_is_left_behind_told_once_and_deleted_a_day_later() 
     scene.pass(SignedDuration::from_hours(24));
     scene.sweep().await;
     assert_eq!(tries(), today + 1);
+    assert_eq!(
+        scene.record(&id)["cleanup_time"],
+        record["cleanup_time"],
+        "left behind since yesterday"
+    );
     assert_eq!(about_left_behind(&scene).len(), 1);
 
     let mut instance = scene.world.db_instances().remove(0);
@@ -246,7 +251,8 @@ async fn silence_of_logs_and_messages_does_not_keep_a_restore_alive() {
             "there is something to tell"
         );
         scene.world.faults().remove(fault);
-        scene.close(&id).await;
+        let told = scene.close(&id).await;
+        assert_eq!(told["cleanup_time"], record["cleanup_time"], "{broken}");
         assert_eq!(scene.world.messages().len(), 1, "{broken}");
         assert_eq!(scene.log_events("verdict", &id).len(), 1, "{broken}");
         assert_eq!(scene.log_events("cleanup", &id).len(), 1, "{broken}");
