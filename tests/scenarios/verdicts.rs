@@ -309,7 +309,8 @@ async fn a_restore_with_a_message_is_a_finding() {
 
 #[tokio::test]
 async fn nothing_is_checked_in_a_restore_that_is_not_isolated() {
-    let spoil: [(&str, fn(&mut DbInstance)); 4] = [
+    type Spoil = fn(&mut DbInstance);
+    let spoil: [(&str, Spoil); 4] = [
         ("publicly accessible", |db| db.publicly_accessible = true),
         ("subnet group", |db| db.subnet_group = "default".to_owned()),
         ("security group", |db| {
