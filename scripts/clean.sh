@@ -1,6 +1,6 @@
 #!/bin/bash
-# `make clean`: deletes build results in the clone and everything in the cache.
+# `make clean`: deletes what builds and the demo have left in the clone, and everything in the cache.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-say "Deleting $root/.aws-sam and $cache"
-rm -rf "$root/.aws-sam" "$cache"
+say "Deleting .aws-sam, demo-out and $cache"
+rm -rf "$root/.aws-sam" "$root/demo-out" "$cache"
