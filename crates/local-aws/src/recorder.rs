@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::wire::Request;
+use crate::wire::{Request, percent_decode};
 use crate::world::lock;
 
 /// An open recording.
@@ -39,7 +39,7 @@ impl Recorder {
             "service": parsed.service.model(),
             "operation": parsed.operation,
             "method": request.method().as_str(),
-            "path": request.uri().path(),
+            "path": path(parsed, request.uri().path()),
             "query": request.uri().query().unwrap_or_default(),
             "request_headers": headers(request.headers()),
             "request_body": base64::encode(request.body()),
@@ -53,6 +53,17 @@ impl Recorder {
         if let Err(error) = lock(&self.0).write_all(line.as_bytes()) {
             tracing::error!(%error, "a call could not be recorded");
         }
+    }
+}
+
+/// The path as the service model has it. S3's begins with the bucket, which the SDK names in the host unless that is an
+/// address; the record has no host.
+fn path(parsed: &Request, path: &str) -> String {
+    let names_key_alone = percent_decode(path).strip_prefix('/') == Some(parsed.key.as_str());
+    if parsed.service.model() == "s3" && names_key_alone && !parsed.bucket.is_empty() {
+        format!("/{}{path}", parsed.bucket)
+    } else {
+        path.to_owned()
     }
 }
 

@@ -320,7 +320,7 @@ fn decode_form(input: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Percent-decoding of a path segment: unlike in forms, `+` stays.
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
