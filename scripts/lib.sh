@@ -35,6 +35,12 @@ use_target_folder() {
     mkdir -p "$CARGO_TARGET_DIR"
     touch "$CARGO_TARGET_DIR"
     find "$cache/target" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
+    # Cargo tells our own crates' age by the files' times, whatever clone they lie in: what another
+    # clone has built must not pass for built from this one. Dependencies are the same for all.
+    if [ "$(cat "$CARGO_TARGET_DIR/clone" 2>/dev/null)" != "$root" ]; then
+        rm -rf "$CARGO_TARGET_DIR"/*/.fingerprint/restore-proof*
+        printf '%s' "$root" >"$CARGO_TARGET_DIR/clone"
+    fi
 }
 
 # Installs Debian packages. Services that come with them stay stopped: the demo and the tests start
