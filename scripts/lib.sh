@@ -27,6 +27,8 @@ use_target_folder() {
         die "cargo is missing: install Rust 1.95 or later with rustup (https://rustup.rs), then try again"
     if [ -n "${CARGO_TARGET_DIR:-}" ]; then
         export CARGO_TARGET_DIR
+        mkdir -p "$CARGO_TARGET_DIR"
+        claim_target_folder "$root"
         return
     fi
     local key
@@ -35,11 +37,15 @@ use_target_folder() {
     mkdir -p "$CARGO_TARGET_DIR"
     touch "$CARGO_TARGET_DIR"
     find "$cache/target" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
-    # Cargo tells our own crates' age by the files' times, whatever clone they lie in: what another
-    # clone has built must not pass for built from this one. Dependencies are the same for all.
-    if [ "$(cat "$CARGO_TARGET_DIR/clone" 2>/dev/null)" != "$root" ]; then
+    claim_target_folder "$root"
+}
+
+# Cargo tells our own crates' age by the files' times, whatever tree they lie in: what another clone
+# or a mutant has built must not pass for built from this tree. Dependencies are the same for all.
+claim_target_folder() {
+    if [ "$(cat "$CARGO_TARGET_DIR/built-from" 2>/dev/null)" != "$1" ]; then
         rm -rf "$CARGO_TARGET_DIR"/*/.fingerprint/restore-proof*
-        printf '%s' "$root" >"$CARGO_TARGET_DIR/clone"
+        printf '%s' "$1" >"$CARGO_TARGET_DIR/built-from"
     fi
 }
 

@@ -12,7 +12,7 @@ use restore_proof_tests::{BUCKET, Scene, UNCHECKED, VAULT};
 use serde_json::json;
 
 /// How many runs are under way at once: most of their time they wait for the SDK to try again.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 struct Strike {

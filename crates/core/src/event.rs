@@ -83,8 +83,6 @@ pub struct CopyJobEvent {
 pub struct RestoreJobEvent {
     /// Restore job id.
     pub restore_job_id: String,
-    /// Account the event is from.
-    pub account: Option<String>,
 }
 
 /// A wish to validate one recovery point.
@@ -204,10 +202,9 @@ fn read_restore_job(event: &Value) -> Trigger {
         return Trigger::Ignored("the restore job event names no restoreJobId".to_owned());
     };
     match state(detail) {
-        Some("COMPLETED" | "FAILED" | "ABORTED") => Trigger::Restore(RestoreJobEvent {
-            restore_job_id,
-            account: text(event, "account"),
-        }),
+        Some("COMPLETED" | "FAILED" | "ABORTED") => {
+            Trigger::Restore(RestoreJobEvent { restore_job_id })
+        }
         Some(other) => {
             Trigger::Ignored(format!("the restore job has not ended: {}", shorten(other)))
         }
