@@ -151,6 +151,15 @@ pub(super) fn plan(
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(key));
         match known {
+            Some((name @ ("Iops" | "StorageThroughput"), _))
+                if !takes_performance(stored, name) =>
+            {
+                set(
+                    name,
+                    None,
+                    "RDS takes it neither for this storage type nor for this size",
+                );
+            }
             // AWS Backup stores an unset value as empty text or "null".
             Some((name, reason)) if !value.is_empty() && value != "null" => {
                 set(name, Some(value), reason)
@@ -197,6 +206,24 @@ pub(super) fn plan(
     }
     set(NAME_KEY, Some(target_name), "names the restore as ours");
     Plan { keys }
+}
+
+/// Whether RDS takes this key for the backup's storage. It wants IOPS for provisioned storage; for gp3 it refuses both
+/// below 400 GiB, where the baseline is fixed (RDS user guide, "Amazon RDS DB instance storage").
+fn takes_performance(stored: &BTreeMap<String, String>, key: &str) -> bool {
+    let value = |wanted: &str| {
+        let found = stored
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    match value("StorageType") {
+        "io1" | "io2" => key == "Iops",
+        "gp3" => value("AllocatedStorage")
+            .parse::<u32>()
+            .is_ok_and(|gib| gib >= 400),
+        _ => false,
+    }
 }
 
 pub(super) fn override_problem(key: &str, value: &str) -> Option<String> {
@@ -302,6 +329,33 @@ mod tests {
                 .keys()
                 .all(|key| plan.keys.keys().any(|k| k.eq_ignore_ascii_case(key)))
         );
+    }
+
+    #[test]
+    fn storage_performance_is_sent_only_where_rds_takes_it() {
+        for (storage, gib, sent) in [
+            ("gp3", "399", &[][..]),
+            ("gp3", "400", &["Iops", "StorageThroughput"]),
+            ("io1", "100", &["Iops"]),
+            ("io2", "100", &["Iops"]),
+            ("gp2", "500", &[]),
+        ] {
+            let mut stored = stored();
+            for (key, value) in [
+                ("StorageType", storage),
+                ("AllocatedStorage", gib),
+                ("Iops", "3000"),
+                ("StorageThroughput", "125"),
+            ] {
+                stored.insert(key.to_owned(), value.to_owned());
+            }
+            let metadata = plan(&stored, &rule(""), &network(), "rp-x-1").metadata();
+            let performance: Vec<_> = metadata
+                .keys()
+                .filter(|key| ["Iops", "StorageThroughput"].contains(&key.as_str()))
+                .collect();
+            assert_eq!(performance, sent, "{storage} {gib}");
+        }
     }
 
     #[test]
