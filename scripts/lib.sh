@@ -42,11 +42,19 @@ use_target_folder() {
 
 # Cargo tells our own crates' age by the files' times, whatever tree they lie in: what another clone
 # or a mutant has built must not pass for built from this tree. Dependencies are the same for all.
+#   claim_target_folder TREE [PROFILE...]    all profiles unless some are named
 claim_target_folder() {
-    if [ "$(cat "$CARGO_TARGET_DIR/built-from" 2>/dev/null)" != "$1" ]; then
-        rm -rf "$CARGO_TARGET_DIR"/*/.fingerprint/restore-proof*
-        printf '%s' "$1" >"$CARGO_TARGET_DIR/built-from"
-    fi
+    local tree="$1" profile folder
+    shift
+    [ $# -gt 0 ] || set -- debug release
+    for profile in "$@"; do
+        folder="$CARGO_TARGET_DIR/$profile"
+        if [ "$(cat "$folder/built-from" 2>/dev/null)" != "$tree" ]; then
+            rm -rf "$folder"/.fingerprint/restore-proof*
+            mkdir -p "$folder"
+            printf '%s' "$tree" >"$folder/built-from"
+        fi
+    done
 }
 
 # Installs Debian packages. Services that come with them stay stopped: the demo and the tests start

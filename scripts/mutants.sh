@@ -62,7 +62,7 @@ command_of() {
 in_tree() { (cd "$tree" && GIT_CEILING_DIRECTORIES="$cache" "$@") >"$log" 2>&1 </dev/null; }
 
 copy_tree
-claim_target_folder "$tree"
+claim_target_folder "$tree" debug
 declare -A green=()
 table="" survived=0
 for name in "${names[@]}"; do
