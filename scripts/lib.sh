@@ -28,6 +28,7 @@ use_target_folder() {
     if [ -n "${CARGO_TARGET_DIR:-}" ]; then
         export CARGO_TARGET_DIR
         mkdir -p "$CARGO_TARGET_DIR"
+        lock_target_folder
         claim_target_folder "$root"
         return
     fi
@@ -37,7 +38,20 @@ use_target_folder() {
     mkdir -p "$CARGO_TARGET_DIR"
     touch "$CARGO_TARGET_DIR"
     find "$cache/target" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
+    lock_target_folder
     claim_target_folder "$root"
+}
+
+# One run at a time in a target folder: of two, each would take the other's crates for its own. What a
+# run calls (`sam build` calls make again) has the lock of its caller.
+lock_target_folder() {
+    [ "${RESTORE_PROOF_LOCKED:-}" != "$CARGO_TARGET_DIR" ] || return 0
+    exec {target_lock}>"$CARGO_TARGET_DIR/lock"
+    if ! flock --nonblock "$target_lock"; then
+        say "Waiting for another run that builds in $CARGO_TARGET_DIR"
+        flock "$target_lock"
+    fi
+    export RESTORE_PROOF_LOCKED="$CARGO_TARGET_DIR"
 }
 
 # Cargo tells our own crates' age by the files' times, whatever tree they lie in: what another clone
