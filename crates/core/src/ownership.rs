@@ -3,18 +3,42 @@
 //! A colleague's recovery in the same account may look much like ours. What tells them apart is our own
 //! ledger, the role, the name, and the order of things; every leg must hold.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::arn::Arn;
 use crate::validation::{Intent, RestoreJob};
+
+/// By what a restored resource is known as the one that was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// It has this name, which is made of our prefix, the validation's id and the attempt.
+    Name(String),
+    /// A restore that takes no name: it lies in this subnet, the isolated one.
+    Subnet(String),
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Mark::Name(name) => write!(f, "name {name}"),
+            Mark::Subnet(subnet) => write!(f, "subnet {subnet}"),
+        }
+    }
+}
 
 /// A resource as its own service describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// Its ARN.
     pub arn: String,
-    /// Its name.
+    /// By which its service knows it: its name, or its id.
     pub name: String,
+    /// What shows that it was planned by us.
+    pub mark: Mark,
     /// When it was created, once that is known.
     pub created_at: Option<Timestamp>,
 }
@@ -67,17 +91,17 @@ pub fn prove(
             job.id
         ));
     }
-    // Leg 3: it is what the job names, and it has the planned name.
+    // Leg 3: it is what the job names, and it bears the planned name or lies where it was planned to lie.
     if job.created_resource_arn.as_deref() != Some(found.arn.as_str()) {
         return not_ours(format!(
             "restore job {} does not name {}",
             job.id, found.name
         ));
     }
-    if found.name != intent.target_name {
+    if found.mark != intent.mark {
         return not_ours(format!(
-            "{} is not the planned name {}",
-            found.name, intent.target_name
+            "{} has {}, and {} was planned",
+            found.name, found.mark, intent.mark
         ));
     }
     // Leg 4: it did not exist before the job.
@@ -96,18 +120,96 @@ pub fn prove(
     })
 }
 
+/// A volume as EC2 describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundVolume {
+    /// Its id.
+    pub id: String,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    /// The machines it is attached to.
+    pub attached_to: Vec<String>,
+}
+
+/// A volume proved to have come with a restored machine of ours. Only [`prove_volume`] makes one, and deletion
+/// consumes it.
+#[derive(Debug)]
+pub struct OwnedVolume {
+    id: String,
+}
+
+impl OwnedVolume {
+    /// The volume's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Proves that a volume came with the restored machine `machine_id`: the ledger noted it while it was attached to
+/// that machine, which was proved ours; the restore job made it; and nobody else uses it.
+///
+/// # Errors
+/// The first leg that does not hold.
+pub fn prove_volume(
+    noted: &[String],
+    machine_id: &str,
+    job: &RestoreJob,
+    found: &FoundVolume,
+) -> Result<OwnedVolume, NotOurs> {
+    let not_ours = |why: String| Err(NotOurs(why));
+    if !noted.contains(&found.id) {
+        return not_ours(format!(
+            "volume {} was not noted with {machine_id}",
+            found.id
+        ));
+    }
+    if !came_with_restore(job, found) {
+        return not_ours(format!(
+            "volume {} was not made by restore job {}",
+            found.id, job.id
+        ));
+    }
+    if let Some(other) = found.attached_to.iter().find(|id| *id != machine_id) {
+        return not_ours(format!("volume {} is attached to {other}", found.id));
+    }
+    Ok(OwnedVolume {
+        id: found.id.clone(),
+    })
+}
+
+/// Whether a volume was made while the job ran: what somebody attaches afterwards is not ours.
+pub fn came_with_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
+    match (volume.created_at, job.created_at, job.completed_at) {
+        (Some(made), Some(began), Some(ended)) => made > began && made <= ended,
+        _ => false,
+    }
+}
+
 /// Whether a restore job found in a listing is the one that an intent without a job id has started: our role,
-/// our recovery point, and the planned name in the job's own metadata.
+/// our recovery point, and in the job's own metadata the planned values of the keys it is recognised by
+/// ([`crate::plan::recognised_by`]).
 pub fn adopts(
     intent: &Intent,
     recovery_point_arn: &str,
     restore_role_arn: &str,
     job: &RestoreJob,
-    name_in_metadata: Option<&str>,
+    recognised_by: &[&str],
+    job_metadata: &BTreeMap<String, String>,
 ) -> bool {
+    // AWS Backup does not keep the case of keys everywhere.
+    let value = |metadata: &BTreeMap<String, String>, key: &str| {
+        metadata
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.clone())
+    };
     job.role_arn.as_deref() == Some(restore_role_arn)
         && job.recovery_point_arn.as_deref() == Some(recovery_point_arn)
-        && name_in_metadata == Some(intent.target_name.as_str())
+        && !recognised_by.is_empty()
+        && recognised_by.iter().all(|key| {
+            let planned = value(&intent.metadata, key);
+            planned.is_some() && planned == value(job_metadata, key)
+        })
 }
 
 /// The name in the ARN of what a job created.
@@ -118,23 +220,27 @@ pub fn created_name(job: &RestoreJob) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     const ROLE: &str = "arn:aws:iam::111122223333:role/restore-proof-restore";
+    const KEYS: &[&str] = &["DBInstanceIdentifier"];
     const POINT: &str = "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:copyjob-1";
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a small number")
     }
 
+    fn named(name: &str) -> BTreeMap<String, String> {
+        [("DBInstanceIdentifier".to_owned(), name.to_owned())].into()
+    }
+
     fn intent() -> Intent {
         Intent {
             attempt: 1,
             target_name: "rp-1-1".to_owned(),
+            mark: Mark::Name("rp-1-1".to_owned()),
             idempotency_token: "t".to_owned(),
-            metadata: BTreeMap::new(),
+            metadata: named("rp-1-1"),
             planned_at: at(50),
             restore_job_id: Some("job-1".to_owned()),
         }
@@ -160,6 +266,7 @@ mod tests {
         Found {
             arn: "arn:aws:rds:eu-central-1:111122223333:db:rp-1-1".to_owned(),
             name: "rp-1-1".to_owned(),
+            mark: Mark::Name("rp-1-1".to_owned()),
             created_at: Some(at(150)),
         }
     }
@@ -168,7 +275,14 @@ mod tests {
     fn all_legs_hold() {
         let owned = prove(&intent(), POINT, ROLE, &job(), &found()).expect("ours");
         assert_eq!(owned.name(), "rp-1-1");
-        assert!(adopts(&intent(), POINT, ROLE, &job(), Some("rp-1-1")));
+        assert!(adopts(
+            &intent(),
+            POINT,
+            ROLE,
+            &job(),
+            KEYS,
+            &named("rp-1-1")
+        ));
     }
 
     #[test]
@@ -292,21 +406,94 @@ mod tests {
 
     #[test]
     fn adoption_wants_role_recovery_point_and_name() {
-        assert!(!adopts(&intent(), POINT, ROLE, &job(), None));
-        assert!(!adopts(&intent(), POINT, ROLE, &job(), Some("rp-1-2")));
+        let nothing = BTreeMap::new();
+        let other_role = "arn:aws:iam::111122223333:role/admin";
+        assert!(!adopts(&intent(), POINT, ROLE, &job(), KEYS, &nothing));
         assert!(!adopts(
             &intent(),
             POINT,
-            "arn:aws:iam::111122223333:role/admin",
+            ROLE,
             &job(),
-            Some("rp-1-1")
+            KEYS,
+            &named("rp-1-2")
+        ));
+        assert!(!adopts(
+            &intent(),
+            POINT,
+            ROLE,
+            &job(),
+            &[],
+            &named("rp-1-1")
+        ));
+        assert!(!adopts(
+            &intent(),
+            POINT,
+            other_role,
+            &job(),
+            KEYS,
+            &named("rp-1-1")
         ));
         assert!(!adopts(
             &intent(),
             "arn:other",
             ROLE,
             &job(),
-            Some("rp-1-1")
+            KEYS,
+            &named("rp-1-1")
         ));
+    }
+
+    #[test]
+    fn a_volume_is_ours_when_it_came_with_the_restore_and_nobody_else_uses_it() {
+        let volume = || FoundVolume {
+            id: "vol-1".to_owned(),
+            created_at: Some(at(150)),
+            attached_to: vec!["i-1".to_owned()],
+        };
+        let noted = ["vol-1".to_owned()];
+        let prove = |noted: &[String], found: FoundVolume| {
+            prove_volume(noted, "i-1", &job(), &found).map(|owned| owned.id().to_owned())
+        };
+        assert_eq!(prove(&noted, volume()), Ok("vol-1".to_owned()));
+        let free = FoundVolume {
+            attached_to: vec![],
+            ..volume()
+        };
+        assert_eq!(prove(&noted, free), Ok("vol-1".to_owned()));
+        let lent = FoundVolume {
+            attached_to: vec!["i-2".to_owned()],
+            ..volume()
+        };
+        for (noted, found, why) in [
+            (&noted[..0], volume(), "not noted"),
+            (
+                &noted,
+                FoundVolume {
+                    created_at: Some(at(100)),
+                    ..volume()
+                },
+                "not made by",
+            ),
+            (
+                &noted,
+                FoundVolume {
+                    created_at: Some(at(201)),
+                    ..volume()
+                },
+                "not made by",
+            ),
+            (
+                &noted,
+                FoundVolume {
+                    created_at: None,
+                    ..volume()
+                },
+                "not made by",
+            ),
+            (&noted, lent, "attached to i-2"),
+        ] {
+            let error = prove(noted, found).expect_err(why).to_string();
+            assert!(error.contains(why), "{error} should speak of {why}");
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! From restore metadata to restore request, with a reason for every key.
 
+mod ec2;
 mod rds;
 
 use std::collections::BTreeMap;
 
+pub(crate) use ec2::instance_type_problem;
+
 use serde::{Deserialize, Serialize};
 
+use crate::ownership::Mark;
 use crate::policy::Rule;
 
 /// A resource type that is validated.
@@ -14,6 +18,9 @@ pub enum ResourceType {
     /// An RDS DB instance.
     #[serde(rename = "RDS")]
     Rds,
+    /// An EC2 instance.
+    #[serde(rename = "EC2")]
+    Ec2,
 }
 
 impl ResourceType {
@@ -22,6 +29,7 @@ impl ResourceType {
     pub fn from_name(name: &str) -> Option<ResourceType> {
         match name {
             "RDS" => Some(ResourceType::Rds),
+            "EC2" => Some(ResourceType::Ec2),
             _ => None,
         }
     }
@@ -30,6 +38,7 @@ impl ResourceType {
     pub fn name(self) -> &'static str {
         match self {
             ResourceType::Rds => "RDS",
+            ResourceType::Ec2 => "EC2",
         }
     }
 }
@@ -41,6 +50,21 @@ pub struct Network {
     pub db_subnet_group: String,
     /// Ids of the security groups of restored databases; at least one.
     pub db_security_groups: Vec<String>,
+    /// Id of the subnet of restored machines.
+    pub machine_subnet: String,
+    /// Ids of the security groups of restored machines; at least one.
+    pub machine_security_groups: Vec<String>,
+    /// Key that encrypts the volumes of restored machines; none for that of their snapshots.
+    pub volume_key_arn: Option<String>,
+}
+
+/// What is known of a recovery point before its restore is planned.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Its restore metadata, as AWS Backup keeps it.
+    pub metadata: BTreeMap<String, String>,
+    /// Names of the block devices of a machine's image, for example `/dev/xvda`; empty for other types.
+    pub devices: Vec<String>,
 }
 
 /// One key of a restore request.
@@ -73,27 +97,94 @@ impl Plan {
 /// target's name and the keys of safety last, so that nothing can undo them.
 pub fn plan(
     resource_type: ResourceType,
-    stored: &BTreeMap<String, String>,
+    source: &Source,
     rule: &Rule,
     network: &Network,
     target_name: &str,
 ) -> Plan {
     match resource_type {
-        ResourceType::Rds => rds::plan(stored, rule, network, target_name),
+        ResourceType::Rds => rds::plan(&source.metadata, rule, network, target_name),
+        ResourceType::Ec2 => ec2::plan(source, rule, network),
     }
 }
 
-/// The key of the restore metadata that names what is restored.
-pub fn name_key(resource_type: ResourceType) -> &'static str {
+/// By what a restored resource is known as the one that was planned.
+pub fn mark(resource_type: ResourceType, network: &Network, target_name: &str) -> Mark {
     match resource_type {
-        ResourceType::Rds => rds::NAME_KEY,
+        ResourceType::Rds => Mark::Name(target_name.to_owned()),
+        // A restored machine takes no name.
+        ResourceType::Ec2 => Mark::Subnet(network.machine_subnet.clone()),
     }
 }
 
-/// What speaks against an override of restore metadata in a policy; none when it is fine.
+/// The keys of a restore job's metadata by which it is recognised as the one an intent has started.
+pub fn recognised_by(resource_type: ResourceType) -> &'static [&'static str] {
+    match resource_type {
+        ResourceType::Rds => &[rds::NAME_KEY],
+        ResourceType::Ec2 => &ec2::NETWORK_KEYS,
+    }
+}
+
+/// What speaks against an override of restore metadata in a policy; none when it is fine. Without a resource
+/// type, the key must be one of any type and forbidden for none.
 ///
 /// Safety is not negotiable: an override that would make a restored copy public, protect it from deletion,
 /// name it or take it out of the isolated network is a mistake of the policy.
-pub fn override_problem(key: &str, value: &str) -> Option<String> {
-    rds::override_problem(key, value)
+pub fn override_problem(
+    resource_type: Option<ResourceType>,
+    key: &str,
+    value: &str,
+) -> Option<String> {
+    let types = match resource_type {
+        Some(ResourceType::Rds) => &[ResourceType::Rds][..],
+        Some(ResourceType::Ec2) => &[ResourceType::Ec2],
+        None => &[ResourceType::Rds, ResourceType::Ec2],
+    };
+    if let Some((name, reason)) = types.iter().find_map(|one| {
+        let forbidden = forbidden(*one);
+        forbidden
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+    }) {
+        return Some(format!("{name} cannot be overridden: {reason}"));
+    }
+    let known = types.iter().find_map(|one| {
+        let name = overridable(*one)
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(key))?;
+        Some((*one, *name))
+    });
+    match known {
+        Some((_, name)) if value.is_empty() => Some(format!("{name} is empty")),
+        Some((ResourceType::Rds, name)) => rds::value_problem(name, value),
+        Some((ResourceType::Ec2, name)) => ec2::value_problem(name, value),
+        None => {
+            let names: Vec<&str> = types
+                .iter()
+                .flat_map(|one| overridable(*one))
+                .copied()
+                .collect();
+            let of: Vec<&str> = types.iter().map(|one| one.name()).collect();
+            Some(format!(
+                "unknown restore metadata {key:?} of {}; known are {}",
+                of.join(" and "),
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+fn overridable(resource_type: ResourceType) -> &'static [&'static str] {
+    match resource_type {
+        ResourceType::Rds => &rds::OVERRIDABLE,
+        ResourceType::Ec2 => &ec2::OVERRIDABLE,
+    }
+}
+
+/// Keys that are safety's, with the reason why no policy may set them.
+fn forbidden(resource_type: ResourceType) -> &'static [(&'static str, &'static str)] {
+    match resource_type {
+        ResourceType::Rds => &rds::FORBIDDEN,
+        ResourceType::Ec2 => &ec2::FORBIDDEN,
+    }
 }

@@ -51,7 +51,7 @@ pub const RESOURCE_TYPES: [&str; 18] = [
 ];
 
 /// The resource types whose recovery points this version restores and checks.
-pub const VALIDATED_TYPES: [&str; 1] = ["RDS"];
+pub const VALIDATED_TYPES: [&str; 2] = ["EC2", "RDS"];
 
 /// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
 pub const KEEP_FAILED_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -62,6 +62,18 @@ pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least and the most a check's `timeout` may be.
 pub const CHECK_TIMEOUT_RANGE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * 60));
+
+/// How long a restored machine may take to boot when its rule does not say so.
+pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The longest a restored machine may take to boot.
+pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// The most steps an `http` check may have.
+pub const MOST_STEPS: usize = 20;
+
+/// The most redirects an `http` check may follow.
+pub const MOST_REDIRECTS: u8 = 5;
 
 /// A policy file without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +152,14 @@ pub struct Rule {
     pub frequency: Frequency,
     /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
     pub instance_class: Option<String>,
+    /// EC2 instance type to restore to, for example `t3.small`; otherwise that of the backup.
+    pub instance_type: Option<String>,
+    /// Which instance profile a restored machine gets.
+    pub instance_profile: InstanceProfile,
+    /// How long a restored machine may take to boot, from the end of the restore: until then a check that does not
+    /// pass says nothing and is tried again.
+    #[serde(with = "wire::seconds")]
+    pub boot_timeout: Duration,
     /// Restore metadata that replaces what the backup says, by AWS Backup's keys.
     pub restore: BTreeMap<String, String>,
     /// What the validation is measured against.
@@ -247,11 +267,26 @@ pub struct Objectives {
     pub data_age: Option<Duration>,
 }
 
+/// Which instance profile a restored machine gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceProfile {
+    /// None: a copy of production has no permissions in AWS.
+    #[default]
+    None,
+    /// The backup's own. AWS Backup attaches no other.
+    Original,
+}
+
 /// How checks log in to what was restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
+#[serde(rename_all = "kebab-case")]
+pub enum Credentials {
     /// Name or ARN of a Secrets Manager secret in the JSON layout of RDS (`username`, `password`, `dbname`).
-    pub secret: String,
+    Secret(String),
+    /// The master user of the restored copy, under a password that is set on the copy: no secret of the source is
+    /// needed in this account.
+    Reset,
 }
 
 /// One assertion about the restored data.
@@ -269,6 +304,7 @@ impl Check {
     pub fn measures_data_age(&self) -> bool {
         match &self.kind {
             CheckKind::Sql(sql) => sql.data_age,
+            CheckKind::Http(_) | CheckKind::Connect(_) => false,
         }
     }
 }
@@ -279,6 +315,10 @@ impl Check {
 pub enum CheckKind {
     /// One query, one value, one expectation.
     Sql(SqlCheck),
+    /// Requests to the restored machine, one after the other.
+    Http(HttpCheck),
+    /// A port of what was restored answers.
+    Connect(ConnectCheck),
 }
 
 impl CheckKind {
@@ -286,6 +326,8 @@ impl CheckKind {
     pub fn name(&self) -> &'static str {
         match self {
             CheckKind::Sql(_) => "sql",
+            CheckKind::Http(_) => "http",
+            CheckKind::Connect(_) => "connect",
         }
     }
 }
@@ -306,6 +348,111 @@ pub struct SqlCheck {
     pub time_zone: String,
     /// Whether the value says how new the newest data is.
     pub data_age: bool,
+}
+
+/// Which address of a restored machine is connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Address {
+    /// That of its interface in the isolated network.
+    #[default]
+    Private,
+    /// Its public one, if it has one.
+    Public,
+}
+
+/// How an `http` check connects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Not encrypted.
+    #[default]
+    Http,
+    /// Encrypted, as strictly as the rule's [`Tls`] says.
+    Https,
+}
+
+/// Requests to a restored machine. The check passes when every step does; the first that does not decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// How to connect.
+    pub scheme: Scheme,
+    /// Port; 80 or 443 when the policy does not say.
+    pub port: u16,
+    /// The host that is asked for (`Host`, and the name in the certificate); otherwise the machine's address.
+    pub host: Option<String>,
+    /// Which address is connected to.
+    pub address: Address,
+    /// How many redirects are followed, and only to the same machine and port; 0 to [`MOST_REDIRECTS`].
+    pub redirects: u8,
+    /// The longest all steps together may take.
+    #[serde(with = "wire::seconds")]
+    pub timeout: Duration,
+    /// In the file's order; 1 to [`MOST_STEPS`].
+    pub steps: Vec<HttpStep>,
+}
+
+/// Method of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    #[default]
+    Get,
+    /// Reads, without the body.
+    Head,
+    /// Sends a body. What it changes is gone with the restored machine.
+    Post,
+}
+
+/// One request and what its answer must be. What is set must all hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpStep {
+    /// Unique in its check; names the step in records and messages. The path when the policy gives none.
+    pub name: String,
+    /// Method.
+    pub method: Method,
+    /// Path and query; begins with `/`.
+    pub path: String,
+    /// Headers to send.
+    pub headers: BTreeMap<String, String>,
+    /// Body to send.
+    pub body: Option<String>,
+    /// Any of these statuses; 200 when the policy does not say.
+    pub status: Vec<u16>,
+    /// Text the body must hold.
+    pub contains: Option<String>,
+    /// A regular expression of which the body must hold a match.
+    pub matches: Option<String>,
+    /// What a value of the JSON body must be.
+    pub json: Option<JsonExpectation>,
+    /// The longest from request to complete answer.
+    #[serde(with = "wire::optional_seconds")]
+    pub within: Option<Duration>,
+}
+
+/// A value in a JSON body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JsonExpectation {
+    /// JSON pointer (RFC 6901), for example `/status`; the empty text is the whole body.
+    pub pointer: String,
+    /// What the value must be.
+    pub expect: Expectation,
+}
+
+/// A TCP connection, and what the other side says first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectCheck {
+    /// Port; otherwise the one a restored database listens on.
+    pub port: Option<u16>,
+    /// Which address is connected to.
+    pub address: Address,
+    /// A regular expression of which the first bytes that the other side sends (as UTF-8, at most 1 KiB) must
+    /// hold a match; otherwise nothing is read.
+    pub greeting: Option<String>,
+    /// The longest it may take.
+    #[serde(with = "wire::seconds")]
+    pub timeout: Duration,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::arn::Arn;
 use crate::event::CopyJobEvent;
 use crate::expectation::CheckOutcome;
+use crate::ownership::Mark;
 use crate::policy::Rule;
 use crate::verdict::Verdict;
 
@@ -145,8 +146,10 @@ pub struct PolicyUsed {
 pub struct Intent {
     /// Which attempt of the validation.
     pub attempt: u32,
-    /// What the restored resource is to be called.
+    /// What the restored resource is to be called, where a restore takes a name.
     pub target_name: String,
+    /// By what it is known as the one that was planned.
+    pub mark: Mark,
     /// Makes a repeated start of the same restore harmless for under an hour.
     pub idempotency_token: String,
     /// The restore request's metadata. Never logged.
@@ -236,6 +239,15 @@ pub struct Validation {
     pub preparation_minutes: Option<f64>,
     /// From the start of the checks to the end of the first passed one, minutes.
     pub first_passed_check_minutes: Option<f64>,
+    /// Volumes that came with a restored machine and that its termination leaves.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+    /// When the master password of the restored copy was wished to be set: the intent, before each request.
+    #[serde(default)]
+    pub password_wished_at: Option<Timestamp>,
+    /// When RDS took the request.
+    #[serde(default)]
+    pub password_set_at: Option<Timestamp>,
     /// How often checks were begun: a check that ends the process is not begun for ever.
     pub check_runs: u32,
     /// What became of the checks.
@@ -306,6 +318,9 @@ impl Validation {
             restore_seen_at: None,
             preparation_minutes: None,
             first_passed_check_minutes: None,
+            volumes: Vec::new(),
+            password_wished_at: None,
+            password_set_at: None,
             check_runs: 0,
             checks: Vec::new(),
             findings: Vec::new(),

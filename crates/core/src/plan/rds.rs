@@ -72,7 +72,7 @@ const SAFETY: [(&str, &str, &str); 7] = [
 ];
 
 /// Keys a policy may override, besides the instance class.
-const OVERRIDABLE: [&str; 9] = [
+pub(super) const OVERRIDABLE: [&str; 9] = [
     "AllocatedStorage",
     "DBInstanceClass",
     "DBParameterGroupName",
@@ -85,7 +85,7 @@ const OVERRIDABLE: [&str; 9] = [
 ];
 
 /// Keys that are safety's, with the reason why no policy may set them.
-const FORBIDDEN: [(&str, &str); 17] = [
+pub(super) const FORBIDDEN: [(&str, &str); 17] = [
     (NAME_KEY, "the name proves that a restored database is ours"),
     (
         "PubliclyAccessible",
@@ -226,19 +226,10 @@ fn takes_performance(stored: &BTreeMap<String, String>, key: &str) -> bool {
     }
 }
 
-pub(super) fn override_problem(key: &str, value: &str) -> Option<String> {
-    let same = |name: &str| name.eq_ignore_ascii_case(key);
-    if let Some((name, reason)) = FORBIDDEN.iter().find(|(name, _)| same(name)) {
-        return Some(format!("{name} cannot be overridden: {reason}"));
-    }
-    let Some(name) = OVERRIDABLE.iter().find(|name| same(name)) else {
-        return Some(format!(
-            "unknown restore metadata {key:?} of RDS; known are {}",
-            OVERRIDABLE.join(", ")
-        ));
-    };
+/// What speaks against a value, not empty, of a key that a policy may override.
+pub(super) fn value_problem(name: &str, value: &str) -> Option<String> {
     let number = || value.parse::<u32>().ok();
-    match *name {
+    match name {
         "Port" if !number().is_some_and(|port| (1150..=65535).contains(&port)) => {
             Some("Port is a number from 1150 to 65535".to_owned())
         }
@@ -248,7 +239,6 @@ pub(super) fn override_problem(key: &str, value: &str) -> Option<String> {
         "DBInstanceClass" if !value.starts_with("db.") => {
             Some("an instance class begins with \"db.\", for example db.t4g.medium".to_owned())
         }
-        _ if value.is_empty() => Some(format!("{name} is empty")),
         _ => None,
     }
 }
@@ -296,6 +286,9 @@ mod tests {
         Network {
             db_subnet_group: "isolated".to_owned(),
             db_security_groups: vec!["sg-1".to_owned()],
+            machine_subnet: "subnet-1".to_owned(),
+            machine_security_groups: vec!["sg-2".to_owned()],
+            volume_key_arn: None,
         }
     }
 

@@ -78,8 +78,9 @@ pub(super) fn settle(drafts: Vec<Draft<'_>>, objectives: Option<&Item<'_>>) -> O
         .into_iter()
         .map(|draft| {
             let mut check = draft.check?;
-            let CheckKind::Sql(sql) = &mut check.kind;
-            sql.data_age = draft.measures.is_some() || (by_default && draft.could_measure);
+            if let CheckKind::Sql(sql) = &mut check.kind {
+                sql.data_age = draft.measures.is_some() || (by_default && draft.could_measure);
+            }
             Some(check)
         })
         .collect()

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use crate::plan::override_problem;
+use crate::plan::{instance_type_problem, override_problem};
 
 use super::check;
 use super::mistake::{Mistakes, Notes};
 use super::reader::{Item, Names, Section, hint};
 use super::{
-    Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Notify, Objectives, RESOURCE_TYPES,
-    Rule, Tls, VALIDATED_TYPES,
+    Credentials, Frequency, Glob, InstanceProfile, KEEP_FAILED_AT_MOST, Matcher, Notify,
+    Objectives, RESOURCE_TYPES, Rule, Tls, VALIDATED_TYPES,
 };
 
 /// The longest name, in characters: names stand in records, messages and metrics.
@@ -102,6 +102,22 @@ fn read_rule<'t>(
             ])
         });
     let instance_class = optional(rule.optional("instance_class"), read_instance_class);
+    let instance_type = optional(rule.optional("instance_type"), |item| {
+        let value = item.text()?;
+        match instance_type_problem(value) {
+            Some(problem) => {
+                item.mistake(problem);
+                None
+            }
+            None => Some(value.to_owned()),
+        }
+    });
+    let instance_profile = optional(rule.optional("instance_profile"), |item| {
+        item.one_of(&[
+            ("none", InstanceProfile::None),
+            ("original", InstanceProfile::Original),
+        ])
+    });
     let restore = optional(rule.optional("restore"), read_overrides);
     let objectives_item = rule.optional("objectives");
     let objectives = optional(objectives_item.clone(), read_objectives);
@@ -154,6 +170,9 @@ fn read_rule<'t>(
         matcher: matcher?,
         frequency: frequency?,
         instance_class: instance_class?,
+        instance_type: instance_type?,
+        instance_profile: instance_profile?.unwrap_or_default(),
+        boot_timeout: super::DEFAULT_BOOT_TIMEOUT,
         restore: restore?.unwrap_or_default(),
         objectives: objectives?.unwrap_or_default(),
         credentials: credentials?,
@@ -305,7 +324,7 @@ fn read_overrides(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
         .into_iter()
         .map(|(key, item)| {
             let value = item.text()?;
-            if let Some(problem) = override_problem(key, value) {
+            if let Some(problem) = override_problem(None, key, value) {
                 item.mistake(problem);
                 return None;
             }
@@ -350,5 +369,5 @@ fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
             Some(secret.to_owned())
         });
     section.finish();
-    Some(Credentials { secret: secret? })
+    Some(Credentials::Secret(secret?))
 }
