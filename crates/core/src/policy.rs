@@ -309,6 +309,31 @@ impl Check {
     }
 }
 
+impl Check {
+    /// Whether it logs in to what was restored.
+    pub fn logs_in(&self) -> bool {
+        matches!(self.kind, CheckKind::Sql(_))
+    }
+
+    /// The longest it may take.
+    pub fn timeout(&self) -> Duration {
+        match &self.kind {
+            CheckKind::Sql(sql) => sql.timeout,
+            CheckKind::Http(http) => http.timeout,
+            CheckKind::Connect(connect) => connect.timeout,
+        }
+    }
+
+    /// Whether it connects to the public address of a restored machine.
+    pub fn wants_public_address(&self) -> bool {
+        match &self.kind {
+            CheckKind::Sql(_) => false,
+            CheckKind::Http(http) => http.address == Address::Public,
+            CheckKind::Connect(connect) => connect.address == Address::Public,
+        }
+    }
+}
+
 /// The kinds of checks, `kind` in the policy file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -11,12 +11,14 @@
 
 mod cleanup;
 mod landed;
+mod restored;
 mod restoring;
 mod verdict;
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::plan::ResourceType;
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};
@@ -104,6 +106,18 @@ impl Run<'_> {
             Stage::Deleting => self.deleting().await,
             Stage::Closed => self.closed().await,
         }
+    }
+
+    /// The type of what is restored.
+    fn resource_type(&self) -> anyhow::Result<ResourceType> {
+        let validation = &self.lease.validation;
+        let name = validation.recovery_point.resource_type.as_deref();
+        name.and_then(ResourceType::from_name).ok_or_else(|| {
+            anyhow::anyhow!(
+                "validation {} is of type {name:?}, which is not validated",
+                validation.id
+            )
+        })
     }
 
     fn validation(&mut self) -> &mut Validation {

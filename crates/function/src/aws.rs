@@ -14,6 +14,8 @@ use jiff::Timestamp;
 pub struct Aws {
     /// AWS Backup.
     pub backup: aws_sdk_backup::Client,
+    /// EC2.
+    pub ec2: aws_sdk_ec2::Client,
     /// RDS.
     pub rds: aws_sdk_rds::Client,
     /// DynamoDB.
@@ -46,6 +48,7 @@ impl Aws {
         let config = config.to_builder().timeout_config(timeouts).build();
         Aws {
             backup: aws_sdk_backup::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(&config),
             rds: aws_sdk_rds::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),

@@ -1,10 +1,19 @@
 //! Settings, read once when the function starts. One that is missing or wrong stops the start.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::SignedDuration;
 use restore_proof_core::arn::Arn;
+use restore_proof_core::cidr::Cidr;
 use restore_proof_core::plan::Network;
+
+/// Where Lambda's Runtime API and the metadata services of EC2 and ECS listen.
+const FORBIDDEN_ADDRESSES: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+];
 
 /// An object in S3, `s3://bucket/key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +55,16 @@ pub struct Config {
     pub name_prefix: String,
     /// Names of the vaults that the sweep looks through (`BACKUP_VAULT_NAMES`).
     pub vaults: Vec<String>,
-    /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`).
+    /// Names of the vaults whose backups are validated, besides the copies in [`Config::vaults`]
+    /// (`BACKUP_JOB_VAULT_NAMES`); may be empty.
+    pub backup_job_vaults: Vec<String>,
+    /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`, `EC2_SUBNET_ID`, `EC2_SECURITY_GROUP_IDS`,
+    /// `EC2_VOLUME_KEY_ARN`).
     pub network: Network,
+    /// The addresses of that network (`NETWORK_CIDR`): checks connect to no private address outside of it.
+    pub network_cidr: Cidr,
+    /// Name or ARN of the secret that passwords of restored copies are derived from (`RESET_KEY_SECRET`).
+    pub reset_key_secret: String,
     /// The most restores at one time (`MAX_CONCURRENT_RESTORES`).
     pub max_concurrent_restores: u32,
     /// Certificates that databases are verified by; none for those of Amazon RDS (`DATABASE_CA_BUNDLE_URI`).
@@ -88,10 +105,17 @@ impl Config {
         let vaults = list(&required("BACKUP_VAULT_NAMES"));
         let db_subnet_group = required("DB_SUBNET_GROUP");
         let db_security_groups = list(&required("DB_SECURITY_GROUP_IDS"));
+        let machine_subnet = required("EC2_SUBNET_ID");
+        let machine_security_groups = list(&required("EC2_SECURITY_GROUP_IDS"));
+        let network_cidr = required("NETWORK_CIDR");
+        let reset_key_secret = required("RESET_KEY_SECRET");
         let max_concurrent_restores = required("MAX_CONCURRENT_RESTORES");
         let confirm_gone = required("CONFIRM_GONE_SECONDS");
         let function_name = required("AWS_LAMBDA_FUNCTION_NAME");
-        let ca_bundle = variable("DATABASE_CA_BUNDLE_URI").filter(|value| !value.is_empty());
+        let optional = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let ca_bundle = optional("DATABASE_CA_BUNDLE_URI");
+        let volume_key_arn = optional("EC2_VOLUME_KEY_ARN");
+        let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
 
         let mut check = |fine: bool, message: String| {
             if !fine {
@@ -132,6 +156,17 @@ impl Config {
             confirm_gone.is_empty() || confirm.is_some(),
             format!("CONFIRM_GONE_SECONDS {confirm_gone:?} must be a positive whole number"),
         );
+        let cidr = network_cidr.parse::<Cidr>().ok();
+        check(
+            network_cidr.is_empty() || cidr.is_some(),
+            format!("NETWORK_CIDR {network_cidr:?} must be a range such as 10.255.0.0/24"),
+        );
+        check(
+            cidr.is_none_or(|cidr| !FORBIDDEN_ADDRESSES.iter().any(|ip| cidr.contains(*ip))),
+            format!(
+                "NETWORK_CIDR {network_cidr:?} holds the function's own address or that of the metadata service"
+            ),
+        );
         let policy_uri = s3_uri(&policy);
         check(
             policy.is_empty() || policy_uri.is_some(),
@@ -146,8 +181,14 @@ impl Config {
             ),
         );
 
-        let (Some(role), Some(policy), Some(max_concurrent_restores), Some(confirm), true) =
-            (role, policy_uri, max, confirm, wrong.is_empty())
+        let (
+            Some(role),
+            Some(policy),
+            Some(max_concurrent_restores),
+            Some(confirm),
+            Some(network_cidr),
+            true,
+        ) = (role, policy_uri, max, confirm, cidr, wrong.is_empty())
         else {
             return Err(ConfigError(wrong));
         };
@@ -163,10 +204,16 @@ impl Config {
             region,
             name_prefix,
             vaults,
+            backup_job_vaults,
             network: Network {
                 db_subnet_group,
                 db_security_groups,
+                machine_subnet,
+                machine_security_groups,
+                volume_key_arn,
             },
+            network_cidr,
+            reset_key_secret,
             max_concurrent_restores,
             ca_bundle: ca_uri,
             confirm_gone: SignedDuration::from_secs(confirm),
@@ -183,6 +230,14 @@ impl Config {
             ..
         } = self;
         format!("arn:{partition}:backup:{region}:{account}:backup-vault:{name}")
+    }
+
+    /// ARN of a machine of this Region. EC2 answers ids, restore jobs name ARNs.
+    pub fn machine_arn(&self, owner: &str, id: &str) -> String {
+        let Config {
+            partition, region, ..
+        } = self;
+        format!("arn:{partition}:ec2:{region}:{owner}:instance/{id}")
     }
 }
 
@@ -221,6 +276,10 @@ mod tests {
             "BACKUP_VAULT_NAMES" => "central, other",
             "DB_SUBNET_GROUP" => "isolated",
             "DB_SECURITY_GROUP_IDS" => "sg-1",
+            "EC2_SUBNET_ID" => "subnet-1",
+            "EC2_SECURITY_GROUP_IDS" => "sg-2",
+            "NETWORK_CIDR" => "10.255.0.0/24",
+            "RESET_KEY_SECRET" => "reset-key",
             "MAX_CONCURRENT_RESTORES" => "4",
             "CONFIRM_GONE_SECONDS" => "120",
             "AWS_LAMBDA_FUNCTION_NAME" => "restore-proof",
@@ -249,6 +308,7 @@ mod tests {
             "POLICY_URI" => Some("results/policy.toml".to_owned()),
             "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
+            "NETWORK_CIDR" => Some("127.0.0.0/8".to_owned()),
             other => good(other),
         })
         .unwrap_err()
@@ -259,6 +319,7 @@ mod tests {
             "POLICY_URI",
             "CONFIRM_GONE_SECONDS",
             "DATABASE_CA_BUNDLE_URI",
+            "NETWORK_CIDR",
         ] {
             assert!(error.contains(name), "{error}");
         }

@@ -342,26 +342,36 @@ impl Ledger {
         }
     }
 
-    /// Remembers which validation a restore job belongs to.
+    /// Takes a restore job for one validation, by which the job's event finds it. Answers whether it is this
+    /// validation's: a job belongs to the first that takes it.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn remember_job(
+    pub async fn take_job(
         &self,
         job_id: &str,
         id: &str,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
-        self.client
+    ) -> Result<bool, LedgerError> {
+        let result = self
+            .client
             .put_item()
             .table_name(&self.table)
             .item("id", s(&job_key(job_id)))
             .item("validation_id", s(id))
             .item("expires_at", n((now + REMEMBERED).as_second()))
+            .condition_expression("attribute_not_exists(#id) OR #by = :id")
+            .expression_attribute_names("#id", "id")
+            .expression_attribute_names("#by", "validation_id")
+            .expression_attribute_values(":id", s(id))
             .send()
             .await
-            .map_err(failed("dynamodb:PutItem"))?;
-        Ok(())
+            .map_err(failed("dynamodb:PutItem"));
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(&["ConditionalCheckFailedException"]) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The id of the validation that a restore job belongs to; none for everybody else's.

@@ -1,16 +1,17 @@
 //! Recorded, Deleting and Closed: what was restored is deleted, confirmed gone, and the record is made final.
 
+use restore_proof_core::ownership;
 use restore_proof_core::policy::Rule;
 use restore_proof_core::record::Record;
 use restore_proof_core::validation::{Cleanup, Stage};
 use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};
 
-use super::verdict::Looked;
+use super::restored::Looked;
 use super::{DAILY, Next, RETRY, Run};
 use crate::policy_file::{self, PolicyFile};
 use crate::publish;
-use crate::resource::rds::{self, Deletion};
+use crate::resource::{self, Condition, Deletion, ec2};
 
 impl Run<'_> {
     /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
@@ -26,7 +27,8 @@ impl Run<'_> {
             return Ok(Next::At(until));
         }
         match self.look().await? {
-            Looked::Ours(..) => {
+            Looked::Ours(resource, _) => {
+                self.note_volumes(&resource).await?;
                 let validation = self.validation();
                 validation.missing_since = None;
                 validation.deletion_asked_at.get_or_insert(now);
@@ -35,6 +37,7 @@ impl Run<'_> {
                 Ok(Next::Again)
             }
             Looked::Missing => self.missing().await,
+            Looked::Gone => self.gone().await,
             Looked::NotYet => Ok(Next::At(self.look_again())),
             Looked::NotOurs(why) => self.leave_behind(why).await,
         }
@@ -43,26 +46,23 @@ impl Run<'_> {
     /// Deletes, or confirms that it is gone.
     pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
-        match self.look().await? {
-            Looked::Missing => self.missing().await,
-            Looked::NotYet => Ok(Next::At(self.look_again())),
-            Looked::NotOurs(why) => self.leave_behind(why).await,
-            Looked::Ours(instance, _) if instance.status == "deleting" => {
-                self.validation().missing_since = None;
-                Ok(Next::At(self.look_again()))
-            }
-            Looked::Ours(instance, owned) => {
-                self.validation().missing_since = None;
-                info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
-                match rds::delete(&app.aws, owned).await? {
-                    Deletion::Asked => Ok(Next::At(self.look_again())),
-                    // Just restored, it may be backing up or modifying itself: soon it can be deleted.
-                    Deletion::Blocked(_) if is_passing(&instance.status) => {
-                        Ok(Next::At(self.now() + RETRY))
-                    }
-                    Deletion::Blocked(why) => self.leave_behind(why).await,
-                }
-            }
+        let (resource, owned) = match self.look().await? {
+            Looked::Ours(resource, owned) => (resource, owned),
+            Looked::Missing => return self.missing().await,
+            Looked::Gone => return self.gone().await,
+            Looked::NotYet => return Ok(Next::At(self.look_again())),
+            Looked::NotOurs(why) => return self.leave_behind(why).await,
+        };
+        self.validation().missing_since = None;
+        if matches!(resource.condition(&app.config), Condition::Deleting) {
+            return Ok(Next::At(self.look_again()));
+        }
+        info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
+        match resource::delete(&app.aws, self.resource_type()?, owned).await? {
+            Deletion::Asked => Ok(Next::At(self.look_again())),
+            // Just restored, it may be backing up or modifying itself: soon it can be deleted.
+            Deletion::Blocked(_) if resource.is_passing() => Ok(Next::At(self.now() + RETRY)),
+            Deletion::Blocked(why) => self.leave_behind(why).await,
         }
     }
 
@@ -82,11 +82,66 @@ impl Run<'_> {
         (self.now() < until).then_some(until)
     }
 
-    /// Closes what AWS twice said it does not know.
+    /// Takes for gone what AWS twice said it does not know.
     async fn missing(&mut self) -> anyhow::Result<Next> {
-        if let Err(again) = self.missing_twice().await? {
-            return Ok(Next::At(again));
+        if !self.lease.validation.volumes.is_empty() {
+            return self.gone().await;
         }
+        match self.missing_twice().await? {
+            Ok(()) => self.close_deleted().await,
+            Err(again) => Ok(Next::At(again)),
+        }
+    }
+
+    /// Deletes the volumes that a machine has left, and closes when AWS twice said that it knows none of them.
+    async fn gone(&mut self) -> anyhow::Result<Next> {
+        let app = self.app;
+        let validation = &self.lease.validation;
+        let machine = validation
+            .restore
+            .as_ref()
+            .and_then(ownership::created_name);
+        let (Some(job), Some(machine), false) = (
+            validation.restore.clone(),
+            machine,
+            validation.volumes.is_empty(),
+        ) else {
+            return self.close_deleted().await;
+        };
+        let mut left = false;
+        for id in validation.volumes.clone() {
+            let Some(volume) = ec2::find_volume(&app.aws, &id).await? else {
+                continue;
+            };
+            left = true;
+            if volume.state == "deleting" {
+                continue;
+            }
+            let noted = &self.lease.validation.volumes;
+            let owned = match ownership::prove_volume(noted, &machine, &job, &volume.found) {
+                Ok(owned) => owned,
+                Err(not_ours) => return self.leave_behind(not_ours.to_string()).await,
+            };
+            // Termination has not let go of it yet.
+            if !volume.found.attached_to.is_empty() {
+                continue;
+            }
+            info!(validation.id = %self.lease.validation.id, volume.id = owned.id(), "deleting {}", owned.id());
+            if let Deletion::Blocked(why) = ec2::delete_volume(&app.aws, owned).await? {
+                return self.leave_behind(why).await;
+            }
+        }
+        if left {
+            self.validation().missing_since = None;
+            return Ok(Next::At(self.look_again()));
+        }
+        match self.missing_twice().await? {
+            Ok(()) => self.close_deleted().await,
+            Err(again) => Ok(Next::At(again)),
+        }
+    }
+
+    async fn close_deleted(&mut self) -> anyhow::Result<Next> {
         let now = self.now();
         let validation = self.validation();
         match validation.deletion_asked_at {
@@ -165,27 +220,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
-fn is_passing(status: &str) -> bool {
-    matches!(
-        status,
-        "backing-up"
-            | "configuring-enhanced-monitoring"
-            | "configuring-iam-database-auth"
-            | "configuring-log-exports"
-            | "creating"
-            | "maintenance"
-            | "modifying"
-            | "moving-to-vpc"
-            | "rebooting"
-            | "renaming"
-            | "resetting-master-credentials"
-            | "starting"
-            | "stopping"
-            | "storage-initialization"
-            | "storage-optimization"
-            | "upgrading"
-    )
 }

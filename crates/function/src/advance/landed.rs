@@ -1,6 +1,6 @@
 //! Landed: what is it, what does the policy want of it, and is there room for one more restore?
 
-use restore_proof_core::plan::{self, ResourceType};
+use restore_proof_core::plan::{self, ResourceType, Source};
 use restore_proof_core::policy::Subject;
 use restore_proof_core::validation::{Intent, PolicyUsed, Stage};
 use restore_proof_core::verdict::Verdict;
@@ -56,7 +56,7 @@ impl Run<'_> {
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
         }
-        let snapshot = resource::rds::snapshot(&app.aws, &point.arn).await?;
+        let backed_up = resource::backed_up(&app.aws, &point.arn).await?;
         let validation = self.validation();
         validation.missing_since = None;
         let known = &mut validation.recovery_point;
@@ -65,7 +65,7 @@ impl Run<'_> {
         known.size_bytes = described.size_bytes.or(known.size_bytes);
         known.encryption_key_arn = described.encryption_key_arn;
         // For a copy one of the two may be the time of copying: the earlier is that of the data.
-        known.created_at = [described.created_at, snapshot.original_created_at]
+        known.created_at = [described.created_at, backed_up.created_at]
             .into_iter()
             .flatten()
             .min();
@@ -89,7 +89,7 @@ impl Run<'_> {
             source_arn: point.resource_arn.as_deref().unwrap_or_default(),
             account: &account,
             vault_name: &point.vault_name,
-            tags: &snapshot.tags,
+            tags: &backed_up.tags,
         };
         let Some(rule) = policy.rule_for(&subject).cloned() else {
             return self
@@ -130,13 +130,16 @@ impl Run<'_> {
             return Ok(Next::At(self.look_again()));
         }
 
-        let stored = backup::restore_metadata(&app.aws, &point.vault_name, &point.arn).await?;
+        let source = Source {
+            metadata: backup::restore_metadata(&app.aws, &point.vault_name, &point.arn).await?,
+            devices: backed_up.devices,
+        };
         let now = self.now();
         let validation = self.validation();
         let target_name = validation.target_name(&app.config.name_prefix);
         let plan = plan::plan(
             resource_type,
-            &stored,
+            &source,
             &rule,
             &app.config.network,
             &target_name,
@@ -145,6 +148,7 @@ impl Run<'_> {
         validation.intent = Some(Intent {
             attempt: validation.attempt,
             idempotency_token: target_name.clone(),
+            mark: plan::mark(resource_type, &app.config.network, &target_name),
             target_name,
             metadata: plan.metadata(),
             planned_at: now,

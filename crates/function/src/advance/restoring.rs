@@ -2,15 +2,14 @@
 
 use jiff::SignedDuration;
 use restore_proof_core::ownership;
-use restore_proof_core::plan::{self, ResourceType};
+use restore_proof_core::plan;
 use restore_proof_core::validation::{Cleanup, Intent, Stage};
 use restore_proof_core::verdict::{self, Verdict};
 use tracing::info;
 
 use super::{Next, Run};
 use crate::aws::AwsError;
-use crate::backup;
-use crate::resource::rds;
+use crate::{backup, resource};
 
 /// How long an idempotency token is trusted. AWS once documented an hour and says nothing today.
 const TOKEN_TRUSTED: SignedDuration = SignedDuration::from_mins(50);
@@ -54,15 +53,17 @@ impl Run<'_> {
                     verdict::of_failed_restore(&job.status, job.status_message.as_deref());
                 let named = job.created_resource_arn.is_some();
                 // What has the planned name without being named by the job is not provably ours.
-                let unnamed = match named {
-                    true => None,
-                    false => rds::find(&app.aws, &intent.target_name).await?,
+                let unnamed = if named {
+                    None
+                } else {
+                    let (kind, name) = (self.resource_type()?, &intent.target_name);
+                    resource::find_unnamed(&app.aws, &app.config, kind, name).await?
                 };
                 let validation = self.validation();
                 validation.restore = Some(job);
                 validation.restore_seen_at = Some(now);
-                if let Some(instance) = unnamed {
-                    let name = instance.found.name;
+                if let Some(unnamed) = unnamed {
+                    let name = &unnamed.found().name;
                     let reason =
                         format!("{name} exists, and the failed restore job does not name it");
                     validation.settle(Cleanup::LeftBehind, Some(reason), now);
@@ -102,6 +103,27 @@ impl Run<'_> {
         if let Some(next) = self.find_started(&intent).await? {
             return Ok(next);
         }
+        self.begin_again().await
+    }
+
+    async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
+        let (id, now) = (self.lease.validation.id.clone(), self.now());
+        // By this the job's event finds its validation. Lost, the sweep looks at the job in time.
+        if !self.app.ledger.take_job(&job_id, &id, now).await? {
+            // Another validation of the same recovery point has adopted it.
+            return self.begin_again().await;
+        }
+        let validation = self.validation();
+        info!(validation.id = %id, restore_job.id = %job_id, "restore job {job_id} of validation {id}");
+        if let Some(intent) = &mut validation.intent {
+            intent.restore_job_id = Some(job_id);
+        }
+        self.write().await?;
+        Ok(Next::At(self.look_again()))
+    }
+
+    /// A new attempt, under a new name and token: nothing of this one was started.
+    async fn begin_again(&mut self) -> anyhow::Result<Next> {
         let validation = self.validation();
         validation.intent = None;
         validation.attempt += 1;
@@ -110,43 +132,25 @@ impl Run<'_> {
         Ok(Next::Again)
     }
 
-    async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
-        let now = self.now();
-        let validation = self.validation();
-        info!(validation.id = %validation.id, restore_job.id = %job_id, "restore job {job_id} of validation {}", validation.id);
-        if let Some(intent) = &mut validation.intent {
-            intent.restore_job_id = Some(job_id.clone());
-        }
-        self.write().await?;
-        // By this the job's event finds its validation. Lost, the sweep looks at the job in time.
-        self.app
-            .ledger
-            .remember_job(&job_id, &self.lease.validation.id, now)
-            .await?;
-        Ok(Next::At(self.look_again()))
-    }
-
     /// Looks for the job that an intent has started: by our role, of our recovery point, with the planned name. Several
     /// that fit are nobody's.
     async fn find_started(&mut self, intent: &Intent) -> anyhow::Result<Option<Next>> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         let role = &app.config.restore_role_arn;
-        let Some(resource_type) = point
-            .resource_type
-            .as_deref()
-            .and_then(ResourceType::from_name)
-        else {
-            return Ok(None);
-        };
+        let keys = plan::recognised_by(self.resource_type()?);
         let mut ours = Vec::new();
         for job in backup::restore_jobs_since(&app.aws, intent.planned_at - CLOCKS_DIFFER).await? {
             if job.recovery_point_arn.as_deref() != Some(point.arn.as_str()) {
                 continue;
             }
-            let key = plan::name_key(resource_type);
-            let name = backup::restore_job_metadata(&app.aws, &job.id, key).await?;
-            if ownership::adopts(intent, &point.arn, role, &job, name.as_deref()) {
+            // A job of another validation is nobody else's, even where a restore takes no name.
+            let known = app.ledger.validation_of_job(&job.id).await?;
+            if known.is_some_and(|id| id != self.lease.validation.id) {
+                continue;
+            }
+            let metadata = backup::restore_job_metadata(&app.aws, &job.id).await?;
+            if ownership::adopts(intent, &point.arn, role, &job, keys, &metadata) {
                 ours.push(job.id);
             }
         }

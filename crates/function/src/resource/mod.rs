@@ -1,3 +1,165 @@
-//! What is restored: found, looked at, deleted, confirmed gone. One file for each resource type.
+//! What is restored: found, looked at, deleted, confirmed gone. One file for each resource type; what the state
+//! machine asks of all of them is asked here, once for each question.
 
+pub mod ec2;
 pub mod rds;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use restore_proof_core::arn::Arn;
+use restore_proof_core::ownership::{Found, OwnedResource};
+use restore_proof_core::plan::ResourceType;
+use restore_proof_core::policy::Rule;
+use restore_proof_core::validation::RecoveryPoint;
+
+use crate::aws::{Aws, AwsError};
+use crate::check::Target;
+use crate::config::Config;
+
+/// A restored resource as its own service describes it.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// A DB instance.
+    Rds(rds::Instance),
+    /// A machine.
+    Ec2(ec2::Machine),
+}
+
+/// How a resource is.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Ready for checks, which go to this target.
+    Ready(Target),
+    /// It is being made, and will be ready.
+    Preparing,
+    /// It will not be ready; why, in words.
+    Broken(String),
+    /// It is being deleted.
+    Deleting,
+    /// It is shown still, and exists no more.
+    Gone,
+}
+
+/// What became of the wish to delete.
+#[derive(Debug)]
+pub enum Deletion {
+    /// AWS took it, or has taken it before.
+    Asked,
+    /// AWS refuses; the reason in its words.
+    Blocked(String),
+}
+
+/// What the service itself knows of the recovery point.
+#[derive(Clone, Debug, Default)]
+pub struct BackedUp {
+    /// When the original of a copy was made.
+    pub created_at: Option<Timestamp>,
+    /// Its tags (AWS Backup lists tags only of types it manages fully).
+    pub tags: BTreeMap<String, String>,
+    /// Names of the block devices of a machine's image.
+    pub devices: Vec<String>,
+}
+
+impl Resource {
+    /// What ownership is proved by.
+    pub fn found(&self) -> &Found {
+        match self {
+            Resource::Rds(instance) => &instance.found,
+            Resource::Ec2(machine) => &machine.found,
+        }
+    }
+
+    /// How it is.
+    pub fn condition(&self, config: &Config) -> Condition {
+        match self {
+            Resource::Rds(instance) => instance.condition(),
+            Resource::Ec2(machine) => machine.condition(config),
+        }
+    }
+
+    /// Whether it leaves its state by itself, so that a deletion refused now is taken soon.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Resource::Rds(instance) => instance.is_passing(),
+            Resource::Ec2(machine) => machine.is_passing(),
+        }
+    }
+
+    /// What the plan asked for and what the metadata cannot force, asserted on the result. Each problem in words;
+    /// none when the resource is isolated and encrypted as it should be.
+    pub fn isolation_problems(
+        &self,
+        config: &Config,
+        rule: &Rule,
+        point: &RecoveryPoint,
+    ) -> Vec<String> {
+        match self {
+            Resource::Rds(instance) => rds::isolation_problems(instance, config, point),
+            Resource::Ec2(machine) => ec2::isolation_problems(machine, config, rule, point),
+        }
+    }
+}
+
+/// Describes a resource; none when its service says that there is none of this name.
+///
+/// # Errors
+/// When the service refuses or does not answer; an answer without the resource is an error too, never "gone".
+pub async fn find(
+    aws: &Aws,
+    config: &Config,
+    resource_type: ResourceType,
+    name: &str,
+) -> Result<Option<Resource>, AwsError> {
+    Ok(match resource_type {
+        ResourceType::Rds => rds::find(aws, name).await?.map(Resource::Rds),
+        ResourceType::Ec2 => ec2::find(aws, config, name).await?.map(Resource::Ec2),
+    })
+}
+
+/// Looks for what a failed restore may have left under the planned name; none where a restore takes no name.
+///
+/// # Errors
+/// When the service refuses or does not answer.
+pub async fn find_unnamed(
+    aws: &Aws,
+    config: &Config,
+    resource_type: ResourceType,
+    target_name: &str,
+) -> Result<Option<Resource>, AwsError> {
+    match resource_type {
+        ResourceType::Rds => find(aws, config, resource_type, target_name).await,
+        ResourceType::Ec2 => Ok(None),
+    }
+}
+
+/// Deletes what is proved to be ours.
+///
+/// # Errors
+/// When the service does not answer, or asks to try again.
+pub async fn delete(
+    aws: &Aws,
+    resource_type: ResourceType,
+    owned: OwnedResource,
+) -> Result<Deletion, AwsError> {
+    match resource_type {
+        ResourceType::Rds => rds::delete(aws, owned).await,
+        ResourceType::Ec2 => ec2::delete(aws, owned).await,
+    }
+}
+
+/// What the service itself knows of a recovery point, which has the ARN of the snapshot or image it is. Nothing is known
+/// of other types, and of what the service does not know.
+///
+/// # Errors
+/// When the service refuses or does not answer.
+pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<BackedUp, AwsError> {
+    let Ok(arn) = recovery_point_arn.parse::<Arn>() else {
+        return Ok(BackedUp::default());
+    };
+    match (arn.service.as_str(), arn.resource.split_once(['/', ':'])) {
+        ("rds", _) => rds::snapshot(aws, arn.name()).await,
+        ("ec2", Some(("image", id))) => ec2::image(aws, id).await,
+        _ => Ok(BackedUp::default()),
+    }
+}

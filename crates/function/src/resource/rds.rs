@@ -1,13 +1,11 @@
 //! RDS DB instances.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-use restore_proof_core::arn::Arn;
-use restore_proof_core::ownership::{Found, OwnedResource};
+use restore_proof_core::ownership::{Found, Mark, OwnedResource};
 use restore_proof_core::validation::RecoveryPoint;
 
+use super::{BackedUp, Condition, Deletion};
 use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::check::Target;
 use crate::config::Config;
 
 /// A DB instance as RDS describes it.
@@ -21,6 +19,12 @@ pub struct Instance {
     pub endpoint: Option<(String, u16)>,
     /// For example `postgres`.
     pub engine: String,
+    /// The database that was made with the source, if one was.
+    pub database: Option<String>,
+    /// Its master user.
+    pub master_user: Option<String>,
+    /// A new master password is waiting to be set.
+    pub password_pending: bool,
     /// Whether it has a public address.
     pub public: bool,
     /// Name of its subnet group.
@@ -31,20 +35,55 @@ pub struct Instance {
     pub storage_key_arn: Option<String>,
 }
 
-/// What became of the wish to delete.
-#[derive(Debug)]
-pub enum Deletion {
-    /// RDS took it, or has taken it before.
-    Asked,
-    /// RDS refuses; the reason in its words.
-    Blocked(String),
+impl Instance {
+    pub(super) fn condition(&self) -> Condition {
+        match (self.status.as_str(), &self.endpoint) {
+            ("available", Some((host, port))) => Condition::Ready(Target::Database {
+                host: host.clone(),
+                port: *port,
+                engine: self.engine.clone(),
+                database: self.database.clone(),
+            }),
+            ("deleting", _) => Condition::Deleting,
+            ("failed" | "storage-full" | "inaccessible-encryption-credentials", _) => {
+                Condition::Broken(format!("the restored database is {}", self.status))
+            }
+            (status, _) if status.starts_with("incompatible-") => {
+                Condition::Broken(format!("the restored database is {status}"))
+            }
+            _ => Condition::Preparing,
+        }
+    }
+
+    /// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "backing-up"
+                | "configuring-enhanced-monitoring"
+                | "configuring-iam-database-auth"
+                | "configuring-log-exports"
+                | "creating"
+                | "maintenance"
+                | "modifying"
+                | "moving-to-vpc"
+                | "rebooting"
+                | "renaming"
+                | "resetting-master-credentials"
+                | "starting"
+                | "stopping"
+                | "storage-initialization"
+                | "storage-optimization"
+                | "upgrading"
+        )
+    }
 }
 
 /// Describes an instance; none when RDS says that there is none of this name.
 ///
 /// # Errors
 /// When RDS refuses or does not answer; an answer without the instance is an error too, never "gone".
-pub async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
+pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
     const OPERATION: &str = "rds:DescribeDBInstances";
     let result = aws
         .rds
@@ -82,6 +121,7 @@ pub async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
         found: Found {
             arn: arn.to_owned(),
             name: name.to_owned(),
+            mark: Mark::Name(name.to_owned()),
             created_at: instance.instance_create_time().and_then(timestamp),
         },
         status: instance.db_instance_status().unwrap_or_default().to_owned(),
@@ -92,6 +132,14 @@ pub async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
             ))
         }),
         engine: instance.engine().unwrap_or_default().to_owned(),
+        database: instance
+            .db_name()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned),
+        master_user: instance.master_username().map(str::to_owned),
+        password_pending: instance
+            .pending_modified_values()
+            .is_some_and(|pending| pending.master_user_password().is_some()),
         public: instance.publicly_accessible().unwrap_or(false),
         subnet_group: instance
             .db_subnet_group()
@@ -111,7 +159,7 @@ pub async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
 
 /// What the plan asked for and what the metadata cannot force, asserted on the result. Each problem in words;
 /// none when the instance is isolated and encrypted as it should be.
-pub fn isolation_problems(
+pub(super) fn isolation_problems(
     instance: &Instance,
     config: &Config,
     point: &RecoveryPoint,
@@ -158,7 +206,7 @@ pub fn isolation_problems(
 ///
 /// # Errors
 /// When RDS does not answer, or asks to try again.
-pub async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
+pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
     let result = aws
         .rds
         .delete_db_instance()
@@ -188,46 +236,71 @@ pub async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsErro
     }
 }
 
-/// What RDS knows of the snapshot behind a recovery point.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// When the original of a copied snapshot was made.
-    pub original_created_at: Option<Timestamp>,
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
+/// What became of the wish to set a password.
+#[derive(Debug)]
+pub enum PasswordSet {
+    /// RDS took it; it works some time later.
+    Asked,
+    /// Not in the state the instance is in now.
+    NotNow,
+    /// RDS refuses; its error code, since its words may quote what was sent.
+    Refused(String),
 }
 
-/// Describes the snapshot of a recovery point (AWS Backup lists tags only of types it manages fully). Nothing is known
-/// when RDS does not know the snapshot.
+/// Asks RDS to give the master user of a restored instance, proved to be ours, a password of our own.
 ///
 /// # Errors
-/// When RDS refuses or does not answer.
-pub async fn snapshot(aws: &Aws, recovery_point_arn: &str) -> Result<Snapshot, AwsError> {
-    let Ok(arn) = recovery_point_arn.parse::<Arn>() else {
-        return Ok(Snapshot::default());
-    };
-    if arn.service != "rds" {
-        return Ok(Snapshot::default());
+/// When RDS does not answer, or asks to try again.
+pub async fn set_password(
+    aws: &Aws,
+    owned: &OwnedResource,
+    password: &str,
+) -> Result<PasswordSet, AwsError> {
+    let result = aws
+        .rds
+        .modify_db_instance()
+        .db_instance_identifier(owned.name())
+        .master_user_password(password)
+        .apply_immediately(true)
+        .send()
+        .await
+        .map_err(failed("rds:ModifyDBInstance"));
+    match result {
+        Ok(_) => Ok(PasswordSet::Asked),
+        Err(error) if error.is(&["InvalidDBInstanceState", "InvalidDBInstanceStateFault"]) => {
+            Ok(PasswordSet::NotNow)
+        }
+        Err(error)
+            if error.is_access_denied()
+                || error.is(&["InvalidParameterValue", "InvalidParameterCombination"]) =>
+        {
+            Ok(PasswordSet::Refused(error.code.unwrap_or_default()))
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Describes the snapshot of a recovery point. Nothing is known when RDS does not know the snapshot.
+pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<BackedUp, AwsError> {
     let result = aws
         .rds
         .describe_db_snapshots()
-        .db_snapshot_identifier(arn.name())
+        .db_snapshot_identifier(name)
         .send()
         .await
         .map_err(failed("rds:DescribeDBSnapshots"));
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => {
-            return Ok(Snapshot::default());
+            return Ok(BackedUp::default());
         }
         Err(error) => return Err(error),
     };
     let Some(snapshot) = answer.db_snapshots().first() else {
-        return Ok(Snapshot::default());
+        return Ok(BackedUp::default());
     };
-    Ok(Snapshot {
-        original_created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
+    Ok(BackedUp {
+        created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
         tags: snapshot
             .tag_list()
             .iter()
@@ -238,5 +311,6 @@ pub async fn snapshot(aws: &Aws, recovery_point_arn: &str) -> Result<Snapshot, A
                 ))
             })
             .collect(),
+        devices: Vec::new(),
     })
 }

@@ -1,0 +1,398 @@
+//! EC2 instances, and the volumes that their termination leaves.
+//!
+//! A restored machine takes no name. It is ours when our restore job names it, it lies in our isolated subnet and
+//! it was launched after the job began.
+
+use restore_proof_core::ownership::{Found, FoundVolume, Mark, OwnedResource, OwnedVolume};
+use restore_proof_core::policy::{InstanceProfile, Rule};
+use restore_proof_core::validation::RecoveryPoint;
+
+use super::{BackedUp, Condition, Deletion};
+use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::check::Target;
+use crate::config::Config;
+
+/// A machine as EC2 describes it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// What ownership is proved by.
+    pub found: Found,
+    /// `pending`, `running`, `shutting-down`, `terminated`, `stopping`, `stopped`.
+    pub state: String,
+    /// Why it is in that state, if EC2 says so.
+    pub state_reason: Option<String>,
+    /// Its address in its subnet.
+    pub private_address: Option<std::net::IpAddr>,
+    /// Its public address.
+    pub public_address: Option<std::net::IpAddr>,
+    /// Ids of the security groups of all its network interfaces.
+    pub security_groups: Vec<String>,
+    /// Ids of the subnets of its network interfaces.
+    pub interface_subnets: Vec<String>,
+    /// ARN of its instance profile.
+    pub instance_profile_arn: Option<String>,
+    /// Whether its metadata service wants version 2 of the protocol.
+    pub metadata_needs_token: bool,
+    /// Volumes attached to it; none known once it is terminated.
+    pub volumes: Vec<Volume>,
+}
+
+/// A volume as EC2 describes it.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// What ownership is proved by.
+    pub found: FoundVolume,
+    /// `creating`, `available`, `in-use`, `deleting`, …
+    pub state: String,
+    /// Whether the termination of the machine it is attached to deletes it.
+    pub goes_with_machine: bool,
+    /// ARN of the key that encrypts it; none when it is not encrypted.
+    pub key_arn: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn condition(&self, config: &Config) -> Condition {
+        match self.state.as_str() {
+            "running" => Condition::Ready(Target::Machine {
+                private: self.private_address,
+                public: self.public_address,
+                network: config.network_cidr,
+            }),
+            "stopping" | "stopped" => {
+                let why = self
+                    .state_reason
+                    .as_deref()
+                    .unwrap_or("EC2 does not say why");
+                Condition::Broken(format!("the restored machine is {}: {why}", self.state))
+            }
+            "shutting-down" => Condition::Deleting,
+            "terminated" => Condition::Gone,
+            _ => Condition::Preparing,
+        }
+    }
+
+    /// States that a machine leaves by itself.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "stopping")
+    }
+}
+
+/// Describes a machine by its id; none when EC2 says that there is none.
+pub(super) async fn find(
+    aws: &Aws,
+    config: &Config,
+    id: &str,
+) -> Result<Option<Machine>, AwsError> {
+    const OPERATION: &str = "ec2:DescribeInstances";
+    let result = aws
+        .ec2
+        .describe_instances()
+        .instance_ids(id)
+        .send()
+        .await
+        .map_err(failed(OPERATION));
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let strange = |message: String| AwsError {
+        operation: OPERATION,
+        code: None,
+        message,
+    };
+    let [reservation] = answer.reservations() else {
+        let count = answer.reservations().len();
+        return Err(strange(format!(
+            "the answer holds {count} reservations, not the one asked for"
+        )));
+    };
+    let [instance] = reservation.instances() else {
+        let count = reservation.instances().len();
+        return Err(strange(format!(
+            "the answer holds {count} instances, not the one asked for"
+        )));
+    };
+    if instance.instance_id() != Some(id) {
+        return Err(strange("the answer names another instance".to_owned()));
+    }
+    let state = instance
+        .state()
+        .and_then(|state| state.name())
+        .map_or("", |name| name.as_str())
+        .to_owned();
+    let address = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let interfaces = instance.network_interfaces();
+    let mut security_groups: Vec<String> = instance
+        .security_groups()
+        .iter()
+        .chain(interfaces.iter().flat_map(|interface| interface.groups()))
+        .filter_map(|group| group.group_id().map(str::to_owned))
+        .collect();
+    security_groups.sort();
+    security_groups.dedup();
+    let mut interface_subnets: Vec<String> = interfaces
+        .iter()
+        .filter_map(|interface| interface.subnet_id().map(str::to_owned))
+        .collect();
+    interface_subnets.sort();
+    interface_subnets.dedup();
+    let volumes = match state.as_str() {
+        "terminated" => Vec::new(),
+        _ => attached_volumes(aws, id).await?,
+    };
+    Ok(Some(Machine {
+        found: Found {
+            arn: config.machine_arn(reservation.owner_id().unwrap_or_default(), id),
+            name: id.to_owned(),
+            mark: Mark::Subnet(instance.subnet_id().unwrap_or_default().to_owned()),
+            created_at: instance.launch_time().and_then(timestamp),
+        },
+        state,
+        state_reason: instance
+            .state_reason()
+            .and_then(|reason| reason.message())
+            .map(str::to_owned),
+        private_address: address(instance.private_ip_address()),
+        public_address: address(instance.public_ip_address()),
+        security_groups,
+        interface_subnets,
+        instance_profile_arn: instance
+            .iam_instance_profile()
+            .and_then(|profile| profile.arn())
+            .map(str::to_owned),
+        metadata_needs_token: instance
+            .metadata_options()
+            .and_then(|options| options.http_tokens())
+            .is_some_and(|tokens| tokens.as_str() == "required"),
+        volumes,
+    }))
+}
+
+async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, AwsError> {
+    let filter = aws_sdk_ec2::types::Filter::builder()
+        .name("attachment.instance-id")
+        .values(machine_id)
+        .build();
+    let mut pages = aws
+        .ec2
+        .describe_volumes()
+        .filters(filter)
+        .into_paginator()
+        .send();
+    let mut volumes = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("ec2:DescribeVolumes"))?;
+        volumes.extend(
+            page.volumes()
+                .iter()
+                .filter_map(|described| volume(described, Some(machine_id))),
+        );
+    }
+    Ok(volumes)
+}
+
+/// Describes a volume by its id; none when EC2 says that there is none.
+///
+/// # Errors
+/// When EC2 refuses or does not answer; an answer without the volume is an error too, never "gone".
+pub async fn find_volume(aws: &Aws, id: &str) -> Result<Option<Volume>, AwsError> {
+    const OPERATION: &str = "ec2:DescribeVolumes";
+    let result = aws
+        .ec2
+        .describe_volumes()
+        .volume_ids(id)
+        .send()
+        .await
+        .map_err(failed(OPERATION));
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) if error.is(&["InvalidVolume.NotFound"]) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match answer.volumes() {
+        [described] if described.volume_id() == Some(id) => Ok(volume(described, None)),
+        _ => Err(AwsError {
+            operation: OPERATION,
+            code: None,
+            message: "the answer does not hold the volume asked for".to_owned(),
+        }),
+    }
+}
+
+fn volume(described: &aws_sdk_ec2::types::Volume, machine_id: Option<&str>) -> Option<Volume> {
+    let attachments = described.attachments();
+    Some(Volume {
+        found: FoundVolume {
+            id: described.volume_id()?.to_owned(),
+            created_at: described.create_time().and_then(timestamp),
+            attached_to: attachments
+                .iter()
+                .filter_map(|attachment| attachment.instance_id().map(str::to_owned))
+                .collect(),
+        },
+        state: described
+            .state()
+            .map_or("", |state| state.as_str())
+            .to_owned(),
+        goes_with_machine: attachments
+            .iter()
+            .filter(|attachment| machine_id.is_some() && attachment.instance_id() == machine_id)
+            .any(|attachment| attachment.delete_on_termination().unwrap_or(false)),
+        key_arn: described
+            .kms_key_id()
+            .filter(|_| described.encrypted().unwrap_or(false))
+            .map(str::to_owned),
+    })
+}
+
+pub(super) fn isolation_problems(
+    machine: &Machine,
+    config: &Config,
+    rule: &Rule,
+    point: &RecoveryPoint,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    let network = &config.network;
+    if let Some(address) = machine.public_address
+        && !rule.checks.iter().any(|check| check.wants_public_address())
+    {
+        problems.push(format!(
+            "the restored machine has a public address, {address}"
+        ));
+    }
+    if let Some(subnet) = machine
+        .interface_subnets
+        .iter()
+        .find(|subnet| **subnet != network.machine_subnet)
+    {
+        problems.push(format!(
+            "the restored machine has an interface in subnet {subnet}, not in {}",
+            network.machine_subnet
+        ));
+    }
+    let foreign = machine
+        .security_groups
+        .iter()
+        .find(|group| !network.machine_security_groups.contains(group));
+    if machine.security_groups.is_empty() || foreign.is_some() {
+        problems.push(format!(
+            "the restored machine is behind security group {}, not behind {}",
+            foreign.map_or("(none)", String::as_str),
+            network.machine_security_groups.join(", ")
+        ));
+    }
+    if let Some(profile) = &machine.instance_profile_arn
+        && rule.instance_profile == InstanceProfile::None
+    {
+        problems.push(format!(
+            "the restored machine has instance profile {profile}"
+        ));
+    }
+    if !machine.metadata_needs_token {
+        problems.push("the restored machine's metadata service answers without a token".to_owned());
+    }
+    for volume in &machine.volumes {
+        let id = &volume.found.id;
+        match (&network.volume_key_arn, &volume.key_arn) {
+            (Some(wanted), Some(is)) if wanted != is => problems.push(format!(
+                "volume {id} is encrypted with {is}, not with {wanted}"
+            )),
+            (Some(_), None) => problems.push(format!("volume {id} is not encrypted")),
+            (None, None) if point.encryption_key_arn.is_some() => {
+                problems.push(format!("the backup is encrypted, volume {id} is not"))
+            }
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// Terminates a machine that is proved to be ours.
+pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
+    let result = aws
+        .ec2
+        .terminate_instances()
+        .instance_ids(owned.name())
+        .send()
+        .await
+        .map_err(failed("ec2:TerminateInstances"));
+    asked(result.map(|_| ()), "InvalidInstanceID.NotFound")
+}
+
+/// Deletes a volume that is proved to have come with a machine of ours.
+///
+/// # Errors
+/// When EC2 does not answer, or asks to try again.
+pub async fn delete_volume(aws: &Aws, owned: OwnedVolume) -> Result<Deletion, AwsError> {
+    let result = aws
+        .ec2
+        .delete_volume()
+        .volume_id(owned.id())
+        .send()
+        .await
+        .map_err(failed("ec2:DeleteVolume"));
+    asked(result.map(|_| ()), "InvalidVolume.NotFound")
+}
+
+fn asked(result: Result<(), AwsError>, gone: &str) -> Result<Deletion, AwsError> {
+    match result {
+        Ok(()) => Ok(Deletion::Asked),
+        // Gone in between: what follows confirms it.
+        Err(error) if error.is(&[gone]) => Ok(Deletion::Asked),
+        Err(error)
+            if error.is_access_denied()
+                || error.is(&[
+                    "OperationNotPermitted",
+                    "IncorrectInstanceState",
+                    "IncorrectState",
+                    "VolumeInUse",
+                    "UnsupportedOperation",
+                ]) =>
+        {
+            Ok(Deletion::Blocked(error.message))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Describes the image that a recovery point is. Nothing is known when EC2 does not know the image.
+pub(super) async fn image(aws: &Aws, id: &str) -> Result<BackedUp, AwsError> {
+    let result = aws
+        .ec2
+        .describe_images()
+        .image_ids(id)
+        .send()
+        .await
+        .map_err(failed("ec2:DescribeImages"));
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {
+            return Ok(BackedUp::default());
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(image) = answer.images().first() else {
+        return Ok(BackedUp::default());
+    };
+    Ok(BackedUp {
+        // The image's own creation is that of the copy; AWS Backup knows that of the source.
+        created_at: None,
+        tags: image
+            .tags()
+            .iter()
+            .filter_map(|tag| {
+                Some((
+                    tag.key()?.to_owned(),
+                    tag.value().unwrap_or_default().to_owned(),
+                ))
+            })
+            .collect(),
+        devices: image
+            .block_device_mappings()
+            .iter()
+            .filter(|mapping| mapping.ebs().is_some())
+            .filter_map(|mapping| mapping.device_name().map(str::to_owned))
+            .collect(),
+    })
+}
