@@ -246,6 +246,7 @@ pub(super) fn value_problem(name: &str, value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{ResourceType, override_problem};
 
     fn rule(toml: &str) -> Rule {
         let text = format!(
@@ -365,17 +366,16 @@ mod tests {
 
     #[test]
     fn overrides_that_weaken_safety_are_refused() {
+        let problem =
+            |key: &str, value: &str| override_problem(Some(ResourceType::Rds), key, value);
         for (key, _) in FORBIDDEN {
-            assert!(
-                override_problem(&key.to_lowercase(), "x").is_some(),
-                "{key}"
-            );
+            assert!(problem(&key.to_lowercase(), "x").is_some(), "{key}");
         }
         for (key, value, _) in SAFETY {
-            assert!(override_problem(key, value).is_some(), "{key}");
+            assert!(problem(key, value).is_some(), "{key}");
         }
-        assert_eq!(override_problem("Port", "5433"), None);
-        assert!(override_problem("Port", "80").is_some());
-        assert!(override_problem("Prot", "5433").is_some());
+        assert_eq!(problem("Port", "5433"), None);
+        assert!(problem("Port", "80").is_some());
+        assert!(problem("Prot", "5433").is_some());
     }
 }

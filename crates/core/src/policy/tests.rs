@@ -66,6 +66,14 @@ fn fine(text: &str) -> Policy {
     parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}\nin\n{text}"))
 }
 
+#[track_caller]
+fn sql(check: &Check) -> &SqlCheck {
+    match &check.kind {
+        CheckKind::Sql(sql) => sql,
+        other => panic!("not of kind sql: {other:?}"),
+    }
+}
+
 #[test]
 fn what_is_not_toml_is_one_mistake() {
     let found = parse("version = \"1\"\n[[rules]\nname = = \n").unwrap_err();
@@ -489,8 +497,7 @@ const LARGEST_QUERY: usize = 100_000;
 fn every_expectation_is_read() {
     let expect = |text: &str| {
         let policy = fine(&rule_with_check(&format!("expect = {{ {text} }}")));
-        let CheckKind::Sql(sql) = policy.rules[0].checks[0].kind.clone();
-        sql.expect
+        sql(&policy.rules[0].checks[0]).expect.clone()
     };
     assert_eq!(
         expect("equals = \"a\""),
@@ -534,7 +541,7 @@ fn defaults_are_the_documented_ones() {
         (rule.tls, rule.notify, rule.keep_failed_for),
         (Tls::Verify, Notify::Always, None)
     );
-    let CheckKind::Sql(sql) = &rule.checks[0].kind;
+    let sql = sql(&rule.checks[0]);
     assert_eq!(
         (sql.timeout, sql.time_zone.as_str()),
         (Duration::from_secs(30), "UTC")
