@@ -133,7 +133,7 @@ struct Rule {
 
 impl Faults {
     /// Lets `operation` fail. Named `Service.Operation` as in `RDS.DeleteDBInstance`; the services
-    /// are Backup, RDS, DynamoDB, S3, SNS, Logs, SecretsManager, Lambda. `S3.*` means every
+    /// are Backup, RDS, EC2, DynamoDB, S3, SNS, Logs, SecretsManager, Lambda. `S3.*` means every
     /// operation of one service, `*` every operation. Case does not matter. Answers an id for
     /// [`Faults::remove`]. When several faults match, the first added strikes.
     pub fn fail(&self, operation: &str, fault: Fault) -> usize {

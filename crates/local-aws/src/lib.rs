@@ -19,6 +19,7 @@ pub mod template;
 
 mod connector;
 mod fault;
+mod machine;
 mod recorder;
 mod server;
 mod service;
@@ -30,10 +31,11 @@ pub use server::{Server, serve};
 pub use world::behaviour::{
     EventDelivery, InstanceBehaviour, RestoreBehaviour, RestoreOutcome, StatusPhase,
 };
-pub use world::inspect::{Call, LogEvent, Message, ObjectVersion};
+pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
 pub use world::seed::{
-    Bucket, CopyJob, DbInstance, DbSubnetGroup, Index, KeyAttribute, RecoveryPoint, RestoreJob,
-    Secret, SecurityGroup, SourceDatabase, Table, Vault,
+    Attachment, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, ImageDevice, Index,
+    KeyAttribute, Machine, RecoveryPoint, RestoreJob, Secret, SecurityGroup, SourceDatabase,
+    Subnet, Table, Vault, Volume, WebBehaviour,
 };
 pub use world::seed_file::{SeedFile, SeedObject};
 pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

@@ -12,11 +12,13 @@ use restore_proof_local_aws::{SeedFile, World, WorldOptions, serve};
 use serde_json::{Value, json};
 
 const USAGE: &str = "usage: local-aws serve [--addr 127.0.0.1:PORT] [--world SEED.json] [--record FILE] [--rds-endpoint URL]
+                       [--ec2-endpoint URL]
 
   --addr          where to listen; default 127.0.0.1:0, any free port
   --world         what the world holds (the seeding structs as JSON); default: nothing
   --record        append every request and answer to this file, one JSON object per line
   --rds-endpoint  play AWS Backup only, and create restored DB instances at this RDS endpoint
+  --ec2-endpoint  play AWS Backup only, and create restored EC2 instances at this EC2 endpoint
 
 Prints one JSON object per line: first the address, then every event and Lambda invocation.";
 
@@ -63,6 +65,7 @@ async fn run(arguments: Vec<String>) -> anyhow::Result<()> {
             }
             "--record" => record = Some(value.into()),
             "--rds-endpoint" => options.rds_endpoint = Some(value),
+            "--ec2-endpoint" => options.ec2_endpoint = Some(value),
             other => bail!("{other} is no option of serve\n\n{USAGE}"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod backup;
 pub(crate) mod dynamodb;
+mod ec2;
 mod lambda;
 mod logs;
 mod rds;
@@ -20,13 +21,15 @@ type Answer = Result<Reply, ServiceError>;
 
 /// Answers a request.
 pub(crate) fn dispatch(state: &mut State, request: &Request) -> Reply {
-    let backup_only = state.options.rds_endpoint.is_some();
+    let options = &state.options;
+    let backup_only = options.rds_endpoint.is_some() || options.ec2_endpoint.is_some();
     let answer = match request.service {
         service if backup_only && service != Service::Backup => {
             Err(ServiceError::not_played(request))
         }
         Service::Backup => backup::answer(state, request),
         Service::Rds => rds::answer(state, request),
+        Service::Ec2 => ec2::answer(state, request),
         Service::DynamoDb => dynamodb::answer(state, request),
         Service::S3 => s3::answer(state, request),
         Service::Sns => sns::answer(state, request),
@@ -57,6 +60,19 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
                 name.contains("Identifier")
                     || name.ends_with("Arn")
                     || name.ends_with("ResourceName")
+            };
+            found.extend(
+                request
+                    .params
+                    .iter()
+                    .filter(|(name, _)| about(name))
+                    .map(|(_, value)| value.clone()),
+            );
+        }
+        Service::Ec2 => {
+            let about = |name: &str| {
+                let name = name.split('.').next().unwrap_or(name);
+                matches!(name, "InstanceId" | "VolumeId" | "ImageId")
             };
             found.extend(
                 request

@@ -15,6 +15,7 @@ pub(crate) use reply::{Reply, ServiceError, fault_reply};
 pub(crate) enum Service {
     Backup,
     Rds,
+    Ec2,
     DynamoDb,
     S3,
     Sns,
@@ -31,6 +32,7 @@ impl Service {
         match self {
             Service::Backup => "Backup",
             Service::Rds => "RDS",
+            Service::Ec2 => "EC2",
             Service::DynamoDb => "DynamoDB",
             Service::S3 => "S3",
             Service::Sns => "SNS",
@@ -46,6 +48,7 @@ impl Service {
         match self {
             Service::Backup => "backup",
             Service::Rds => "rds",
+            Service::Ec2 => "ec2",
             Service::DynamoDb => "dynamodb",
             Service::S3 => "s3",
             Service::Sns => "sns",
@@ -60,6 +63,7 @@ impl Service {
         Some(match name {
             "backup" => Service::Backup,
             "rds" => Service::Rds,
+            "ec2" => Service::Ec2,
             "dynamodb" => Service::DynamoDb,
             "s3" => Service::S3,
             "sns" => Service::Sns,
@@ -204,6 +208,7 @@ impl Request {
             }
             None => match (self.param("Version"), self.path.first().map(String::as_str)) {
                 (Some("2014-10-31"), _) => Service::Rds,
+                (Some(reply::EC2_VERSION), _) => Service::Ec2,
                 (Some("2010-03-31"), _) => Service::Sns,
                 (_, Some("restore-jobs" | "backup-vaults")) => Service::Backup,
                 (_, Some("2015-03-31")) => Service::Lambda,
@@ -211,7 +216,7 @@ impl Request {
             },
         };
         let operation = match service {
-            Service::Rds | Service::Sns => action,
+            Service::Rds | Service::Ec2 | Service::Sns => action,
             Service::Backup => self.backup_operation(),
             Service::Lambda => self.lambda_operation(),
             _ => String::new(),

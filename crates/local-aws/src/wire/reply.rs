@@ -12,6 +12,10 @@ use super::{Request, Service};
 
 /// XML namespace of RDS answers.
 pub(crate) const RDS_NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
+/// Version of the EC2 API.
+pub(crate) const EC2_VERSION: &str = "2016-11-15";
+/// XML namespace of EC2 answers.
+pub(crate) const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 /// XML namespace of SNS answers.
 pub(crate) const SNS_NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
@@ -99,6 +103,19 @@ impl Reply {
         }
     }
 
+    /// `<OperationResponse><requestId>…</requestId>…</OperationResponse>`, as EC2 answers.
+    pub fn ec2(operation: &str, request_id: &str, fill: impl FnOnce(&mut Xml)) -> Reply {
+        let mut xml = Xml::default();
+        xml.element(
+            &format!("{operation}Response xmlns=\"{EC2_NAMESPACE}\""),
+            |xml| {
+                xml.text("requestId", request_id);
+                fill(xml);
+            },
+        );
+        Reply::xml(xml)
+    }
+
     pub fn xml(xml: Xml) -> Reply {
         Reply {
             body: xml.finish().into(),
@@ -147,6 +164,7 @@ impl Reply {
                 json(json!({"__type": code, "message": message, "Message": message}))
             }
             Service::Rds => query_error(RDS_NAMESPACE, error),
+            Service::Ec2 => ec2_error(error),
             Service::Sns => query_error(SNS_NAMESPACE, error),
             // A HEAD answer has no body.
             Service::S3 if request.method == Method::HEAD => Bytes::new(),
@@ -180,7 +198,7 @@ impl Reply {
             Service::Backup | Service::Lambda | Service::Other => "application/json",
             Service::DynamoDb => "application/x-amz-json-1.0",
             Service::Logs | Service::SecretsManager => "application/x-amz-json-1.1",
-            Service::Rds | Service::Sns => "text/xml",
+            Service::Rds | Service::Ec2 | Service::Sns => "text/xml",
             Service::S3 => "application/xml",
         };
         let id_header = if service == Service::S3 {
@@ -226,6 +244,21 @@ fn query_error(namespace: &str, error: &ServiceError) -> Bytes {
     xml.finish().into()
 }
 
+/// EC2 has an error shape of its own, without a namespace.
+fn ec2_error(error: &ServiceError) -> Bytes {
+    let mut xml = Xml::default();
+    xml.element("Response", |xml| {
+        xml.element("Errors", |xml| {
+            xml.element("Error", |xml| {
+                xml.text("Code", &error.code)
+                    .text("Message", &error.message);
+            });
+        });
+        xml.text("RequestID", "c0ffee00-0000-4000-8000-000000000000");
+    });
+    xml.finish().into()
+}
+
 /// What a caller meets through an injected fault.
 pub(crate) fn fault_reply(request: &Request, kind: &FaultKind) -> Result<Reply, NoAnswer> {
     let error = match kind {
@@ -239,6 +272,7 @@ pub(crate) fn fault_reply(request: &Request, kind: &FaultKind) -> Result<Reply, 
             let (code, status) = match request.service {
                 Service::S3 => ("SlowDown", 503),
                 Service::Rds | Service::Sns => ("Throttling", 400),
+                Service::Ec2 => ("RequestLimitExceeded", 503),
                 Service::Lambda => ("TooManyRequestsException", 429),
                 Service::DynamoDb => ("ProvisionedThroughputExceededException", 400),
                 _ => ("ThrottlingException", 400),

@@ -39,7 +39,7 @@ pub enum RestoreOutcome {
     },
     /// `COMPLETED`, but the job names an instance that existed before and creates none.
     NamesExisting {
-        /// Identifier of that instance.
+        /// Identifier (EC2: id) of that instance.
         instance: String,
     },
     /// `FAILED`, without an instance.
@@ -131,12 +131,13 @@ pub struct InstanceBehaviour {
     /// So many describes by identifier after completion still answer "not found".
     pub hidden_describes: u32,
     /// Statuses it goes through before `available`, each for a time (in JSON: seconds), e.g.
-    /// `backing-up` and `modifying`.
+    /// `backing-up` and `modifying`. For a machine: before `running`, e.g. `pending`.
     pub statuses: Vec<StatusPhase>,
-    /// From DeleteDBInstance to gone; `None`: as the world's options say. In JSON: seconds.
+    /// From DeleteDBInstance to gone, or from TerminateInstances to `terminated`; `None`: as the world's options say. In JSON: seconds.
     #[serde(deserialize_with = "optional_seconds")]
     pub deletion_takes: Option<Duration>,
-    /// The instance comes up with deletion protection whatever the restore asked for.
+    /// The instance comes up with deletion protection (a machine: termination protection) whatever the restore
+    /// asked for.
     pub protects_itself: bool,
 }
 
@@ -164,7 +165,9 @@ pub struct EventDelivery {
     pub late: Duration,
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn seconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::wire::{Reply, Request};
 
-use super::seed::{DbInstance, RestoreJob};
+use super::seed::{DbInstance, Ec2Instance, RestoreJob, Volume};
 use super::{World, lock};
 
 /// One request the world met, also when a fault hid the answer.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// `Backup`, `RDS`, `DynamoDB`, `S3`, `SNS`, `Logs`, `SecretsManager`, `Lambda`.
+    /// `Backup`, `RDS`, `EC2`, `DynamoDB`, `S3`, `SNS`, `Logs`, `SecretsManager`, `Lambda`.
     pub service: &'static str,
     /// Operation name as AWS spells it.
     pub operation: String,
@@ -73,6 +73,26 @@ impl Call {
                 .iter()
                 .any(|resource| resource.contains(name))
     }
+}
+
+/// The end of an EC2 instance or of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// `i-…` or `vol-…`.
+    pub id: String,
+    /// Who did it.
+    pub by: DeletedBy,
+    /// When, by the world's clock.
+    pub at: Timestamp,
+}
+
+/// Who deleted something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeletedBy {
+    /// A caller, known by the access key id of the signature.
+    Caller(Option<String>),
+    /// The instance with this id, which it was attached to: it was terminated.
+    Instance(String),
 }
 
 /// A message published to a topic.
@@ -215,6 +235,33 @@ impl World {
                 .map(|instance| instance.db.clone())
                 .collect()
         })
+    }
+
+    /// The EC2 instances, also those that are terminated and still described.
+    pub fn ec2_instances(&self) -> Vec<Ec2Instance> {
+        self.with_state(|state| {
+            state
+                .machines
+                .values()
+                .map(|machine| machine.instance.clone())
+                .collect()
+        })
+    }
+
+    /// The volumes that exist now.
+    pub fn volumes(&self) -> Vec<Volume> {
+        self.with_state(|state| {
+            state
+                .volumes
+                .values()
+                .map(|volume| volume.volume.clone())
+                .collect()
+        })
+    }
+
+    /// The EC2 instances that were terminated and the volumes that were deleted so far, in order.
+    pub fn deletions(&self) -> Vec<Deletion> {
+        self.with_state(|state| state.deletions.clone())
     }
 
     /// All restore jobs, oldest first.

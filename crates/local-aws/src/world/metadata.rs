@@ -68,6 +68,9 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
     if let Some(metadata) = &point.restore_metadata {
         return metadata.clone();
     }
+    if point.resource_type == "EC2" {
+        return super::ec2::metadata::of_recovery_point(point);
+    }
     let source = &point.database;
     let list = |values: &[String]| {
         serde_json::to_string(values).expect("a list of strings always serializes")
@@ -338,7 +341,7 @@ pub(crate) fn get<'a>(metadata: &'a BTreeMap<String, String>, key: &str) -> Opti
         .map(|(_, value)| value.as_str())
 }
 
-fn flag(metadata: &BTreeMap<String, String>, key: &str) -> Result<Option<bool>, String> {
+pub(super) fn flag(metadata: &BTreeMap<String, String>, key: &str) -> Result<Option<bool>, String> {
     match get(metadata, key) {
         None => Ok(None),
         Some(value) if value.eq_ignore_ascii_case("true") => Ok(Some(true)),
@@ -365,7 +368,10 @@ fn number<N: std::str::FromStr>(
 }
 
 /// Lists are JSON arrays inside the string.
-fn json_list(metadata: &BTreeMap<String, String>, key: &str) -> Result<Vec<String>, String> {
+pub(super) fn json_list(
+    metadata: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<Vec<String>, String> {
     match get(metadata, key) {
         None | Some("") => Ok(Vec::new()),
         Some(value) => serde_json::from_str(value).map_err(|_| {

@@ -2,6 +2,7 @@
 //! through faults, services and the recorder.
 
 pub mod behaviour;
+pub(crate) mod ec2;
 pub(crate) mod events;
 pub mod inspect;
 pub(crate) mod metadata;
@@ -26,10 +27,10 @@ use crate::wire::{self, Reply};
 use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
 use seed::{
-    Bucket, DbInstance, DbSubnetGroup, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Table,
-    Vault,
+    Bucket, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob, Secret,
+    SecurityGroup, Subnet, Table, Vault, Volume,
 };
-use state::{Effect, Instance, Job, State};
+use state::{Effect, Instance, Job, Started, State};
 
 /// The clock that world and function share.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -58,13 +59,16 @@ pub struct WorldOptions {
     pub events: EventDelivery,
     /// A job with metadata AWS rejects fails so long after it was accepted.
     pub restore_rejected_after: Duration,
-    /// From DeleteDBInstance to gone, unless an instance's behaviour says otherwise.
+    /// From DeleteDBInstance or DeleteVolume to gone, and from TerminateInstances to `terminated`, unless an instance's behaviour says otherwise.
     pub deletion_takes: Duration,
     /// Largest page of a list.
     pub page_size: usize,
     /// Plays AWS Backup only, and creates restored instances at this RDS endpoint
     /// (`http://127.0.0.1:PORT`) by CreateDBInstance instead of in the world.
     pub rds_endpoint: Option<String>,
+    /// Plays AWS Backup only, and creates restored machines at this EC2 endpoint by RunInstances instead of in the
+    /// world.
+    pub ec2_endpoint: Option<String>,
 }
 
 impl Default for WorldOptions {
@@ -79,6 +83,7 @@ impl Default for WorldOptions {
             deletion_takes: Duration::from_secs(1),
             page_size: 1000,
             rds_endpoint: None,
+            ec2_endpoint: None,
         }
     }
 }
@@ -251,6 +256,35 @@ impl World {
     /// Adds a security group.
     pub fn add_security_group(&self, group: SecurityGroup) {
         self.with_state(|state| state.security_groups.insert(group.id, group.vpc_id));
+    }
+
+    /// Adds a subnet, which restored machines can lie in.
+    pub fn add_subnet(&self, subnet: Subnet) {
+        self.with_state(|state| state.subnets.insert(subnet.id.clone(), subnet));
+    }
+
+    /// Adds an EC2 key pair.
+    pub fn add_key_pair(&self, name: &str) {
+        self.with_state(|state| state.key_pairs.insert(name.to_owned()));
+    }
+
+    /// Adds an EC2 instance that no restore of this world made, or replaces one. Nothing listens at its address.
+    pub fn add_ec2_instance(&self, instance: Ec2Instance) {
+        self.with_state(|state| {
+            state
+                .machines
+                .insert(instance.id.clone(), ec2::MachineState::seeded(instance));
+        });
+    }
+
+    /// Adds a volume that no restore of this world made, or replaces one.
+    pub fn add_volume(&self, volume: Volume) {
+        self.with_state(|state| {
+            let gone_at = None;
+            state
+                .volumes
+                .insert(volume.id.clone(), ec2::VolumeState { volume, gone_at });
+        });
     }
 
     /// Adds a DB parameter group of this account (`default.*` need not be added).
@@ -445,15 +479,24 @@ impl World {
                     Some(engine) => engine
                         .restore(dump, &launch.instance, master_user)
                         .await
-                        .map(|server| Some(Box::new(server))),
+                        .map(|server| Started::Database(Box::new(server))),
                     None => Err(anyhow::anyhow!(
                         "the world has no engine: call set_engine first"
                     )),
                 },
                 state::LaunchWhat::Remote { endpoint, form } => {
-                    restore::create_remote(&world.0.http, endpoint, form)
+                    restore::create_remote(&world.0.http, "rds", endpoint, form)
                         .await
-                        .map(|()| None)
+                        .map(|_| Started::Nothing)
+                }
+                state::LaunchWhat::Web { ports } => {
+                    crate::machine::Web::reserve(ports).map(Started::Web)
+                }
+                state::LaunchWhat::RemoteMachine { endpoint, form } => {
+                    restore::create_remote(&world.0.http, "ec2", endpoint, form)
+                        .await
+                        .and_then(|answer| restore::remote_instance_id(&answer))
+                        .map(Started::RemoteMachine)
                 }
             };
             world.with_state(|state| restore::launched(state, &launch.job, started));

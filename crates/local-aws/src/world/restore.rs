@@ -11,8 +11,10 @@ use crate::wire::ServiceError;
 
 use super::behaviour::RestoreOutcome;
 use super::seed::{DbInstance, RestoreJob};
-use super::state::{Effect, Instance, Job, Launch, LaunchState, LaunchWhat, Plan, State, later};
-use super::{StartRestore, events, metadata};
+use super::state::{
+    Effect, Instance, Job, Launch, LaunchState, LaunchWhat, Plan, Started, State, later,
+};
+use super::{StartRestore, ec2, events, metadata};
 
 /// Idempotency tokens: AWS's reference once said they time out after one hour.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
@@ -42,9 +44,9 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
             &message,
         ));
     };
-    if point.resource_type != "RDS" {
+    if !matches!(point.resource_type.as_str(), "RDS" | "EC2") {
         let message = format!(
-            "local-aws restores RDS instances only, not {}",
+            "local-aws restores instances of RDS and EC2 only, not {}",
             point.resource_type
         );
         return Err(ServiceError::new("InvalidRequestException", 400, &message));
@@ -65,10 +67,14 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     }
 
     let behaviour = point.behaviour.clone();
-    let (instance, doom) = match metadata::plan_instance(state, &point, &request.metadata) {
-        Ok(instance) => (Some(instance), None),
-        Err(message) => (None, Some(message)),
+    let mut instance = None;
+    let mut machine = None;
+    let planned = if point.resource_type == "EC2" {
+        ec2::metadata::plan(state, &point, &request.metadata).map(|made| machine = Some(made))
+    } else {
+        metadata::plan_instance(state, &point, &request.metadata).map(|made| instance = Some(made))
     };
+    let doom = planned.err();
     let creates = matches!(
         behaviour.outcome,
         RestoreOutcome::Completes
@@ -76,12 +82,14 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
             | RestoreOutcome::NeverEnds
     );
     let instance = instance.filter(|_| creates);
+    let machine = machine.filter(|_| creates);
     let takes = if doom.is_some() {
         state.options.restore_rejected_after
     } else {
         behaviour.takes
     };
     let launch = match (&instance, &behaviour.database, &state.options.rds_endpoint) {
+        _ if machine.is_some() => machine_launch(state, machine.as_ref()),
         (Some(instance), _, Some(endpoint)) => LaunchState::Wanted(LaunchWhat::Remote {
             endpoint: endpoint.clone(),
             form: remote_form(state, instance),
@@ -117,6 +125,7 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         ends_at: later(state.now, takes),
         doom,
         instance,
+        machine,
         launch,
         behaviour,
     };
@@ -129,6 +138,22 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     Ok(id)
 }
 
+/// What a machine needs before it can be there.
+fn machine_launch(state: &State, machine: Option<&ec2::PlannedMachine>) -> LaunchState {
+    match (machine, &state.options.ec2_endpoint) {
+        (Some(machine), Some(endpoint)) => LaunchState::Wanted(LaunchWhat::RemoteMachine {
+            endpoint: endpoint.clone(),
+            form: ec2::remote_form(state, machine),
+        }),
+        (Some(machine), None) if !machine.ports.is_empty() => {
+            LaunchState::Wanted(LaunchWhat::Web {
+                ports: machine.ports.clone(),
+            })
+        }
+        _ => LaunchState::NotNeeded,
+    }
+}
+
 /// Lets everything happen that is due.
 pub(crate) fn settle(state: &mut State) {
     let mut jobs = std::mem::take(&mut state.jobs);
@@ -137,6 +162,7 @@ pub(crate) fn settle(state: &mut State) {
     }
     state.jobs = jobs;
     settle_instances(state);
+    ec2::settle(state);
     let now = state.now;
     let (due, still_late) = std::mem::take(&mut state.late_events)
         .into_iter()
@@ -160,6 +186,9 @@ fn advance(state: &mut State, job: &mut Job) {
                 instance.identifier.clone(),
                 Instance::seeded(instance.clone()),
             );
+        }
+        if let (Some(machine), LaunchState::NotNeeded) = (&plan.machine, &plan.launch) {
+            ec2::create(state, machine, None);
         }
         if let LaunchState::Wanted(what) =
             std::mem::replace(&mut plan.launch, LaunchState::NotNeeded)
@@ -212,10 +241,17 @@ fn advance(state: &mut State, job: &mut Job) {
         _ => plan
             .instance
             .as_ref()
-            .map(|planned| planned.identifier.clone()),
+            .map(|planned| planned.identifier.clone())
+            .or_else(|| Some(plan.machine.as_ref()?.instance.id.clone())),
     };
     if status == "COMPLETED" {
-        job.job.created_resource_arn = named.map(|name| state.instance_arn(&name));
+        job.job.created_resource_arn = named.map(|name| match job.job.resource_type.as_str() {
+            "EC2" => state.machine_arn(&name),
+            _ => state.instance_arn(&name),
+        });
+        if let Some(machine) = plan.machine.take() {
+            ec2::bring_up(state, &machine, &plan.behaviour.instance);
+        }
         if let Some(planned) = plan.instance.take() {
             bring_up(state, planned, server);
         }
@@ -301,18 +337,32 @@ pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
 }
 
 /// The making of an instance's database has ended.
-pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Option<Box<Server>>>) {
-    let plan = state
-        .jobs
+pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Started>) {
+    let mut jobs = std::mem::take(&mut state.jobs);
+    let plan = jobs
         .iter_mut()
         .find(|known| known.job.id == job)
         .and_then(|job| job.source.as_mut());
     if let Some(plan) = plan {
         plan.launch = match started {
-            Ok(server) => LaunchState::Done(server),
+            Ok(Started::Database(server)) => LaunchState::Done(Some(server)),
+            Ok(Started::Nothing) => LaunchState::Done(None),
+            Ok(Started::Web(web)) => {
+                if let Some(machine) = &plan.machine {
+                    ec2::create(state, machine, Some(web));
+                }
+                LaunchState::Done(None)
+            }
+            Ok(Started::RemoteMachine(id)) => {
+                if let Some(machine) = &mut plan.machine {
+                    machine.instance.id = id;
+                }
+                LaunchState::Done(None)
+            }
             Err(error) => LaunchState::Failed(format!("local-aws could not restore: {error:#}")),
         };
     }
+    state.jobs = jobs;
 }
 
 fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
@@ -366,22 +416,25 @@ fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
     form
 }
 
-/// Creates the restored instance at another AWS stand-in.
+/// Creates the restored instance at another AWS stand-in, by the operation the form names. Answers what it answers.
 pub(crate) async fn create_remote(
     http: &reqwest::Client,
+    service: &str,
     endpoint: &str,
     form: &[(String, String)],
-) -> anyhow::Result<()> {
-    let region = form
-        .iter()
-        .find(|(name, _)| name == "region")
-        .map_or("", |(_, value)| value.as_str());
+) -> anyhow::Result<String> {
+    let of_form = |wanted: &str| {
+        form.iter()
+            .find(|(name, _)| name == wanted)
+            .map_or("", |(_, value)| value.as_str())
+    };
+    let (region, operation) = (of_form("region"), of_form("Action"));
     let parameters = form.iter().filter(|(name, _)| name != "region");
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(parameters)
         .finish();
     // Stand-ins route by the service named in the signature; they do not verify it.
-    let scope = format!("local-aws/20260101/{region}/rds/aws4_request");
+    let scope = format!("local-aws/20260101/{region}/{service}/aws4_request");
     let answer = http
         .post(endpoint)
         .header("content-type", "application/x-www-form-urlencoded")
@@ -392,11 +445,20 @@ pub(crate) async fn create_remote(
         .body(body)
         .send()
         .await
-        .with_context(|| format!("CreateDBInstance at {endpoint}"))?;
+        .with_context(|| format!("{operation} at {endpoint}"))?;
     let status = answer.status();
+    let text = answer.text().await.unwrap_or_default();
     if !status.is_success() {
-        let text = answer.text().await.unwrap_or_default();
-        bail!("CreateDBInstance at {endpoint} answered {status}: {text}");
+        bail!("{operation} at {endpoint} answered {status}: {text}");
     }
-    Ok(())
+    Ok(text)
+}
+
+/// The id of the one instance that RunInstances answers.
+pub(crate) fn remote_instance_id(answer: &str) -> anyhow::Result<String> {
+    answer
+        .split_once("<instanceId>")
+        .and_then(|(_, rest)| rest.split_once("</instanceId>"))
+        .map(|(id, _)| id.trim().to_owned())
+        .with_context(|| format!("RunInstances answered without an instance: {answer}"))
 }

@@ -8,6 +8,10 @@ use serde::Deserialize;
 
 use super::behaviour::{InstanceBehaviour, RestoreBehaviour};
 
+mod ec2;
+
+pub use ec2::{Attachment, Ec2Instance, ImageDevice, Machine, Subnet, Volume, WebBehaviour};
+
 /// A backup vault of the world's account and Region.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,13 +25,14 @@ pub struct Vault {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecoveryPoint {
-    /// ARN; for RDS this is the ARN of the snapshot (`arn:aws:rds:R:A:snapshot:awsbackup:copyjob-…`).
+    /// ARN; for RDS this is the ARN of the snapshot (`arn:aws:rds:R:A:snapshot:awsbackup:copyjob-…`), for EC2 that
+    /// of the image, without an account (`arn:aws:ec2:R::image/ami-…`).
     pub arn: String,
     /// Name of the vault it lies in.
     pub vault: String,
     /// ARN of the resource that was backed up, in the source account.
     pub source_resource_arn: String,
-    /// AWS Backup's name of the resource type. Only `RDS` can be restored here.
+    /// AWS Backup's name of the resource type. Only `RDS` and `EC2` can be restored here.
     pub resource_type: String,
     /// `COMPLETED`, `PARTIAL`, `EXPIRED`, …
     pub status: String,
@@ -53,8 +58,10 @@ pub struct RecoveryPoint {
     pub storage_class: String,
     /// The database it was taken from.
     pub database: SourceDatabase,
-    /// What `GetRecoveryPointRestoreMetadata` answers; `None`: as AWS gives it for `database`,
-    /// with the keys that `StartRestoreJob` then rejects.
+    /// The machine it was taken from, when `resource_type` is `EC2`; `None` there: one that exists in the API only.
+    pub machine: Option<Machine>,
+    /// What `GetRecoveryPointRestoreMetadata` answers; `None`: as AWS gives it for `database`
+    /// or `machine`, with the keys that `StartRestoreJob` then rejects.
     pub restore_metadata: Option<BTreeMap<String, String>>,
     /// What happens when it is restored.
     pub behaviour: RestoreBehaviour,
@@ -80,6 +87,7 @@ impl Default for RecoveryPoint {
             is_parent: false,
             storage_class: "WARM".to_owned(),
             database: SourceDatabase::default(),
+            machine: None,
             restore_metadata: None,
             behaviour: RestoreBehaviour::default(),
         }

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::behaviour::EventDelivery;
 use super::seed::{
-    Bucket, DbInstance, DbSubnetGroup, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Table,
-    Vault,
+    Bucket, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob, Secret,
+    SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use super::{World, WorldOptions};
 
@@ -35,6 +35,14 @@ pub struct SeedFile {
     pub db_subnet_groups: Vec<DbSubnetGroup>,
     /// Security groups.
     pub security_groups: Vec<SecurityGroup>,
+    /// Subnets.
+    pub subnets: Vec<Subnet>,
+    /// EC2 key pairs, by name.
+    pub key_pairs: Vec<String>,
+    /// EC2 instances that were not restored here.
+    pub ec2_instances: Vec<Ec2Instance>,
+    /// Volumes that were not restored here.
+    pub volumes: Vec<Volume>,
     /// Secrets.
     pub secrets: Vec<Secret>,
     /// Buckets.
@@ -92,6 +100,18 @@ impl SeedFile {
         self.security_groups
             .into_iter()
             .for_each(|group| world.add_security_group(group));
+        self.subnets
+            .into_iter()
+            .for_each(|subnet| world.add_subnet(subnet));
+        self.key_pairs
+            .iter()
+            .for_each(|name| world.add_key_pair(name));
+        self.ec2_instances
+            .into_iter()
+            .for_each(|instance| world.add_ec2_instance(instance));
+        self.volumes
+            .into_iter()
+            .for_each(|volume| world.add_volume(volume));
         self.secrets
             .into_iter()
             .for_each(|secret| world.add_secret(secret));

@@ -12,10 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::engine::{Dump, Server};
 use crate::service::dynamodb::TableState;
 
+use crate::machine::Web;
+
 use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
-use super::inspect::{Call, LogEvent, Message, ObjectVersion};
-use super::seed::{DbInstance, RecoveryPoint, RestoreJob, Secret};
+use super::ec2::{MachineState, PlannedMachine, VolumeState};
+use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
+use super::seed::{DbInstance, RecoveryPoint, RestoreJob, Secret, Subnet};
 
 pub(crate) struct State {
     pub options: Arc<WorldOptions>,
@@ -32,6 +35,15 @@ pub(crate) struct State {
     pub subnet_groups: BTreeMap<String, String>,
     /// Id → VPC.
     pub security_groups: BTreeMap<String, String>,
+    /// By id.
+    pub subnets: BTreeMap<String, Subnet>,
+    pub key_pairs: BTreeSet<String>,
+    /// By id; terminated ones too, as long as EC2 describes them.
+    pub machines: BTreeMap<String, MachineState>,
+    /// By id.
+    pub volumes: BTreeMap<String, VolumeState>,
+    /// Terminations of instances and deletions of volumes, in order.
+    pub deletions: Vec<Deletion>,
     pub parameter_groups: BTreeSet<String>,
     pub option_groups: BTreeSet<String>,
     pub secrets: BTreeMap<String, SecretState>,
@@ -75,6 +87,24 @@ pub(crate) enum LaunchWhat {
         endpoint: String,
         form: Vec<(String, String)>,
     },
+    /// A machine's server, on an address of its own.
+    Web {
+        ports: Vec<u16>,
+    },
+    RemoteMachine {
+        endpoint: String,
+        form: Vec<(String, String)>,
+    },
+}
+
+/// What a launch has started.
+pub(crate) enum Started {
+    /// Nothing that the world holds.
+    Nothing,
+    Database(Box<Server>),
+    Web(Web),
+    /// An instance at another AWS stand-in, by its id.
+    RemoteMachine(String),
 }
 
 /// A restore job and what will become of it.
@@ -97,6 +127,8 @@ pub(crate) struct Plan {
     pub doom: Option<String>,
     /// The instance it makes.
     pub instance: Option<DbInstance>,
+    /// The machine it makes.
+    pub machine: Option<PlannedMachine>,
     pub launch: LaunchState,
 }
 
@@ -145,6 +177,11 @@ impl State {
             instances: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
             security_groups: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            key_pairs: BTreeSet::new(),
+            machines: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            deletions: Vec::new(),
             parameter_groups: BTreeSet::new(),
             option_groups: BTreeSet::new(),
             secrets: BTreeMap::new(),
@@ -191,6 +228,8 @@ impl State {
                 .instances
                 .values()
                 .any(|instance| instance.gone_at.is_some() || !instance.phases.is_empty())
+            || self.machines.values().any(MachineState::is_pending)
+            || self.volumes.values().any(|volume| volume.gone_at.is_some())
     }
 
     pub fn vault_arn(&self, vault: &str) -> String {
@@ -203,6 +242,13 @@ impl State {
     pub fn instance_arn(&self, identifier: &str) -> String {
         format!(
             "arn:aws:rds:{}:{}:db:{identifier}",
+            self.options.region, self.options.account
+        )
+    }
+
+    pub fn machine_arn(&self, id: &str) -> String {
+        format!(
+            "arn:aws:ec2:{}:{}:instance/{id}",
             self.options.region, self.options.account
         )
     }
