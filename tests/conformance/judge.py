@@ -60,6 +60,24 @@ S3_ERRORS = {
     "ConditionalRequestConflict",
 }
 
+#: EC2's model lists no errors at all. From "Error codes for the Amazon EC2 API": the client errors of
+#: the operations that are judged here, besides the common ones.
+EC2_ERRORS = {
+    "DescribeImages": {"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"},
+    "DescribeInstances": {"InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound"},
+    "DescribeVolumes": {"InvalidParameterValue", "InvalidVolume.NotFound", "InvalidVolumeID.Malformed"},
+    "DeleteVolume": {"IncorrectState", "InvalidParameterValue", "InvalidVolume.NotFound",
+                     "InvalidVolumeID.Malformed", "VolumeInUse"},
+    "TerminateInstances": {"IncorrectInstanceState", "InvalidInstanceID.Malformed",
+                           "InvalidInstanceID.NotFound", "OperationNotPermitted"},
+}
+
+#: Likewise, with the status each comes with: any client error that is not here comes with 400.
+EC2_COMMON_ERRORS = {
+    "AuthFailure": 401, "UnauthorizedOperation": 403, "InternalError": 500, "InternalFailure": 500,
+    "RequestLimitExceeded": 503, "ServiceUnavailable": 503, "Unavailable": 503,
+}
+
 #: Headers of signature, checksum and SDK bookkeeping, which no operation models.
 TRANSPORT_HEADERS = {
     "amz-sdk-invocation-id",
@@ -143,6 +161,12 @@ def request_parameters(call):
     return parameters, problems
 
 
+def answer(call):
+    """What an SDK reads from a call's answer; nothing when it cannot read it."""
+    model = service_model(call.service).operation_model(call.operation)
+    return _botocore_parse(call, model.output_shape, model, Problems()) or {}
+
+
 def judge(call):
     """Every problem of a recorded call, as sentences."""
     _, problems = request_parameters(call)
@@ -184,7 +208,7 @@ def _request_rpc(call, model, problems):
     if not content_type.startswith("application/x-www-form-urlencoded"):
         problems.add("content-type", f"must be a form, is {content_type!r}")
     parameters, head = wire.from_form(
-        model.input_shape, call.request_body.decode("utf-8"), problems
+        model.input_shape, call.request_body.decode("utf-8"), problems, model.service_model.protocol
     )
     if head != {"Action": model.name, "Version": metadata["apiVersion"]}:
         problems.add("Action, Version", f"are {head}")
@@ -300,6 +324,8 @@ def _read_response(call, model, shape, problems):
         return {} if value is UNREADABLE else value
     if protocol == "query":
         return _query_response(call, model, shape, problems)
+    if protocol == "ec2":
+        return _ec2_response(call, model, shape, problems)
     value = wire.located(shape, "header", call.response_headers, "header", problems)
     value |= wire.prefixed_headers(shape, call.response_headers)
     return value | _body(call.response_body, model, shape, problems)
@@ -326,6 +352,23 @@ def _query_response(call, model, shape, problems):
         problems.add(wrapper, "is missing")
         return {}
     return wire.xml_structure(shape, children[wrapper], "", problems, "query")
+
+
+def _ec2_response(call, model, shape, problems):
+    """As the query protocol, with the members right below the root, beside the request's id."""
+    root = wire.parse_xml(call.response_body, "body", problems)
+    if root is UNREADABLE:
+        return {}
+    namespace = f"http://ec2.amazonaws.com/doc/{model.service_model.metadata['apiVersion']}/"
+    wanted = f"{{{namespace}}}{model.name}Response"
+    if root.tag != wanted:
+        problems.add("body", f"root must be {wanted}, is {root.tag}")
+    if "requestId" not in [child.tag.rpartition("}")[2] for child in root]:
+        problems.add("requestId", "is missing")
+    if shape is None:
+        # `<return>true</return>`, which tells nothing that the status does not.
+        return {}
+    return wire.xml_structure(shape, root, "", problems, "ec2", beside=("requestId",))
 
 
 def _compare_with_botocore(call, shape, model, value, problems):
@@ -383,6 +426,9 @@ def _error(call, model, problems):
     if parsed is None:
         return
     code = parsed.get("Error", {}).get("Code")
+    if model.service_model.protocol == "ec2":
+        _ec2_error(call, model, parsed, problems)
+        return
     modelled = {str(shape.error_code): shape for shape in model.error_shapes}
     modelled |= {shape.name: shape for shape in model.error_shapes}
     allowed = set(modelled) | COMMON_ERRORS | (S3_ERRORS if call.service == "s3" else set())
@@ -400,6 +446,24 @@ def _error(call, model, problems):
             _error_members(call, shape, problems)
     if model.service_model.protocol == "json" and call.status not in (400, 500, 503):
         problems.add("status", "the JSON protocol answers errors with 400, 500 or 503")
+
+
+def _ec2_error(call, model, parsed, problems):
+    root = wire.parse_xml(call.response_body, "body", problems)
+    if root is UNREADABLE:
+        return
+    children = [child.tag for child in root]
+    if root.tag != "Response" or children != ["Errors", "RequestID"]:
+        problems.add("error", f"must be a Response of Errors and RequestID, is {root.tag} of {children}")
+    code = parsed.get("Error", {}).get("Code")
+    if code not in EC2_ERRORS.get(model.name, set()) | COMMON_ERRORS | set(EC2_COMMON_ERRORS):
+        problems.add("error", f"{model.name} answers no {code!r}")
+        return
+    if not parsed["Error"].get("Message"):
+        problems.add("error", f"{code} has no message")
+    wanted = EC2_COMMON_ERRORS.get(code, 400)
+    if call.status != wanted:
+        problems.add("status", f"{code} comes with {wanted}, not {call.status}")
 
 
 def _error_members(call, shape, problems):

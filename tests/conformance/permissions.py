@@ -5,7 +5,7 @@ gives; a reference that cannot be resolved is an error, so that no pattern is ev
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import yaml
@@ -104,6 +104,43 @@ class Template:
             for raw in policy["PolicyDocument"]["Statement"]
         ]
 
+    def policies(self):
+        """Every policy document of the template: where it stands, and the document.
+
+        Resources whose condition does not hold are left out, as CloudFormation leaves them out.
+        """
+        found = []
+        for name, resource in self.raw["Resources"].items():
+            if "Condition" in resource and not self._holds(resource["Condition"]):
+                continue
+            _collect(self._documents(resource.get("Properties", {})), name, found)
+        return found
+
+    def _documents(self, node):
+        """The node with nothing in it but what leads to policy documents, and those resolved."""
+        if isinstance(node, list):
+            return [self._documents(item) for item in node]
+        if not isinstance(node, dict):
+            return None
+        return {
+            key: self.resolve(value) if key in DOCUMENTS else self._documents(value)
+            for key, value in node.items()
+        }
+
+
+#: Properties that hold a policy document.
+DOCUMENTS = {"PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "ResourcePolicy"}
+
+
+def _collect(node, place, found):
+    entries = enumerate(node) if isinstance(node, list) else (node or {}).items()
+    for key, value in entries:
+        here = f"{place}.{key}"
+        if key in DOCUMENTS:
+            found.append((here, value))
+        elif isinstance(value, (dict, list)):
+            _collect(value, here, found)
+
 
 def _list(value):
     return value if isinstance(value, list) else [value]
@@ -117,20 +154,40 @@ class Statement:
     allows: bool
     actions: tuple
     resources: tuple
+    conditions: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, raw):
         """A statement of an inline policy; NotAction and NotResource have no place in this role."""
         return cls(
             raw["Sid"], raw["Effect"] == "Allow", tuple(_list(raw["Action"])),
-            tuple(_list(raw["Resource"])),
+            tuple(_list(raw["Resource"])), raw.get("Condition", {}),
         )
 
-    def matches(self, action, resource):
+    def matches(self, action, resource, context):
         """Whether the statement is about this action on this resource. Actions have no case."""
-        return any(fnmatchcase(action.lower(), a.lower()) for a in self.actions) and any(
-            fnmatchcase(resource, _glob(r)) for r in self.resources
+        return (
+            any(fnmatchcase(action.lower(), a.lower()) for a in self.actions)
+            and any(fnmatchcase(resource, _glob(r)) for r in self.resources)
+            and all(
+                _holds(operator, key, _list(values), context)
+                for operator, keys in self.conditions.items()
+                for key, values in keys.items()
+            )
         )
+
+
+def _holds(operator, key, values, context):
+    """One line of a condition. What is not known of a request is not in its context."""
+    known = context.get(key)
+    match operator:
+        case "Null":
+            return [known is None] == [value == "true" for value in values]
+        case "StringEquals":
+            return known in values
+        case "ArnEquals":
+            return known is not None and any(fnmatchcase(known, _glob(v)) for v in values)
+    raise NotImplementedError(f"{operator} in a condition")
 
 
 def _glob(pattern):
@@ -138,10 +195,18 @@ def _glob(pattern):
     return pattern.replace("[", "[[]")
 
 
-def is_allowed(statements, action, resource):
-    """IAM's answer without conditions: allowed by a statement, denied by none."""
-    matching = [s for s in statements if s.matches(action, resource)]
+def is_allowed(statements, action, resource, context):
+    """IAM's answer: allowed by a statement, denied by none.
+
+    `context` holds the condition keys of the request that are known, with their values.
+    """
+    matching = [s for s in statements if s.matches(action, resource, context)]
     return any(s.allows for s in matching) and all(s.allows for s in matching)
+
+
+#: Operations of AWS Backup that IAM knows no resource for.
+JOB_OPERATIONS = {"DescribeBackupJob", "DescribeCopyJob", "DescribeRestoreJob",
+                  "GetRestoreJobMetadata", "ListRestoreJobs"}
 
 
 def needed(call, parameters, region, account):
@@ -154,7 +219,7 @@ def needed(call, parameters, region, account):
 
     p, name = parameters, call.operation
     match call.service:
-        case "backup" if name in ("DescribeRestoreJob", "GetRestoreJobMetadata", "ListRestoreJobs"):
+        case "backup" if name in JOB_OPERATIONS:
             return [(f"backup:{name}", "*")]
         case "backup" if name == "ListRecoveryPointsByBackupVault":
             return [(f"backup:{name}", arn("backup", f"backup-vault:{p['BackupVaultName']}"))]
@@ -170,6 +235,12 @@ def needed(call, parameters, region, account):
             identifier = p.get("DBSnapshotIdentifier" if kind == "snapshot" else "DBInstanceIdentifier", "*")
             full = identifier if identifier.startswith("arn:") else arn("rds", f"{kind}:{identifier}")
             return [(f"rds:{name}", full)]
+        case "ec2" if name.startswith("Describe"):
+            return [(f"ec2:{name}", "*")]
+        case "ec2" if name == "TerminateInstances":
+            return [(f"ec2:{name}", arn("ec2", f"instance/{i}")) for i in p["InstanceIds"]]
+        case "ec2" if name == "DeleteVolume":
+            return [(f"ec2:{name}", arn("ec2", f"volume/{p['VolumeId']}"))]
         case "dynamodb":
             index = f"/index/{p['IndexName']}" if "IndexName" in p else ""
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]

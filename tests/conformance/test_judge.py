@@ -10,6 +10,7 @@ from botocore.awsrequest import AWSResponse
 from judge import Call, judge, request_parameters
 
 RDS = "http://rds.amazonaws.com/doc/2014-10-31/"
+EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
 POINT = "arn:aws:rds:eu-west-1:111122223333:snapshot:awsbackup:copyjob-1"
 
 
@@ -66,6 +67,28 @@ def describe_instances(inner=None, body=None, **changes):
                    "</ResponseMetadata></DescribeDBInstancesResponse>", **changes)
 
 
+def ec2(operation, parameters, inner, **changes):
+    body = f"Action={operation}&Version=2016-11-15{parameters}"
+    return form("ec2", operation, changes.pop("body", body), changes.pop(
+        "response", f'<{operation}Response xmlns="{EC2}"><requestId>r</requestId>{inner}'
+                    f"</{operation}Response>"), **changes)
+
+
+def describe_machines(inner=None, **changes):
+    inner = inner or ("<instancesSet><item><instanceId>i-1</instanceId><instanceState><code>16</code>"
+                      "<name>running</name></instanceState><launchTime>2026-11-21T01:00:00.000Z"
+                      "</launchTime><groupSet><item><groupId>sg-1</groupId></item></groupSet></item>"
+                      "</instancesSet>")
+    return ec2("DescribeInstances", "&InstanceId.1=i-1",
+               f"<reservationSet><item>{inner}</item></reservationSet>", **changes)
+
+
+def machine_refused(code="InvalidInstanceID.NotFound", status=400, changes=lambda text: text):
+    return describe_machines(status=status, response=changes(
+        f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors>"
+        "<RequestID>r</RequestID></Response>"))
+
+
 def dynamodb(operation, body, response, version="1.0", **changes):
     content_type = f"application/x-amz-json-{version}"
     return call("dynamodb", operation,
@@ -101,6 +124,14 @@ GOOD = {
     "rest-json output": restore_job(),
     "query": describe_instances(),
     "query error": refused(),
+    "ec2": describe_machines(),
+    "ec2 filters": ec2(
+        "DescribeVolumes", "&Filter.1.Name=attachment.instance-id&Filter.1.Value.1=i-1",
+        "<volumeSet><item><volumeId>vol-1</volumeId><size>8</size><encrypted>true</encrypted></item>"
+        "</volumeSet>"),
+    "ec2 without an output": ec2("DeleteVolume", "&VolumeId=vol-1", "<return>true</return>"),
+    "ec2 error": machine_refused(),
+    "ec2 refusal": machine_refused("UnauthorizedOperation", 403),
     "json": get_item(),
     "json error": dynamodb(
         "PutItem", {"TableName": "ledger", "Item": {"id": {"S": "v"}}}, status=400,
@@ -178,6 +209,31 @@ BROKEN = {
                                     "</DescribeDBInstancesResponse>"), "root must be"),
     "an error code that is not the operation's": (refused("DBSnapshotNotFound"), "answers no"),
     "an error with another status": (refused(status=400), "comes with 404"),
+    "an EC2 form with the query protocol's lists": (
+        describe_machines(body="Action=DescribeInstances&Version=2016-11-15&InstanceId.member.1=i-1"),
+        "no parameter"),
+    "an EC2 form with the name of the answer": (
+        ec2("DescribeVolumes", "", "<volumeSet/>",
+            body="Action=DescribeVolumes&Version=2016-11-15&filter.1.Name=status"), "no parameter"),
+    "an unknown EC2 element": (
+        describe_machines("<instancesSet><item><InstanceId>i-1</InstanceId></item></instancesSet>"),
+        "no such member"),
+    "an EC2 list of wrong elements": (
+        describe_machines("<instancesSet><member/></instancesSet>"), "must be <item>"),
+    "an EC2 state outside the enum": (
+        describe_machines("<instancesSet><item><instanceState><name>gone</name></instanceState></item>"
+                          "</instancesSet>"), "is none of"),
+    "an EC2 answer without its request's id": (
+        describe_machines(response=f'<DescribeInstancesResponse xmlns="{EC2}"/>'), "is missing"),
+    "an EC2 answer in a result": (
+        describe_machines(response=f'<DescribeInstancesResponse xmlns="{EC2}"><requestId>r</requestId>'
+                                   "<DescribeInstancesResult/></DescribeInstancesResponse>"),
+        "no such member"),
+    "an EC2 error of another operation": (machine_refused("InvalidVolume.NotFound"), "answers no"),
+    "an EC2 error with another status": (machine_refused(status=404), "comes with 400"),
+    "an EC2 error in the query protocol's form": (
+        machine_refused(changes=lambda text: text.replace("Response>", "ErrorResponse>")),
+        "must be a Response"),
     "a wrong JSON version": (get_item(version="1.1"), "content-type"),
     "an attribute value of an unknown kind": (
         get_item({"TableName": "t", "Key": {"id": {"Str": "v"}}}), "no such member"),
@@ -201,6 +257,14 @@ def test_a_planted_mistake_is_found(name):
      {"BackupVaultName": "central", "RecoveryPointArn": POINT}),
     ("rds", "delete_db_instance",
      {"DBInstanceIdentifier": "x", "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}),
+    ("rds", "modify_db_instance",
+     {"DBInstanceIdentifier": "x", "MasterUserPassword": "sample-password", "ApplyImmediately": True}),
+    ("ec2", "describe_instances", {"InstanceIds": ["i-1", "i-2"]}),
+    ("ec2", "describe_volumes",
+     {"Filters": [{"Name": "attachment.instance-id", "Values": ["i-1", "i-2"]}], "MaxResults": 100}),
+    ("ec2", "describe_images", {"ImageIds": ["ami-1"]}),
+    ("ec2", "terminate_instances", {"InstanceIds": ["i-1"]}),
+    ("ec2", "delete_volume", {"VolumeId": "vol-1"}),
     ("dynamodb", "update_item",
      {"TableName": "t", "Key": {"id": {"S": "a"}}, "UpdateExpression": "ADD slots :s",
       "ExpressionAttributeValues": {":s": {"SS": ["v"]}}}),

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 UNREADABLE = object()
 
 _ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_LIST_SERIALIZATION = {"query": "member", "rest-xml": "member"}
+_LIST_SERIALIZATION = {"query": "member", "rest-xml": "member", "ec2": "item"}
 
 
 class Problems(list):
@@ -266,90 +266,100 @@ def _xml_map(shape, element, path, problems, protocol):
     return result
 
 
-# --- the query protocol's form bodies --------------------------------------------------------
+# --- the form bodies of the query protocol and of EC2's dialect of it -------------------------
 
 
-def from_form(shape, body, problems):
-    """The parameters in a query protocol request, with every pair accounted for.
+def from_form(shape, body, problems, protocol):
+    """The parameters in a form request, with every pair accounted for.
 
     Returns the parameters and the pairs `Action` and `Version`.
     """
-    pairs = {}
-    for key, value in parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)):
-        if key in pairs:
-            problems.add(key, "is there twice")
-        pairs[key] = value
-    head = {key: pairs.pop(key, None) for key in ("Action", "Version")}
-    used = set()
-    parameters = _form_structure(shape, pairs, "", used, problems) if shape is not None else {}
-    for key in pairs:
-        if key not in used:
+    form = _Form(body, problems, protocol == "ec2")
+    parameters = form.structure(shape, "") if shape is not None else {}
+    for key in form.pairs:
+        if key not in form.used:
             problems.add(key, "no parameter of this operation")
-    return parameters, head
+    return parameters, form.head
 
 
-def _form_value(shape, pairs, prefix, used, problems):
-    kind = shape.type_name
-    if kind == "structure":
-        return _form_structure(shape, pairs, prefix, used, problems)
-    if kind == "list":
-        return _form_list(shape, pairs, prefix, used, problems)
-    if kind == "map":
-        return _form_map(shape, pairs, prefix, used, problems)
-    used.add(prefix)
-    return from_text(shape, pairs[prefix], prefix, problems, "iso8601")
+class _Form:
+    """The pairs of a form body while they are read."""
 
+    def __init__(self, body, problems, is_ec2):
+        self.problems, self.is_ec2 = problems, is_ec2
+        self.used, self.pairs = set(), {}
+        for key, value in parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)):
+            if key in self.pairs:
+                problems.add(key, "is there twice")
+            self.pairs[key] = value
+        self.head = {key: self.pairs.pop(key, None) for key in ("Action", "Version")}
 
-def _present(pairs, prefix):
-    return prefix in pairs or any(key.startswith(prefix + ".") for key in pairs)
+    def present(self, prefix):
+        return prefix in self.pairs or any(key.startswith(prefix + ".") for key in self.pairs)
 
+    def value(self, shape, prefix):
+        match shape.type_name:
+            case "structure":
+                return self.structure(shape, prefix)
+            case "list":
+                return self.list(shape, prefix)
+            case "map":
+                return self.map(shape, prefix)
+        self.used.add(prefix)
+        return from_text(shape, self.pairs[prefix], prefix, self.problems, "iso8601")
 
-def _form_structure(shape, pairs, prefix, used, problems):
-    result = {}
-    for name, member in shape.members.items():
-        wire_name = member.serialization.get("name", name)
-        where = f"{prefix}.{wire_name}" if prefix else wire_name
-        if not _present(pairs, where):
-            continue
-        value = _form_value(member, pairs, where, used, problems)
-        if value is not UNREADABLE:
-            result[name] = value
-    return result
+    def wire_name(self, name, member):
+        """EC2 has names for requests alone, and else those of answers with a capital first."""
+        serialization = member.serialization
+        if self.is_ec2 and "queryName" in serialization:
+            return serialization["queryName"]
+        name = serialization.get("name", name)
+        return name[0].upper() + name[1:] if self.is_ec2 else name
 
+    def structure(self, shape, prefix):
+        result = {}
+        for name, member in shape.members.items():
+            wire_name = self.wire_name(name, member)
+            where = f"{prefix}.{wire_name}" if prefix else wire_name
+            if not self.present(where):
+                continue
+            value = self.value(member, where)
+            if value is not UNREADABLE:
+                result[name] = value
+        return result
 
-def _form_list(shape, pairs, prefix, used, problems):
-    if pairs.get(prefix) == "":
-        used.add(prefix)
-        return []
-    stem = prefix
-    if not shape.serialization.get("flattened"):
-        stem = f"{prefix}.{shape.member.serialization.get('name', 'member')}"
-    result, index = [], 1
-    while _present(pairs, f"{stem}.{index}"):
-        value = _form_value(shape.member, pairs, f"{stem}.{index}", used, problems)
-        if value is not UNREADABLE:
-            result.append(value)
-        index += 1
-    return result
+    def list(self, shape, prefix):
+        if self.pairs.get(prefix) == "":
+            self.used.add(prefix)
+            return []
+        stem = prefix
+        if not self.is_ec2 and not shape.serialization.get("flattened"):
+            stem = f"{prefix}.{shape.member.serialization.get('name', 'member')}"
+        result, index = [], 1
+        while self.present(f"{stem}.{index}"):
+            value = self.value(shape.member, f"{stem}.{index}")
+            if value is not UNREADABLE:
+                result.append(value)
+            index += 1
+        return result
 
-
-def _form_map(shape, pairs, prefix, used, problems):
-    stem = prefix if shape.serialization.get("flattened") else f"{prefix}.entry"
-    key_name = shape.key.serialization.get("name", "key")
-    value_name = shape.value.serialization.get("name", "value")
-    result, index = {}, 1
-    while _present(pairs, f"{stem}.{index}"):
-        key = f"{stem}.{index}.{key_name}"
-        value = f"{stem}.{index}.{value_name}"
-        if key not in pairs or not _present(pairs, value):
-            problems.add(f"{stem}.{index}", f"must hold {key_name} and {value_name}")
-            return result
-        used.add(key)
-        found = _form_value(shape.value, pairs, value, used, problems)
-        if found is not UNREADABLE:
-            result[pairs[key]] = found
-        index += 1
-    return result
+    def map(self, shape, prefix):
+        stem = prefix if shape.serialization.get("flattened") else f"{prefix}.entry"
+        key_name = shape.key.serialization.get("name", "key")
+        value_name = shape.value.serialization.get("name", "value")
+        result, index = {}, 1
+        while self.present(f"{stem}.{index}"):
+            key = f"{stem}.{index}.{key_name}"
+            value = f"{stem}.{index}.{value_name}"
+            if key not in self.pairs or not self.present(value):
+                self.problems.add(f"{stem}.{index}", f"must hold {key_name} and {value_name}")
+                return result
+            self.used.add(key)
+            found = self.value(shape.value, value)
+            if found is not UNREADABLE:
+                result[self.pairs[key]] = found
+            index += 1
+        return result
 
 
 # --- the parts of a REST message that are not its body ---------------------------------------
