@@ -196,15 +196,15 @@ pub async fn restore_jobs_since(aws: &Aws, since: Timestamp) -> Result<Vec<Resto
     Ok(jobs)
 }
 
-/// One key of the metadata a restore job was started with.
+/// The metadata a restore job was started with. Sensitive: never logged. AWS Backup does not keep the case of
+/// keys everywhere.
 ///
 /// # Errors
 /// When AWS Backup refuses or does not answer.
 pub async fn restore_job_metadata(
     aws: &Aws,
     job_id: &str,
-    key: &str,
-) -> Result<Option<String>, AwsError> {
+) -> Result<BTreeMap<String, String>, AwsError> {
     let answer = aws
         .backup
         .get_restore_job_metadata()
@@ -212,12 +212,7 @@ pub async fn restore_job_metadata(
         .send()
         .await
         .map_err(failed("backup:GetRestoreJobMetadata"))?;
-    let metadata = answer.metadata.unwrap_or_default();
-    // AWS Backup does not keep the case of keys everywhere.
-    Ok(metadata
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(key))
-        .map(|(_, value)| value))
+    Ok(answer.metadata.unwrap_or_default().into_iter().collect())
 }
 
 /// The recovery points of a vault that were created since a point in time.
