@@ -359,12 +359,12 @@ mod tests {
         );
         refused(
             Intent {
-                target_name: "rp-2-1".to_owned(),
+                mark: Mark::Name("rp-2-1".to_owned()),
                 ..intent()
             },
             job(),
             found(),
-            "planned name",
+            "name rp-2-1 was planned",
         );
         refused(
             intent(),

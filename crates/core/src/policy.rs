@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::expectation::Expectation;
 
 pub(crate) use duration::exact_duration;
-pub use duration::{parse_duration, readable_duration};
+pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
 pub use glob::Glob;
 pub use mistake::{Mistake, Mistakes};
 
@@ -360,7 +360,7 @@ impl CheckKind {
 /// A query whose one value is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SqlCheck {
-    /// Database to connect to; otherwise the one the secret names.
+    /// Database to connect to; otherwise the one the secret names, or the one that was made with the DB instance.
     pub database: Option<String>,
     /// The query, run read-only.
     pub query: String,
@@ -452,7 +452,7 @@ pub struct HttpStep {
     /// What a value of the JSON body must be.
     pub json: Option<JsonExpectation>,
     /// The longest from request to complete answer.
-    #[serde(with = "wire::optional_seconds")]
+    #[serde(with = "wire::optional_milliseconds")]
     pub within: Option<Duration>,
 }
 

@@ -1,12 +1,20 @@
 //! Reading a rule's checks.
 //!
-//! A new kind of check is one more variant of [`CheckKind`], one more word in [`read`] and one
-//! function beside [`sql`].
+//! A new kind of check is one more variant of [`CheckKind`], one more [`Kind`] and one function beside
+//! [`sql`], [`http::read`] and [`connect::read`].
+
+mod connect;
+mod http;
+
+use std::time::Duration;
 
 use super::reader::{Item, Names, Section, hint, kind_of};
 use super::rule::{LONGEST_NAME, optional};
-use super::{CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone};
+use super::{
+    Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone,
+};
 use crate::expectation::{Constant, Expectation, compile_regex};
+use crate::plan::ResourceType;
 
 use toml::de::DeValue;
 
@@ -37,15 +45,44 @@ pub(super) struct Draft<'t> {
 #[derive(Clone, Copy)]
 enum Kind {
     Sql,
+    Http,
+    Connect,
 }
 
-/// Reads a rule's list of checks.
-pub(super) fn read_all<'t>(item: &Item<'t>) -> Option<Vec<Draft<'t>>> {
+impl Kind {
+    /// What speaks against this kind in a rule about one resource type.
+    fn problem(self, about: Option<ResourceType>) -> Option<&'static str> {
+        match (self, about) {
+            (Kind::Sql, Some(ResourceType::Ec2)) => Some(
+                "a restored EC2 instance is no database; check it with kind \"http\" or \"connect\"",
+            ),
+            (Kind::Http, Some(ResourceType::Rds)) => Some(
+                "a restored database answers no HTTP; check it with kind \"sql\" or \"connect\"",
+            ),
+            _ => None,
+        }
+    }
+
+    /// What a check without a `kind` was meant to be, so that its other mistakes show too.
+    fn guess(check: &Section<'_>) -> Kind {
+        let any = |keys: &[&str]| keys.iter().any(|key| check.holds(key));
+        if any(&["steps", "scheme", "host", "redirects"]) {
+            Kind::Http
+        } else if any(&["port", "greeting", "address"]) {
+            Kind::Connect
+        } else {
+            Kind::Sql
+        }
+    }
+}
+
+/// Reads a rule's list of checks; `about` is the resource type the rule is about, when it says so.
+pub(super) fn read_all<'t>(item: &Item<'t>, about: Option<ResourceType>) -> Option<Vec<Draft<'t>>> {
     let mut names = Names::default();
     let drafts: Vec<Option<Draft<'t>>> = item
         .list()?
         .iter()
-        .map(|item| Some(read(item.section()?, &mut names)))
+        .map(|item| Some(read(item.section()?, about, &mut names)))
         .collect();
     drafts.into_iter().collect()
 }
@@ -86,22 +123,39 @@ pub(super) fn settle(drafts: Vec<Draft<'_>>, objectives: Option<&Item<'_>>) -> O
         .collect()
 }
 
-fn read<'t>(mut check: Section<'t>, names: &mut Names) -> Draft<'t> {
+fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Names) -> Draft<'t> {
     let name = check
         .required("name", "name = \"orders are there\"")
         .and_then(|item| names.take(item.line(LONGEST_NAME)?, &item));
-    let kind_item = check.required("kind", "kind = \"sql\"");
-    let kind = kind_item
-        .as_ref()
-        .map(|item| item.one_of(&[("sql", Kind::Sql)]));
-    let (kind, needs_credentials, measures, could_measure) = match kind {
+    let kind_item = check.required("kind", "kind = \"sql\", \"http\" or \"connect\"");
+    let word = kind_item.as_ref().map(|item| {
+        item.one_of(&[
+            ("sql", Kind::Sql),
+            ("http", Kind::Http),
+            ("connect", Kind::Connect),
+        ])
+    });
+    if let (Some(item), Some(Some(kind))) = (&kind_item, word)
+        && let Some(problem) = kind.problem(about)
+    {
+        item.mistake(problem);
+    }
+    let (kind, needs_credentials, measures, could_measure) = match word {
         // Which keys an unknown kind has is anybody's guess.
         Some(None) => (None, false, None, false),
-        // A check without a kind is read as the commonest, so that its other mistakes show too.
-        None | Some(Some(Kind::Sql)) => {
-            let (sql, measures, could_measure) = sql(check);
-            (sql.map(CheckKind::Sql), true, measures, could_measure)
-        }
+        given => match given.flatten().unwrap_or_else(|| Kind::guess(&check)) {
+            Kind::Sql => {
+                let (sql, measures, could_measure) = sql(check);
+                // A login is of no use where the kind itself is wrong.
+                let logs_in = Kind::Sql.problem(about).is_none();
+                (sql.map(CheckKind::Sql), logs_in, measures, could_measure)
+            }
+            Kind::Http => (http::read(check).map(CheckKind::Http), false, None, false),
+            Kind::Connect => {
+                let connect = connect::read(check, about).map(CheckKind::Connect);
+                (connect, false, None, false)
+            }
+        },
     };
     Draft {
         check: name
@@ -128,15 +182,7 @@ fn sql<'t>(mut check: Section<'t>) -> (Option<SqlCheck>, Option<Item<'t>>, bool)
         .and_then(|item| read_query(&item));
     let expect_item = check.required("expect", "expect = { min = 1 }");
     let expect = expect_item.as_ref().and_then(read_expectation);
-    let timeout = optional(check.optional("timeout"), |item| {
-        let timeout = item.duration()?;
-        let (least, most) = CHECK_TIMEOUT_RANGE;
-        if timeout < least || timeout > most {
-            item.mistake("a check's timeout is between 1s and 10m");
-            return None;
-        }
-        Some(timeout)
-    });
+    let timeout = optional(check.optional("timeout"), read_timeout);
     let time_zone = optional(check.optional("time_zone"), read_time_zone);
     let data_age_item = check.optional("data_age");
     let data_age = optional(data_age_item.clone(), Item::boolean);
@@ -165,6 +211,29 @@ fn sql<'t>(mut check: Section<'t>) -> (Option<SqlCheck>, Option<Item<'t>>, bool)
         })
     };
     (read(), measures, could_measure)
+}
+
+fn read_timeout(item: &Item<'_>) -> Option<Duration> {
+    let timeout = item.duration()?;
+    let (least, most) = CHECK_TIMEOUT_RANGE;
+    if timeout < least || timeout > most {
+        item.mistake("a check's timeout is between 1s and 10m");
+        return None;
+    }
+    Some(timeout)
+}
+
+fn read_port(item: &Item<'_>) -> Option<u16> {
+    let port = item.integer()?;
+    let port = u16::try_from(port).ok().filter(|port| *port > 0);
+    if port.is_none() {
+        item.mistake("a port is a number from 1 to 65535");
+    }
+    port
+}
+
+fn read_address(item: &Item<'_>) -> Option<Address> {
+    item.one_of(&[("private", Address::Private), ("public", Address::Public)])
 }
 
 fn read_query(item: &Item<'_>) -> Option<String> {
@@ -251,7 +320,7 @@ fn read_expectation(item: &Item<'_>) -> Option<Expectation> {
             let hint = if there.contains(&"min") && there.contains(&"max") {
                 "; for a range write between = [least, most]"
             } else {
-                "; write one check for each"
+                "; write one check, or one step, for each"
             };
             item.mistake(format!(
                 "takes exactly one expectation, not {}{hint}",
@@ -274,7 +343,7 @@ fn read_constant(item: &Item<'_>) -> Option<Constant> {
         DeValue::Boolean(truth) => Some(Constant::Boolean(*truth)),
         other => {
             item.mistake(format!(
-                "must be one text, number, true or false, not {}: a query answers one value",
+                "must be one text, number, true or false, not {}: one value is compared",
                 kind_of(other)
             ));
             None
@@ -308,15 +377,19 @@ fn read_not_empty(item: &Item<'_>) -> Option<Expectation> {
 }
 
 fn read_matches(item: &Item<'_>) -> Option<Expectation> {
+    let hint = "write not_empty = true to ask for any value";
+    read_regex(item, hint).map(Expectation::Matches)
+}
+
+/// A regular expression; `instead` says what to write for one that matches everything.
+fn read_regex(item: &Item<'_>, instead: &str) -> Option<String> {
     let pattern = item.text()?;
     if pattern.is_empty() {
-        item.mistake(
-            "an empty regex matches everything; write not_empty = true to ask for any value",
-        );
+        item.mistake(format!("an empty regex matches everything; {instead}"));
         return None;
     }
     compile_regex(pattern)
         .map_err(|problem| item.mistake(problem))
         .ok()
-        .map(|_| Expectation::Matches(pattern.to_owned()))
+        .map(|_| pattern.to_owned())
 }

@@ -16,47 +16,71 @@ const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 /// # Errors
 /// What is wrong with it, as a sentence.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is not a duration; write for example 90s, 15m, 1h30m or 2d");
-    let mut seconds: u64 = 0;
+    parse(text, false, "90s, 15m, 1h30m or 2d")
+}
+
+/// Reads how long an answer may take: as [`parse_duration`], with `ms` as the smallest unit, such as `500ms` or
+/// `1s 500ms`.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn parse_latency(text: &str) -> Result<Duration, String> {
+    parse(text, true, "500ms, 2s or 1m")
+}
+
+fn parse(text: &str, milliseconds: bool, examples: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a duration; write for example {examples}");
+    let unit_length = |unit: &str| match unit {
+        "ms" => milliseconds.then_some(1),
+        _ => UNITS
+            .iter()
+            .find(|(name, _)| unit.chars().eq([*name]))
+            .map(|(_, seconds)| seconds * 1000),
+    };
+    let mut sum: u64 = 0;
     let mut smallest = u64::MAX;
-    let mut number: Option<u64> = None;
-    for c in text.chars() {
-        if let Some(digit) = c.to_digit(10) {
-            let so_far = number.unwrap_or(0);
-            number = Some(
-                so_far
-                    .checked_mul(10)
-                    .and_then(|n| n.checked_add(u64::from(digit)))
-                    .ok_or_else(bad)?,
-            );
-        } else if c == ' ' && number.is_none() && smallest != u64::MAX {
-            // "1d 12h": a space between two parts.
-        } else {
-            let (_, length) = *UNITS.iter().find(|(unit, _)| *unit == c).ok_or_else(bad)?;
-            if length >= smallest {
-                return Err(bad());
-            }
-            smallest = length;
-            let part = number.take().ok_or_else(bad)?;
-            seconds = part
-                .checked_mul(length)
-                .and_then(|part| seconds.checked_add(part))
-                .ok_or_else(bad)?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, behind) = behind.split_at(letters);
+        let length = unit_length(unit).ok_or_else(bad)?;
+        if length >= smallest {
+            return Err(bad());
         }
+        smallest = length;
+        let part: u64 = number.parse().map_err(|_| bad())?;
+        sum = part
+            .checked_mul(length)
+            .and_then(|part| sum.checked_add(part))
+            .ok_or_else(bad)?;
+        // "1d 12h": spaces between two parts.
+        rest = behind.trim_start_matches(' ');
     }
-    if number.is_some() || smallest == u64::MAX || text.ends_with(' ') {
+    if smallest == u64::MAX || text.ends_with(' ') {
         return Err(bad());
     }
-    let duration = Duration::from_secs(seconds);
-    if seconds == 0 {
+    if sum == 0 {
         return Err(format!(
             "`{text}` is no time at all; a duration must be longer than zero"
         ));
     }
+    let duration = Duration::from_millis(sum);
     if duration > LONGEST {
         return Err(format!("`{text}` is longer than a hundred years"));
     }
     Ok(duration)
+}
+
+/// How long an answer took or may take, for people: `500ms`, `1s 20ms`, `2m`.
+pub fn readable_latency(latency: Duration) -> String {
+    let (seconds, millis) = (latency.as_secs(), latency.subsec_millis());
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..60 if millis > 0 => format!("{seconds}s {millis}ms"),
+        _ => readable_duration(SignedDuration::try_from(latency).unwrap_or(SignedDuration::MAX)),
+    }
 }
 
 /// A duration for people, its two largest units: `3d 4h`, `15m`, `1m 30s`, `0s`; `-` before a negative one.
@@ -145,6 +169,32 @@ mod tests {
         ] {
             assert!(parse_duration(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn answers_may_be_bounded_below_a_second() {
+        for (text, millis, written) in [
+            ("500ms", 500, "500ms"),
+            ("1s 20ms", 1020, "1s 20ms"),
+            ("1s20ms", 1020, "1s 20ms"),
+            ("2s", 2000, "2s"),
+            ("1m1ms", 60_001, "1m"),
+            ("90s", 90_000, "1m 30s"),
+        ] {
+            let latency = Duration::from_millis(millis);
+            assert_eq!(parse_latency(text), Ok(latency), "{text}");
+            assert_eq!(readable_latency(latency), written);
+        }
+        for text in ["0ms", "ms", "5ms1s", "5", "1.5s", "500 ms", "5MS", "5msm"] {
+            assert!(parse_latency(text).is_err(), "{text:?}");
+        }
+        assert!(parse_duration("500ms").is_err());
+        assert_eq!(readable_latency(Duration::ZERO), "0ms");
+        assert!(
+            readable_latency(Duration::MAX).ends_with('h'),
+            "{}",
+            readable_latency(Duration::MAX)
+        );
     }
 
     #[test]

@@ -54,6 +54,20 @@ impl std::error::Error for Mistakes {}
 pub(super) struct Notes<'t> {
     text: &'t str,
     mistakes: RefCell<Vec<Mistake>>,
+    #[cfg(test)]
+    seen: RefCell<Vec<(String, Seen)>>,
+}
+
+/// What the reader knows of a place, noted while it reads: the schema must say the same.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Seen {
+    /// It looks for this key.
+    Key(&'static str),
+    /// It insists on this key.
+    Required(&'static str),
+    /// It takes this word.
+    Word(&'static str),
 }
 
 impl<'t> Notes<'t> {
@@ -61,7 +75,20 @@ impl<'t> Notes<'t> {
         Notes {
             text,
             mistakes: RefCell::new(Vec::new()),
+            #[cfg(test)]
+            seen: RefCell::new(Vec::new()),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn saw(&self, place: &str, seen: Seen) {
+        self.seen.borrow_mut().push((place.to_owned(), seen));
+    }
+
+    /// What the reader knows, with the place.
+    #[cfg(test)]
+    pub(super) fn seen(&self) -> Vec<(String, Seen)> {
+        self.seen.borrow().clone()
     }
 
     /// Notes a mistake at a byte range of the text.

@@ -10,8 +10,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::duration::parse_duration;
+use super::duration::{parse_duration, parse_latency};
 use super::mistake::Notes;
+#[cfg(test)]
+use super::mistake::Seen;
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -57,7 +59,11 @@ impl<'t> Item<'t> {
     }
 
     /// One of the given words, each with what it stands for.
-    pub(super) fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn one_of<T: Clone>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        #[cfg(test)]
+        for (word, _) in words {
+            self.notes.saw(&self.place, Seen::Word(word));
+        }
         let text = self.text()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning.clone());
@@ -85,6 +91,19 @@ impl<'t> Item<'t> {
                 None
             }
             _ => parse_duration(self.text()?)
+                .map_err(|problem| self.mistake(problem))
+                .ok(),
+        }
+    }
+
+    /// How long an answer may take: a duration with milliseconds.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        match self.value {
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                self.mistake("must be a text with a unit, such as \"500ms\" or \"2s\"");
+                None
+            }
+            _ => parse_latency(self.text()?)
                 .map_err(|problem| self.mistake(problem))
                 .ok(),
         }
@@ -219,6 +238,8 @@ impl<'t> Section<'t> {
 
     /// The value of a key, if it is there.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Item<'t>> {
+        #[cfg(test)]
+        self.notes.saw(&self.place, Seen::Key(key));
         self.asked.push(key);
         self.table
             .get_key_value(key)
@@ -227,17 +248,33 @@ impl<'t> Section<'t> {
 
     /// The value of a key that must be there; `example` shows how it is written.
     pub(super) fn required(&mut self, key: &'static str, example: &str) -> Option<Item<'t>> {
-        let found = self.optional(key);
-        if found.is_none() && !self.misspelled(key) {
-            self.missing(key, format!("is missing; write for example {example}"));
-        }
-        found
+        #[cfg(test)]
+        self.notes.saw(&self.place, Seen::Required(key));
+        self.needed(key, format!("is missing; write for example {example}"))
     }
 
     /// Notes that something about a key that is not there is wrong, at the table's header.
     pub(super) fn missing(&self, key: &str, message: impl Into<String>) {
         let place = path(&self.place, key);
         self.notes.mistake(self.header.clone(), &place, message);
+    }
+
+    /// The value of a key that must be there because of another one; `message` says why and what to write.
+    pub(super) fn needed(
+        &mut self,
+        key: &'static str,
+        message: impl Into<String>,
+    ) -> Option<Item<'t>> {
+        let found = self.optional(key);
+        if found.is_none() && !self.misspelled(key) {
+            self.missing(key, message);
+        }
+        found
+    }
+
+    /// Whether a key stands in it; it stays unknown.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.table.contains_key(key)
     }
 
     /// Whether nothing stands in it.
@@ -398,13 +435,18 @@ fn distance(a: &str, b: &str, enough: usize) -> usize {
 pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
+    /// The place that has `name` already.
+    pub(super) fn owner(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Gives `name` back when it was not used before.
     pub(super) fn take<'n>(&mut self, name: &'n str, item: &Item<'_>) -> Option<&'n str> {
         if let Some(first) = self.0.get(name) {
             item.mistake(format!("the name \"{name}\" is already that of {first}"));
             return None;
         }
-        let owner = item.place.strip_suffix(".name").unwrap_or(&item.place);
+        let owner = item.place.rsplit_once('.').map_or("", |(owner, _)| owner);
         self.0.insert(name.to_owned(), owner.to_owned());
         Some(name)
     }

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
-use crate::plan::{instance_type_problem, override_problem};
+use crate::plan::{ResourceType, instance_type_problem, override_problem};
 
 use super::check;
 use super::mistake::{Mistakes, Notes};
-use super::reader::{Item, Names, Section, hint};
+use super::reader::{Item, Names, Section, hint, kind_of};
 use super::{
-    Credentials, Frequency, Glob, InstanceProfile, KEEP_FAILED_AT_MOST, Matcher, Notify,
-    Objectives, RESOURCE_TYPES, Rule, Tls, VALIDATED_TYPES,
+    Credentials, DEFAULT_BOOT_TIMEOUT, Frequency, Glob, InstanceProfile, KEEP_FAILED_AT_MOST,
+    LONGEST_BOOT_TIMEOUT, Matcher, Notify, Objectives, RESOURCE_TYPES, Rule, Tls, VALIDATED_TYPES,
 };
 
 /// The longest name, in characters: names stand in records, messages and metrics.
 pub(super) const LONGEST_NAME: usize = 128;
+
+/// The word for a password that is set on the restored copy.
+pub(super) const RESET: &str = "reset";
 
 /// The most a rule may take as JSON, in bytes. Each validation freezes its rule in the ledger, where an
 /// item may have 400 KB (Amazon DynamoDB developer guide, quotas).
@@ -24,21 +27,26 @@ const LARGEST_RULE: usize = 100_000;
 /// Reads a policy file: its version and rules.
 pub(super) fn parse(text: &str) -> Result<(String, Vec<Rule>), Mistakes> {
     let notes = Notes::new(text);
-    let read = match DeTable::parse(text) {
-        Ok(tree) => read_policy(tree.get_ref(), &notes),
-        Err(error) => {
-            // The parser goes on after a mistake, but what it finds then is mostly noise.
-            let span = error.span().unwrap_or(0..0);
-            notes.mistake(span, "", format!("not TOML: {}", error.message().trim()));
-            None
-        }
-    };
+    let read = read(text, &notes);
     // Whatever could not be read was noted; a reader that forgot to is not worth a panic either.
     if read.is_none() && notes.is_empty() {
         notes.mistake(0..0, "", "cannot be read");
     }
     notes.into_mistakes()?;
     Ok(read.unwrap_or_default())
+}
+
+/// Reads a policy file and notes its mistakes, and answers nothing when it has any.
+pub(super) fn read(text: &str, notes: &Notes<'_>) -> Option<(String, Vec<Rule>)> {
+    match DeTable::parse(text) {
+        Ok(tree) => read_policy(tree.get_ref(), notes),
+        Err(error) => {
+            // The parser goes on after a mistake, but what it finds then is mostly noise.
+            let span = error.span().unwrap_or(0..0);
+            notes.mistake(span, "", format!("not TOML: {}", error.message().trim()));
+            None
+        }
+    }
 }
 
 fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<(String, Vec<Rule>)> {
@@ -101,8 +109,11 @@ fn read_rule<'t>(
                 ("weekly", Frequency::Weekly),
             ])
         });
-    let instance_class = optional(rule.optional("instance_class"), read_instance_class);
-    let instance_type = optional(rule.optional("instance_type"), |item| {
+    let about = matching.as_ref().and_then(resource_type);
+    let instance_class_item = rule.optional("instance_class");
+    let instance_class = optional(instance_class_item.clone(), read_instance_class);
+    let instance_type_item = rule.optional("instance_type");
+    let instance_type = optional(instance_type_item.clone(), |item| {
         let value = item.text()?;
         match instance_type_problem(value) {
             Some(problem) => {
@@ -112,13 +123,23 @@ fn read_rule<'t>(
             None => Some(value.to_owned()),
         }
     });
-    let instance_profile = optional(rule.optional("instance_profile"), |item| {
+    let instance_profile_item = rule.optional("instance_profile");
+    let instance_profile = optional(instance_profile_item.clone(), |item| {
         item.one_of(&[
             ("none", InstanceProfile::None),
             ("original", InstanceProfile::Original),
         ])
     });
-    let restore = optional(rule.optional("restore"), read_overrides);
+    let boot_timeout_item = rule.optional("boot_timeout");
+    let boot_timeout = optional(boot_timeout_item.clone(), |item| {
+        let duration = item.duration()?;
+        if duration > LONGEST_BOOT_TIMEOUT {
+            item.mistake("a machine that has not booted after 1h is not waited for any longer");
+            return None;
+        }
+        Some(duration)
+    });
+    let restore = optional(rule.optional("restore"), |item| read_overrides(item, about));
     let objectives_item = rule.optional("objectives");
     let objectives = optional(objectives_item.clone(), read_objectives);
     let credentials_item = rule.optional("credentials");
@@ -147,16 +168,46 @@ fn read_rule<'t>(
     });
     let checks_item = rule.optional("checks");
     let drafts = match &checks_item {
-        Some(item) => check::read_all(item),
+        Some(item) => check::read_all(item, about),
         None => Some(Vec::new()),
     };
     let needs_credentials = drafts.iter().flatten().any(|draft| draft.needs_credentials);
     if needs_credentials && credentials_item.is_none() {
         rule.missing(
             "credentials",
-            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }",
+            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }, or credentials = \"reset\" for a password of the copy's own",
         );
     }
+    note_misplaced(
+        about,
+        &[
+            (
+                &instance_class_item,
+                ResourceType::Rds,
+                "is a database's; write instance_type = \"t3.small\" for a machine",
+            ),
+            (
+                &instance_type_item,
+                ResourceType::Ec2,
+                "is a machine's; write instance_class = \"db.t4g.small\" for a database",
+            ),
+            (
+                &instance_profile_item,
+                ResourceType::Ec2,
+                "is a machine's: a restored database has no instance profile",
+            ),
+            (
+                &boot_timeout_item,
+                ResourceType::Ec2,
+                "is a machine's: a restored database is waited for until RDS says that it is available",
+            ),
+            (
+                &credentials_item,
+                ResourceType::Rds,
+                "is a database's: checks of a machine do not log in",
+            ),
+        ],
+    );
     note_unsupported(
         matching.as_ref(),
         drafts.as_ref().is_some_and(|drafts| !drafts.is_empty()),
@@ -172,7 +223,7 @@ fn read_rule<'t>(
         instance_class: instance_class?,
         instance_type: instance_type?,
         instance_profile: instance_profile?.unwrap_or_default(),
-        boot_timeout: super::DEFAULT_BOOT_TIMEOUT,
+        boot_timeout: boot_timeout?.unwrap_or(DEFAULT_BOOT_TIMEOUT),
         restore: restore?.unwrap_or_default(),
         objectives: objectives?.unwrap_or_default(),
         credentials: credentials?,
@@ -224,8 +275,26 @@ fn note_unsupported(matching: Option<&Item<'_>>, has_checks: bool) {
         && !VALIDATED_TYPES.contains(&name)
     {
         item.mistake(format!(
-            "checks of {name} are not supported yet; this version checks RDS"
+            "checks of {name} are not supported yet; this version checks {}",
+            VALIDATED_TYPES.join(" and ")
         ));
+    }
+}
+
+/// The resource type a rule is about, when it names one whose restores are checked.
+fn resource_type(matching: &Item<'_>) -> Option<ResourceType> {
+    let named = matching.quiet("resource_type")?;
+    ResourceType::from_name(named.quiet_text()?)
+}
+
+/// Keys that a restore of the rule's resource type would never look at. A rule about any type may have them all.
+fn note_misplaced(about: Option<ResourceType>, keys: &[(&Option<Item<'_>>, ResourceType, &str)]) {
+    for (item, of, problem) in keys {
+        if let Some(item) = item
+            && about.is_some_and(|about| about != *of)
+        {
+            item.mistake(*problem);
+        }
     }
 }
 
@@ -318,13 +387,16 @@ fn read_instance_class(item: &Item<'_>) -> Option<String> {
     Some(class.to_owned())
 }
 
-fn read_overrides(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+fn read_overrides(
+    item: &Item<'_>,
+    about: Option<ResourceType>,
+) -> Option<BTreeMap<String, String>> {
     let overrides: Vec<Option<(String, String)>> = item
         .entries()?
         .into_iter()
         .map(|(key, item)| {
             let value = item.text()?;
-            if let Some(problem) = override_problem(None, key, value) {
+            if let Some(problem) = override_problem(about, key, value) {
                 item.mistake(problem);
                 return None;
             }
@@ -347,6 +419,23 @@ fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
 
 /// Source of the characters: AWS Secrets Manager API reference, `CreateSecret`, `Name`.
 fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
+    if let DeValue::String(word) = item.value {
+        if word == RESET {
+            return Some(Credentials::Reset);
+        }
+        item.mistake(format!(
+            "must be \"{RESET}\", for a password that is set on the copy, or name a secret: {{ secret = \"{}\" }}",
+            if word.is_empty() { "prod/orders-db" } else { word }
+        ));
+        return None;
+    }
+    if !matches!(item.value, DeValue::Table(_)) {
+        item.mistake(format!(
+            "must be \"{RESET}\" or a table such as {{ secret = \"prod/orders-db\" }}, not {}",
+            kind_of(item.value)
+        ));
+        return None;
+    }
     let mut section = item.section()?;
     let secret = section
         .required("secret", "secret = \"prod/orders-db\", a name or an ARN in Secrets Manager")

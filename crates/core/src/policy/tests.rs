@@ -195,6 +195,34 @@ fn mistakes_of_rules() {
             "rules[0].objectives.data_age: no check measures",
         ),
         (
+            "boot_timeout = \"61m\"",
+            "rules[0].boot_timeout: a machine that has not booted after 1h",
+        ),
+        (
+            "boot_timeout = 10",
+            "rules[0].boot_timeout: must be a text with a unit",
+        ),
+        (
+            "instance_type = \"db.t3.small\"",
+            "rules[0].instance_type: an instance type looks like t3.small",
+        ),
+        (
+            "instance_profile = \"orignal\"",
+            "rules[0].instance_profile: unknown value \"orignal\"; did you mean \"original\"?",
+        ),
+        (
+            "credentials = \"prod/orders-db\"",
+            "rules[0].credentials: must be \"reset\", for a password that is set on the copy, or name a secret: { secret = \"prod/orders-db\" }",
+        ),
+        (
+            "credentials = \"\"",
+            "rules[0].credentials: must be \"reset\"",
+        ),
+        (
+            "credentials = true",
+            "rules[0].credentials: must be \"reset\" or a table such as { secret = \"prod/orders-db\" }, not true or false",
+        ),
+        (
             "credentials = {}",
             "rules[0].credentials.secret: is missing",
         ),
@@ -246,10 +274,13 @@ fn mistakes_of_checks() {
     for (lines, start) in [
         ("name = 7", ".name: must be a text"),
         (
-            "kind = \"http\"",
-            ".kind: unknown value \"http\"; known: \"sql\"",
+            "kind = \"ping\"",
+            ".kind: unknown value \"ping\"; known: \"sql\", \"http\", \"connect\"",
         ),
-        ("kind = \"http\"\nurl = \"/\"", ".kind: unknown value"),
+        (
+            "kind = \"htpp\"\nurl = \"/\"",
+            ".kind: unknown value \"htpp\"; did you mean \"http\"?",
+        ),
         ("query = \"\"", ".query: must not be empty"),
         (
             "query = \"select '\\u0000'\"",
@@ -282,7 +313,7 @@ fn mistakes_of_checks() {
         ),
         (
             "expect = { min = 5, equals = 5 }",
-            ".expect: takes exactly one expectation, not equals and min; write one check for each",
+            ".expect: takes exactly one expectation, not equals and min; write one check, or one step, for each",
         ),
         (
             "expect = { min = \"5\" }",
@@ -474,15 +505,543 @@ fn data_age_is_measured_by_one_check() {
 
 #[test]
 fn other_types_are_matched_but_not_checked_yet() {
-    let ec2 = "match = { resource_type = \"EC2\" }";
-    fine(&rule(ec2));
+    let s3 = "match = { resource_type = \"S3\" }";
+    fine(&rule(s3));
     one(
         &rule(&format!(
-            "{ec2}\ncredentials = {{ secret = \"s\" }}\n{}",
+            "{s3}\ncredentials = {{ secret = \"s\" }}\n{}",
             check("")
         )),
-        "rules[0].match.resource_type: checks of EC2 are not supported yet",
+        "rules[0].match.resource_type: checks of S3 are not supported yet; this version checks EC2 and RDS",
     );
+}
+
+/// A rule about one resource type.
+fn about(resource_type: &str, lines: &str) -> String {
+    rule(&format!(
+        "match = {{ resource_type = \"{resource_type}\" }}\n{lines}"
+    ))
+}
+
+#[test]
+fn what_a_resource_type_has_no_use_for_is_a_mistake() {
+    let http = web("", "{ path = \"/\" }");
+    for (resource_type, lines, start) in [
+        (
+            "EC2",
+            "instance_class = \"db.t4g.small\"",
+            "rules[0].instance_class: is a database's; write instance_type",
+        ),
+        (
+            "EC2",
+            "credentials = { secret = \"s\" }",
+            "rules[0].credentials: is a database's",
+        ),
+        (
+            "EC2",
+            "credentials = \"reset\"",
+            "rules[0].credentials: is a database's",
+        ),
+        (
+            "EC2",
+            &check(""),
+            "rules[0].checks[0].kind: a restored EC2 instance is no database; check it with kind \"http\"",
+        ),
+        (
+            "EC2",
+            "[[rules.checks]]\nname = \"c\"\nkind = \"connect\"",
+            "rules[0].checks[0].port: is missing",
+        ),
+        (
+            "EC2",
+            "restore = { Port = \"5433\" }",
+            "rules[0].restore.Port: unknown restore metadata \"Port\" of EC2",
+        ),
+        (
+            "RDS",
+            "instance_type = \"t3.small\"",
+            "rules[0].instance_type: is a machine's; write instance_class",
+        ),
+        (
+            "RDS",
+            "instance_profile = \"none\"",
+            "rules[0].instance_profile: is a machine's",
+        ),
+        (
+            "RDS",
+            "boot_timeout = \"5m\"",
+            "rules[0].boot_timeout: is a machine's",
+        ),
+        (
+            "RDS",
+            &http,
+            "rules[0].checks[0].kind: a restored database answers no HTTP; check it with kind \"sql\"",
+        ),
+        (
+            "RDS",
+            "[[rules.checks]]\nname = \"c\"\nkind = \"connect\"\naddress = \"public\"",
+            "rules[0].checks[0].address: a restored database has no public address",
+        ),
+        (
+            "RDS",
+            "restore = { CreditSpecification = \"x\" }",
+            "rules[0].restore.CreditSpecification: unknown restore metadata",
+        ),
+    ] {
+        one(&about(resource_type, lines), start);
+    }
+    // Whatever else is wrong with `match`, the type counts.
+    let both = rule(&format!(
+        "match = {{ resource_type = \"RDS\", account = \"1\" }}\n{http}"
+    ));
+    let found = mistakes(&both);
+    assert_eq!(found.len(), 2, "{found:#?}");
+
+    let connect = "[[rules.checks]]\nname = \"d\"\nkind = \"connect\"\n";
+    fine(&about("RDS", connect));
+    fine(&about(
+        "EC2",
+        &format!(
+            "instance_type = \"t3.small\"\ninstance_profile = \"original\"\nboot_timeout = \"1h\"\n{http}{connect}port = 22\naddress = \"public\"\n"
+        ),
+    ));
+    // Without a type, a rule may be about all of them.
+    fine(&rule(&format!(
+        "instance_type = \"t3.small\"\ninstance_class = \"db.t4g.small\"\ncredentials = \"reset\"\nrestore = {{ Port = \"5433\" }}\n{http}{}",
+        check("name = \"d\"")
+    )));
+    one(
+        &rule(connect),
+        "rules[0].checks[0].port: is missing; write for example port = 22",
+    );
+}
+
+/// A check of kind `http` with more lines and these steps.
+fn web(lines: &str, steps: &str) -> String {
+    format!("[[rules.checks]]\nname = \"w\"\nkind = \"http\"\nsteps = [ {steps} ]\n{lines}\n")
+}
+
+#[test]
+fn mistakes_of_http_checks() {
+    for (lines, start) in [
+        (
+            "scheme = \"HTTPS\"",
+            "scheme: unknown value \"HTTPS\"; did you mean \"https\"?",
+        ),
+        ("port = 0", "port: a port is a number from 1 to 65535"),
+        ("port = 65536", "port: a port is"),
+        ("port = \"80\"", "port: must be a whole number, not a text"),
+        (
+            "host = \"https://shop.example.com\"",
+            "host: must be a name such as",
+        ),
+        (
+            "host = \"shop.example.com:8443\"",
+            "host: must be a name such as",
+        ),
+        ("host = \"shop..example\"", "host: must be a name such as"),
+        ("host = \"größe.example\"", "host: must be a name such as"),
+        ("host = \"a\\r\\nb\"", "host: must be one line"),
+        (
+            "address = \"10.0.0.1\"",
+            "address: unknown value \"10.0.0.1\"; known: \"private\", \"public\"",
+        ),
+        ("redirects = 6", "redirects: is a number from 0 to 5"),
+        ("redirects = -1", "redirects: is a number from 0 to 5"),
+        ("redirects = true", "redirects: must be a whole number"),
+        (
+            "timeout = \"11m\"",
+            "timeout: a check's timeout is between 1s and 10m",
+        ),
+        ("data_age = true", "data_age: unknown key"),
+        (
+            "adress = \"private\"",
+            "adress: unknown key; did you mean `address`?",
+        ),
+        ("path = \"/\"", "path: unknown key"),
+    ] {
+        one(
+            &rule(&web(lines, "{ path = \"/\" }")),
+            &format!("rules[0].checks[0].{start}"),
+        );
+    }
+    let without = "[[rules.checks]]\nname = \"w\"\nkind = \"http\"\n";
+    one(
+        &rule(without),
+        "rules[0].checks[0].steps: is missing; write for example steps",
+    );
+    one(
+        &rule(&web("", "")),
+        "rules[0].checks[0].steps: must hold at least one step",
+    );
+    one(
+        &rule(&web("", &"{ path = \"/\" },".repeat(21))),
+        "rules[0].checks[0].steps: holds 21 steps; a check has at most 20",
+    );
+    // Without a kind it is read as what it looks like.
+    one(
+        &rule(&web("", "{ path = \"/\" }").replace("kind = \"http\"\n", "")),
+        "rules[0].checks[0].kind: is missing",
+    );
+    one(
+        &rule("[[rules.checks]]\nname = \"w\"\nport = 22\n"),
+        "rules[0].checks[0].kind: is missing",
+    );
+}
+
+#[test]
+fn mistakes_of_steps() {
+    for (step, start) in [
+        ("path = \"\"", ".path: must not be empty"),
+        ("path = \"health\"", ".path: must begin with \"/\""),
+        ("path = \"http://a/\"", ".path: must begin with \"/\""),
+        ("path = \"/a b\"", ".path: holds a space"),
+        ("path = \"/a#b\"", ".path: holds a \"#\""),
+        ("path = \"/a\\r\\nHost: b\"", ".path: must be one line"),
+        ("path = \"/größe\"", ".path: holds a character beyond ASCII"),
+        (
+            "path = \"/{id}\"",
+            ".path: holds a character that a URL cannot have",
+        ),
+        (
+            "name = \"n\"",
+            ".path: is missing; write for example path = \"/health\"",
+        ),
+        ("pth = \"/\"", ".pth: unknown key; did you mean `path`?"),
+        ("path = \"/\", name = \"\"", ".name: must not be empty"),
+        (
+            "path = \"/\", method = \"get\"",
+            ".method: unknown value \"get\"; did you mean \"GET\"?",
+        ),
+        (
+            "path = \"/\", method = \"DELETE\"",
+            ".method: unknown value \"DELETE\"; known: \"GET\"",
+        ),
+        (
+            "path = \"/\", body = \"a\"",
+            ".body: only a POST sends a body",
+        ),
+        (
+            "path = \"/\", method = \"HEAD\", body = \"a\"",
+            ".body: only a POST sends a body",
+        ),
+        (
+            "path = \"/\", method = \"HEAD\", contains = \"a\"",
+            ".contains: the answer to HEAD has no body",
+        ),
+        (
+            "path = \"/\", method = \"HEAD\", matches = \"a\"",
+            ".matches: the answer to HEAD has no body",
+        ),
+        (
+            "path = \"/\", method = \"HEAD\", json = \"/a\", expect = { min = 1 }",
+            ".json: the answer to HEAD has no body",
+        ),
+        (
+            "path = \"/\", headers = { Host = \"a\" }",
+            ".headers.Host: Host is a key of its own",
+        ),
+        (
+            "path = \"/\", headers = { content-length = \"1\" }",
+            ".headers.content-length: Content-Length follows from the body",
+        ),
+        (
+            "path = \"/\", headers = { \"Transfer-Encoding\" = \"chunked\" }",
+            ".headers.Transfer-Encoding: ",
+        ),
+        (
+            "path = \"/\", headers = { connection = \"close\" }",
+            ".headers.connection: Connection is the client's",
+        ),
+        (
+            "path = \"/\", headers = { accept-encoding = \"gzip\" }",
+            ".headers.accept-encoding: Accept-Encoding is the client's",
+        ),
+        (
+            "path = \"/\", headers = { \"X: a\" = \"b\" }",
+            ".headers.\"X: a\": no header has this name",
+        ),
+        (
+            "path = \"/\", headers = { \"\" = \"b\" }",
+            ".headers.\"\": no header has this name",
+        ),
+        (
+            "path = \"/\", headers = { X = \"a\\r\\nY: b\" }",
+            ".headers.X: must be one line",
+        ),
+        (
+            "path = \"/\", headers = { X = \"é\" }",
+            ".headers.X: must be ASCII",
+        ),
+        (
+            "path = \"/\", headers = { X = \" a\" }",
+            ".headers.X: begins or ends with a space",
+        ),
+        (
+            "path = \"/\", headers = { X = 1 }",
+            ".headers.X: must be a text",
+        ),
+        (
+            "path = \"/\", headers = { X = \"a\", x = \"b\" }",
+            ".headers.x: is the same header as X",
+        ),
+        (
+            "path = \"/\", headers = [\"X\"]",
+            ".headers: must be a table",
+        ),
+        (
+            "path = \"/\", status = 99",
+            ".status: a status is a number from 100 to 599",
+        ),
+        ("path = \"/\", status = 600", ".status: a status is"),
+        (
+            "path = \"/\", status = [200, 2000]",
+            ".status[1]: a status is",
+        ),
+        (
+            "path = \"/\", status = []",
+            ".status: is empty, so that no answer is right",
+        ),
+        (
+            "path = \"/\", status = \"200\"",
+            ".status: must be a number or a list of numbers",
+        ),
+        (
+            "path = \"/\", contains = \"\"",
+            ".contains: is empty, and every answer holds that",
+        ),
+        (
+            "path = \"/\", matches = \"\"",
+            ".matches: an empty regex matches everything",
+        ),
+        ("path = \"/\", matches = '('", ".matches: bad regex"),
+        (
+            "path = \"/\", matches = '(a{1000}){1000}'",
+            ".matches: the regex is too large",
+        ),
+        (
+            "path = \"/\", json = \"/a\"",
+            ".expect: is missing: what must the value at json be?",
+        ),
+        (
+            "path = \"/\", json = \"/a\", expct = { min = 1 }",
+            ".expct: unknown key; did you mean `expect`?",
+        ),
+        (
+            "path = \"/\", expect = { min = 1 }",
+            ".json: is missing: which value of the answer is judged?",
+        ),
+        (
+            "path = \"/\", json = \"a\", expect = { min = 1 }",
+            ".json: must begin with \"/\"",
+        ),
+        (
+            "path = \"/\", json = \"$.a\", expect = { min = 1 }",
+            ".json: must begin with \"/\"",
+        ),
+        (
+            "path = \"/\", json = \"/a~b\", expect = { min = 1 }",
+            ".json: holds a \"~\" alone",
+        ),
+        (
+            "path = \"/\", json = \"/a~\", expect = { min = 1 }",
+            ".json: holds a \"~\" alone",
+        ),
+        (
+            "path = \"/\", json = \"/a\", expect = {}",
+            ".expect: is empty; write exactly one of",
+        ),
+        (
+            "path = \"/\", within = \"31s\"",
+            ".within: is longer than the whole check may take, 30s",
+        ),
+        (
+            "path = \"/\", within = 2",
+            ".within: must be a text with a unit, such as \"500ms\"",
+        ),
+        (
+            "path = \"/\", within = \"0ms\"",
+            ".within: `0ms` is no time at all",
+        ),
+        (
+            "path = \"/\", within = \"soon\"",
+            ".within: `soon` is not a duration; write for example 500ms",
+        ),
+        ("path = \"/\", url = \"/\"", ".url: unknown key"),
+    ] {
+        one(
+            &rule(&web("", &format!("{{ {step} }}"))),
+            &format!("rules[0].checks[0].steps[0]{start}"),
+        );
+    }
+    one(
+        &rule(&web("", "{ path = \"/\" }, { path = \"/\" }")),
+        "rules[0].checks[0].steps[1].path: a step without a name is called by its path, and rules[0].checks[0].steps[0] is called so already",
+    );
+    one(
+        &rule(&web(
+            "",
+            "{ path = \"/\", name = \"n\" }, { path = \"/\", name = \"n\" }",
+        )),
+        "rules[0].checks[0].steps[1].name: the name \"n\" is already that of rules[0].checks[0].steps[0]",
+    );
+    let long = "a".repeat(128);
+    one(
+        &rule(&web("", &format!("{{ path = \"/{long}\" }}"))),
+        "rules[0].checks[0].steps[0].path: is longer than 128 characters, too long to call the step by",
+    );
+    fine(&rule(&web(
+        "",
+        &format!("{{ path = \"/{long}\", name = \"n\" }}"),
+    )));
+    fine(&rule(&web(
+        "",
+        "{ path = \"/\" }, { path = \"/\", name = \"again\" }",
+    )));
+    // Numbers up to which all is well.
+    fine(&rule(&web(
+        "redirects = 5\nport = 65535\ntimeout = \"10m\"",
+        "{ path = \"/\", within = \"10m\", status = [100, 599] }",
+    )));
+    fine(&rule(&web(
+        "",
+        &(0..20)
+            .map(|i| format!("{{ path = \"/{i}\" }},"))
+            .collect::<String>(),
+    )));
+}
+
+#[test]
+fn mistakes_of_connect_checks() {
+    for (lines, start) in [
+        ("port = 70000", ".port: a port is a number from 1 to 65535"),
+        (
+            "port = 22\ngreeting = \"\"",
+            ".greeting: an empty regex matches everything; leave it out",
+        ),
+        ("port = 22\ngreeting = '['", ".greeting: bad regex"),
+        (
+            "port = 22\ntimeout = \"0s\"",
+            ".timeout: `0s` is no time at all",
+        ),
+        (
+            "port = 22\nadress = \"public\"",
+            ".adress: unknown key; did you mean `address`?",
+        ),
+        ("prot = 22", ".prot: unknown key; did you mean `port`?"),
+    ] {
+        let check = format!("[[rules.checks]]\nname = \"c\"\nkind = \"connect\"\n{lines}\n");
+        one(&rule(&check), &format!("rules[0].checks[0]{start}"));
+    }
+}
+
+#[test]
+fn everything_of_a_web_check_is_read() {
+    let read = |text: &str| fine(&rule(text)).rules[0].checks[0].kind.clone();
+    let full = web(
+        "scheme = \"https\"\nhost = \"shop.example.com\"\naddress = \"public\"\nredirects = 2\ntimeout = \"1m\"",
+        "{ path = \"/a?b=%20\", name = \"n\", method = \"POST\", headers = { X-A = \"b c\" }, body = \"d\", status = [200, 204], \
+           contains = \"e\", matches = \"f\", json = \"/g/0/~1\", expect = { min = 1 }, within = \"1s 500ms\" }",
+    );
+    assert_eq!(
+        read(&full),
+        CheckKind::Http(HttpCheck {
+            scheme: Scheme::Https,
+            port: 443,
+            host: Some("shop.example.com".into()),
+            address: Address::Public,
+            redirects: 2,
+            timeout: Duration::from_secs(60),
+            steps: vec![HttpStep {
+                name: "n".into(),
+                method: Method::Post,
+                path: "/a?b=%20".into(),
+                headers: BTreeMap::from([("X-A".into(), "b c".into())]),
+                body: Some("d".into()),
+                status: vec![200, 204],
+                contains: Some("e".into()),
+                matches: Some("f".into()),
+                json: Some(JsonExpectation {
+                    pointer: "/g/0/~1".into(),
+                    expect: Expectation::Min(1.0),
+                }),
+                within: Some(Duration::from_millis(1500)),
+            }],
+        })
+    );
+    assert_eq!(
+        read(&web("", "{ path = \"/\" }")),
+        CheckKind::Http(HttpCheck {
+            scheme: Scheme::Http,
+            port: 80,
+            host: None,
+            address: Address::Private,
+            redirects: 0,
+            timeout: Duration::from_secs(30),
+            steps: vec![HttpStep {
+                name: "/".into(),
+                method: Method::Get,
+                path: "/".into(),
+                headers: BTreeMap::new(),
+                body: None,
+                status: vec![200],
+                contains: None,
+                matches: None,
+                json: None,
+                within: None,
+            }],
+        })
+    );
+    let connect = |lines: &str| {
+        read(&format!(
+            "[[rules.checks]]\nname = \"c\"\nkind = \"connect\"\n{lines}\n"
+        ))
+    };
+    assert_eq!(
+        connect("port = 22\naddress = \"public\"\ngreeting = '^SSH-2\\.0-'\ntimeout = \"5s\""),
+        CheckKind::Connect(ConnectCheck {
+            port: Some(22),
+            address: Address::Public,
+            greeting: Some("^SSH-2\\.0-".into()),
+            timeout: Duration::from_secs(5),
+        })
+    );
+    assert_eq!(
+        connect("port = 22"),
+        CheckKind::Connect(ConnectCheck {
+            port: Some(22),
+            address: Address::Private,
+            greeting: None,
+            timeout: Duration::from_secs(30),
+        })
+    );
+    // What is frozen in the ledger comes back as it was, milliseconds included.
+    let rule = &fine(&rule(&full)).rules[0];
+    let frozen = serde_json::to_string(rule).unwrap();
+    assert_eq!(&serde_json::from_str::<Rule>(&frozen).unwrap(), rule);
+}
+
+#[test]
+fn everything_of_a_machines_rule_is_read() {
+    let policy = fine(&about(
+        "EC2",
+        "instance_type = \"t3.small\"\ninstance_profile = \"original\"\nboot_timeout = \"5m\"",
+    ));
+    let rule = &policy.rules[0];
+    assert_eq!(rule.instance_type.as_deref(), Some("t3.small"));
+    assert_eq!(rule.instance_profile, InstanceProfile::Original);
+    assert_eq!(rule.boot_timeout, Duration::from_secs(300));
+    let policy = fine(&about("RDS", "credentials = \"reset\""));
+    let rule = &policy.rules[0];
+    assert_eq!(rule.credentials, Some(Credentials::Reset));
+    assert_eq!(
+        (rule.instance_profile, rule.boot_timeout),
+        (InstanceProfile::None, Duration::from_secs(600))
+    );
+    fine(&about(
+        "RDS",
+        &format!("credentials = \"reset\"\n{}", check("")),
+    ));
 }
 
 #[test]
