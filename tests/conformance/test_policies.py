@@ -1,0 +1,175 @@
+"""Every IAM policy of the templates, as parliament sees it: actions, resources and condition keys exist.
+
+What parliament knows is AWS's Service Authorization Reference. A finding that is meant to be is listed in
+policy_findings.toml with its reason; one that is listed and not found any more fails, too.
+"""
+
+import copy
+import json
+import tomllib
+from pathlib import Path
+
+import parliament
+import pytest
+from parliament.statement import get_global_key_type, get_privilege_info, is_condition_key_match
+
+from conftest import ROOT
+from permissions import Template
+
+LISTED = tomllib.loads(Path(__file__).with_name("policy_findings.toml").read_text())["finding"]
+
+ACCOUNT, REGION = "222222222222", "eu-central-1"
+
+
+def arn(service, rest):
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
+
+
+#: What the templates' references stand for.
+NAMES = {
+    "AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::StackName": "restore-proof",
+    "ExhaustedRetries.Arn": arn("sqs", "exhausted"),
+    "FlowLogGroup.Arn": arn("logs", "log-group:flows:*"),
+    "FunctionLogGroup.Arn": arn("logs", "log-group:function:*"),
+    "FunctionRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/function",
+    "Ledger.Arn": arn("dynamodb", "table/ledger"), "LedgerArn": arn("dynamodb", "table/ledger"),
+    "Network.Outputs.MachineSecurityGroupId": "sg-0a1b2c3d4e5f60718",
+    "Network.Outputs.MachineZone": f"{REGION}a",
+    "Network.Outputs.SubnetIds": "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d4e5f60719",
+    "RecordsLogGroup.Arn": arn("logs", "log-group:records:*"),
+    "RecordsLogGroupArn": arn("logs", "log-group:records:*"),
+    "ResetKey": arn("secretsmanager", "secret:ResetKey-AbCdEf"),
+    "RestoreProofFunctionBackupJob.Arn": arn("events", "rule/backup-job"),
+    "RestoreProofFunctionCopyJob.Arn": arn("events", "rule/copy-job"),
+    "RestoreProofFunctionRestoreJob.Arn": arn("events", "rule/restore-job"),
+    "RestoreRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/restore",
+    "ResultsBucket": "results", "ResultsBucket.Arn": "arn:aws:s3:::results",
+    "ResultsBucketArn": "arn:aws:s3:::results",
+    "Topic": arn("sns", "topic"), "TopicArn": arn("sns", "topic"),
+    "TopicKey.Arn": arn("kms", "key/5ea50000-0000-4000-8000-000000000001"),
+    "UndeliveredEvents.Arn": arn("sqs", "undelivered"),
+}
+
+#: Parameters of the nested stack that have no default there: the main template gives them.
+NESTED = {"NamePrefix": "restore-proof", "DatabaseCaBundleUri": "", "FlowLogs": "true"}
+
+#: With every optional parameter, so that both branches of each condition are looked at.
+EVERYTHING = {
+    "BackupJobVaultNames": "native",
+    "DatabaseCaBundleUri": "s3://certificates/ca.pem",
+    "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
+    "VaultNotificationTopicArn": arn("sns", "vaults"),
+    "VolumeKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000002"),
+}
+
+
+def policies():
+    """Every policy document of both templates, bare and with everything: its place, and the document."""
+    found = {}
+    for setting, given in (("defaults", {}), ("everything", EVERYTHING)):
+        for name, values in (("template.yaml", given), ("infra/network.yaml", NESTED | given)):
+            for place, document in Template(ROOT / name, NAMES | values).policies():
+                found[f"{name} {place} ({setting})"] = document
+    return found
+
+
+POLICIES = policies()
+
+
+def findings(document):
+    """What parliament finds: the issue, the statement's Sid and the detail, as one sentence each."""
+    document = copy.deepcopy(document)
+    trust = [s for s in document["Statement"] if "Resource" not in s and "NotResource" not in s]
+    for statement in trust:
+        assert statement["Action"] == "sts:AssumeRole", "only a trust policy names no resource"
+        statement["Resource"] = f"arn:aws:iam::{ACCOUNT}:role/itself"
+    policy = parliament.analyze_policy_string(json.dumps(document))
+    found = []
+    for statement in policy.statements:
+        sid = statement.stmt["Sid"].value if "Sid" in statement.stmt else "-"
+        found += [f"{sid}: {f.issue} {_detail(f.detail)}" for f in statement.findings]
+    found += [f"-: {f.issue} {_detail(f.detail)}" for f in policy._findings]
+    return sorted(set(found + [text for s in document["Statement"] for text in _null_keys(s)]))
+
+
+def _detail(detail):
+    return detail if isinstance(detail, str) else json.dumps(detail, default=str)
+
+
+def _null_keys(statement):
+    """Keys that only a `Null` asks for, which parliament does not look at."""
+    keys = statement.get("Condition", {}).get("Null", {})
+    actions = statement.get("Action", [])
+    for key in keys:
+        for action in [actions] if isinstance(actions, str) else actions:
+            service, name = action.split(":")
+            known = [
+                condition
+                for resource in get_privilege_info(service, name)["resource_types"]
+                for condition in resource["condition_keys"]
+            ]
+            if get_global_key_type(key) is None and not any(
+                    is_condition_key_match(condition, key) for condition in known):
+                yield (f"{statement.get('Sid', '-')}: UNKNOWN_CONDITION_FOR_ACTION "
+                       f"Unknown condition {key} for action {action}")
+
+
+def is_listed(place, finding):
+    """The entries of policy_findings.toml that speak of a finding."""
+    return [index for index, entry in enumerate(LISTED)
+            if place.startswith(entry["policy"]) and finding.startswith(entry["finds"])]
+
+
+def test_there_are_policies_of_every_kind():
+    text = "\n".join(POLICIES)
+    for kind in ("FunctionRole.Policies", "RestoreRole.Policies", "ScheduleRole.Assume", "TopicKey.KeyPolicy",
+                 "ResultsBucketPolicy", "ResetKeyPolicy.ResourcePolicy", "Ec2Endpoint", "FlowLogRole"):
+        assert kind in text, kind
+    sids = [s.get("Sid") for document in POLICIES.values() for s in document["Statement"]]
+    for conditional in ("NoMachineWithAProfile", "RolesForMachines", "NoOtherRoleForMachines"):
+        assert conditional in sids
+
+
+@pytest.mark.parametrize("place", POLICIES)
+def test_nothing_is_found_without_a_reason(place):
+    unexpected = [text for text in findings(POLICIES[place]) if not is_listed(place, text)]
+    assert not unexpected, "\n".join(unexpected)
+
+
+def test_every_listed_finding_is_still_found():
+    used = {index for place, document in POLICIES.items() for text in findings(document)
+            for index in is_listed(place, text)}
+    unused = [entry for index, entry in enumerate(LISTED) if index not in used]
+    assert not unused
+    assert all(entry["reason"].strip() for entry in LISTED)
+
+
+def terminate(**changes):
+    statement = {"Sid": "S", "Effect": "Allow", "Action": "ec2:TerminateInstances",
+                 "Resource": arn("ec2", "instance/*"),
+                 "Condition": {"StringEquals": {"ec2:MetadataHttpTokens": "required"}}}
+    return {"Version": "2012-10-17", "Statement": [statement | changes]}
+
+
+def test_a_good_policy_is_accepted():
+    assert findings(terminate()) == []
+    assert findings(terminate(Condition={"Null": {"ec2:InstanceProfile": "false"}})) == []
+
+
+@pytest.mark.parametrize(("change", "expected"), [
+    ({"Condition": {"StringEquals": {"ec2:Subnet": "subnet-1"}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+    ({"Condition": {"StringEquals": {"ec2:MetadataTokens": "required"}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+    ({"Condition": {"StringEquals": {"aws:ResourceAccounts": ACCOUNT}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+    ({"Condition": {"Null": {"ec2:IamInstanceProfile": "false"}}}, "UNKNOWN_CONDITION_FOR_ACTION"),
+    ({"Condition": {"StringEqual": {"ec2:MetadataHttpTokens": "required"}}}, "UNKNOWN_OPERATOR"),
+    ({"Action": "ec2:TerminateInstance"}, "UNKNOWN_ACTION"),
+    ({"Action": "ec3:TerminateInstances"}, "UNKNOWN_PREFIX"),
+    ({"Resource": arn("ec2", "volume/*")}, "RESOURCE_MISMATCH"),
+    ({"Resource": "*"}, "RESOURCE_STAR"),
+    ({"Sid": "not a Sid"}, "INVALID_SID"),
+    ({"Effect": "Permit"}, "MALFORMED"),
+])
+def test_a_planted_mistake_is_found(change, expected):
+    found = findings(terminate(**change))
+    assert any(expected in text for text in found), found
+    assert not any(is_listed(place, text) for place in POLICIES for text in found if text.startswith("S:"))
