@@ -57,6 +57,11 @@ def local_aws():
 
 
 @pytest.fixture(scope="session")
+def cli_binary():
+    return _from_environment("CLI")
+
+
+@pytest.fixture(scope="session")
 def demo_binary():
     return _from_environment("DEMO")
 

@@ -1,0 +1,133 @@
+"""The JSON Schema of policy files, for editors: it takes what the program takes, and refuses nonsense.
+
+CLI names the restore-proof binary.
+"""
+
+import json
+import subprocess
+import tomllib
+
+import jsonschema
+import pytest
+
+from conftest import ROOT
+
+EXAMPLE = ROOT / "examples/policy.toml"
+MISTAKES = ROOT / "tests/policy/twenty-mistakes.toml"
+
+
+@pytest.fixture(scope="module")
+def validator(cli_binary):
+    printed = subprocess.run(
+        [cli_binary, "policy", "schema"], capture_output=True, text=True, timeout=60, check=True)
+    schema = json.loads(printed.stdout)
+    kind = jsonschema.validators.validator_for(schema, default=None)
+    assert kind is not None, f"the schema says which draft it is written in, says {schema.get('$schema')}"
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+def problems(validator, policy):
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(policy)]
+
+
+def example():
+    return tomllib.loads(EXAMPLE.read_text())
+
+
+def test_the_example_is_accepted(validator):
+    assert problems(validator, example()) == []
+
+
+def test_the_twenty_mistakes_are_refused(validator):
+    found = problems(validator, tomllib.loads(MISTAKES.read_text()))
+    # Some of the twenty are beyond a schema (a name used twice, a regular expression that does not compile).
+    assert len(found) >= 8, found
+
+
+def test_the_readmes_policy_is_accepted(validator):
+    text = (ROOT / "README.md").read_text()
+    blocks = [block.partition("```")[0] for block in text.split("```toml")[1:]]
+    assert blocks, "README.md shows a policy"
+    for block in blocks:
+        if "version" in (policy := tomllib.loads(block)):
+            assert problems(validator, policy) == [], block
+
+
+def rule(**changes):
+    rule = {"name": "r", "match": {}, "frequency": "daily"} | changes
+    return {"version": "1", "rules": [{key: value for key, value in rule.items() if value is not ...}]}
+
+
+def check(**changes):
+    check = {"name": "c", "kind": "sql", "query": "select 1", "expect": {"equals": 1}} | changes
+    check = {key: value for key, value in check.items() if value is not ...}
+    return rule(match={"resource_type": "RDS"}, credentials={"secret": "s"}, checks=[check])
+
+
+def web(*steps, **changes):
+    check = {"name": "c", "kind": "http", "steps": list(steps)} | changes
+    return rule(match={"resource_type": "EC2"}, checks=[check])
+
+
+GOOD = {
+    "a rule without checks": rule(),
+    "a reset password": rule(match={"resource_type": "RDS"}, credentials="reset"),
+    "a check": check(),
+    "two steps": web({"path": "/", "status": 200}, {"path": "/health", "status": [200, 204],
+                                                    "json": "/ok", "expect": {"equals": True}}),
+    "a port": rule(match={"resource_type": "EC2"},
+                   checks=[{"name": "c", "kind": "connect", "port": 22, "greeting": "^SSH-"}]),
+    "a machine": rule(match={"resource_type": "EC2"}, instance_type="t3.small",
+                      instance_profile="original", boot_timeout="5m"),
+}
+
+BAD = {
+    "no rules": {"version": "1"},
+    "no frequency": rule(frequency=...),
+    "an unknown frequency": rule(frequency="monthly"),
+    "an unknown key": rule(frequnecy="daily"),
+    "an unknown word for credentials": rule(credentials="resett"),
+    "an unknown kind": check(kind="sqll"),
+    "a check without a query": check(query=...),
+    "no expectation": check(expect={}),
+    "two expectations": check(expect={"min": 1, "max": 2}),
+    "a duration without a unit": check(timeout="30"),
+    "no steps": web(),
+    "a step without a path": web({"status": 200}),
+    "a path without a slash": web({"path": "health"}),
+    "an unknown method": web({"path": "/", "method": "DELETE"}),
+    "six redirects": web({"path": "/"}, redirects=6),
+    "a port of five digits too many": rule(checks=[{"name": "c", "kind": "connect", "port": 70000}]),
+    "an unknown instance profile": rule(instance_profile="admin"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_policies_are_accepted(validator, name):
+    assert problems(validator, GOOD[name]) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_policies_are_refused(validator, name):
+    assert problems(validator, BAD[name]) != []
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_program_accepts_what_the_schema_accepts(cli_binary, tmp_path, name):
+    file = tmp_path / "policy.toml"
+    file.write_text(toml(GOOD[name]))
+    checked = subprocess.run([cli_binary, "policy", "check", str(file)], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def toml(policy):
+    """A policy as TOML: JSON's strings, numbers and lists are TOML's, and its objects become inline tables."""
+    def value(item):
+        if isinstance(item, dict):
+            return "{ " + ", ".join(f"{key} = {value(member)}" for key, member in item.items()) + " }"
+        if isinstance(item, list):
+            return "[" + ", ".join(value(member) for member in item) + "]"
+        return json.dumps(item)
+
+    return "\n".join(f"{key} = {value(item)}" for key, item in policy.items()) + "\n"
