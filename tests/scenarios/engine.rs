@@ -28,7 +28,7 @@ const DATA_AGE: i64 = 4;
 
 /// The engine and the dumps that all scenarios restore: made once, removed with the last scenario that uses it.
 struct Engine {
-    postgres: Arc<Postgres>,
+    postgres: Postgres,
     fresh: Dump,
     stale: Dump,
     emptied: Dump,
@@ -56,7 +56,7 @@ async fn engine() -> Arc<Engine> {
     let dumps = postgres.sample(newest, PASSWORD, &variants).await.unwrap();
     let [fresh, emptied, stale] = <[Dump; 3]>::try_from(dumps).unwrap();
     let engine = Arc::new(Engine {
-        postgres: Arc::new(postgres),
+        postgres,
         fresh,
         stale,
         emptied,
@@ -78,7 +78,6 @@ impl Shop {
     async fn open(policy: &str) -> Shop {
         let engine = engine().await;
         let scene = Scene::set(policy).await;
-        scene.world.set_engine(Arc::clone(&engine.postgres));
         let authority = engine.postgres.ca_certificate_pem().to_owned();
         scene.world.put_object(BUCKET, CA_KEY, authority);
         let shop = Shop { scene, engine };

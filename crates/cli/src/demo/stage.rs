@@ -128,7 +128,6 @@ impl Stage {
             .map_err(|dumps| anyhow::anyhow!("{} dumps of three variants", dumps.len()))?;
         furnish(&world, postgres.ca_certificate_pem());
         world.add_function(&deployed.name);
-        world.set_engine(Arc::new(postgres));
 
         let bus = EventBus::new(deployed.rules.clone(), lambda.clone());
         world.set_event_sink(Arc::new(move |event| {

@@ -1,345 +1,209 @@
-//! Real PostgreSQL servers for restored databases, a database worth restoring, and dumps of it.
+//! Real database servers for restored databases: PostgreSQL and MariaDB, the latter for RDS's engines
+//! `mysql` and `mariadb`. And a sample database worth restoring, in either.
 //!
-//! A recovery point of a database is a dump; restoring it is starting a server of its own and
-//! loading the dump into it. As on Amazon RDS the source's roles and passwords work on the copy,
-//! connections over TCP need TLS and a password, and nobody is a superuser but the service's own
-//! role `rdsadmin`, which is reachable only from this machine.
+//! A recovery point of a database is a [`Dump`], which knows the engine it is of; restoring it is
+//! starting a [`Server`] of its own with the dump in it. As on Amazon RDS the source's users and
+//! passwords work on the copy, connections over TCP need TLS and a password, and nobody is a superuser
+//! but the service's own `rdsadmin`, who is reachable only from this machine.
 
-mod cluster;
-mod sample;
+mod mariadb;
+mod postgres;
 mod tls;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-pub use cluster::Server;
-pub use sample::{MASTER_USER, READER_USER, SAMPLE_DATABASE, SAMPLE_ROWS, SampleVariant};
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
+pub use tls::Authority;
 
-use crate::process::{self, Signal, User, write_private};
-
-/// The role that administers a server, as on Amazon RDS; nobody can log in as it over the network.
+/// The user that administers a server, as on Amazon RDS; nobody can log in as it over the network.
 const SUPERUSER: &str = "rdsadmin";
+/// How long a server may take to come up before that counts as a failure.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The PostgreSQL of this machine: its programs, a prepared cluster that every server starts as a
-/// copy of, and the certificate authority that signs every server's certificate. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Postgres {
-    shared: Arc<Shared>,
+/// The sample database's name.
+pub const SAMPLE_DATABASE: &str = "shop";
+/// The user that owns it, as the master user of an RDS instance does.
+pub const MASTER_USER: &str = "shop_admin";
+/// A user of it that may read everything and change nothing.
+pub const READER_USER: &str = "restore_check";
+/// How many rows all its tables hold together.
+pub const SAMPLE_ROWS: u32 = 100_000;
+
+/// In which state the sample database is dumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleVariant {
+    /// All is well: the newest data is as old as said.
+    Fresh,
+    /// The same data, but the newest of it is this many hours older than said: a replica that
+    /// stopped, or a copy of an old snapshot.
+    Stale(i64),
+    /// The orders, and with them all that refers to one, are gone.
+    Emptied,
 }
 
-#[derive(Debug)]
-struct Shared {
-    programs: PathBuf,
-    user: Option<User>,
-    folder: PathBuf,
-    ca_certificate: String,
-    dumps: AtomicU32,
+impl SampleVariant {
+    /// How much older than said the data is, hours.
+    fn age(self) -> i64 {
+        match self {
+            SampleVariant::Stale(hours) => hours,
+            SampleVariant::Fresh | SampleVariant::Emptied => 0,
+        }
+    }
 }
 
-/// A dump of one database and of the server's roles with their passwords (as hashes).
-/// Cheap to clone; the files live as long as the state folder.
+/// What is needed to make a server like the one it was taken from: a database's data and the server's
+/// users with their passwords (as hashes). Cheap to clone; the files live as long as the state folder.
 #[derive(Clone, Debug)]
-pub struct Dump {
-    database: String,
-    data: PathBuf,
-    roles: Arc<str>,
-    size: u64,
+pub enum Dump {
+    /// Of a PostgreSQL server.
+    Postgres(postgres::Dump),
+    /// Of a MariaDB server.
+    MariaDb(mariadb::Dump),
 }
 
 impl Dump {
     /// The name of the dumped database, which a restored server will have.
     #[must_use]
     pub fn database(&self) -> &str {
-        &self.database
+        match self {
+            Dump::Postgres(dump) => &dump.database,
+            Dump::MariaDb(dump) => &dump.database,
+        }
     }
 
     /// How large the dump is, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The same data under another database name.
-    #[must_use]
-    pub fn renamed(mut self, database: &str) -> Dump {
-        database.clone_into(&mut self.database);
-        self
-    }
-}
-
-impl Postgres {
-    /// Finds PostgreSQL and prepares what all servers share, in a folder of its own below `state_dir`.
-    ///
-    /// # Errors
-    /// When PostgreSQL is not installed, or `initdb` fails.
-    pub async fn new(state_dir: &Path) -> Result<Postgres> {
-        let programs = find_programs(
-            std::env::var_os("PATH").as_deref(),
-            Path::new("/usr/lib/postgresql"),
-        )?;
-        let user = User::unprivileged()?;
-        let folder = state_dir.join("pg");
-        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        if let Some(user) = &user {
-            user.give(&folder)?;
+        match self {
+            Dump::Postgres(dump) => dump.size,
+            Dump::MariaDb(dump) => dump.size,
         }
-        let authority = tls::create().context("cannot make certificates")?;
-        let postgres = Postgres {
-            shared: Arc::new(Shared {
-                programs,
-                user,
-                folder,
-                ca_certificate: authority.ca_certificate,
-                dumps: AtomicU32::new(0),
-            }),
-        };
-        postgres
-            .prepare(&authority.server_certificate, &authority.server_key)
-            .await?;
-        Ok(postgres)
     }
 
-    /// The certificate (PEM) of the authority that signed every server's certificate.
-    #[must_use]
-    pub fn ca_certificate_pem(&self) -> &str {
-        &self.shared.ca_certificate
-    }
-
-    /// `initdb`, once: servers start as a copy of its result, which takes a tenth of the time.
-    async fn prepare(&self, certificate: &str, key: &str) -> Result<()> {
-        let template = self.template();
-        let mut initdb = self.program("initdb");
-        initdb
-            .arg("--pgdata")
-            .arg(&template)
-            .args([
-                "--username",
-                SUPERUSER,
-                "--auth",
-                "trust",
-                "--encoding",
-                "UTF8",
-                "--no-locale",
-            ])
-            // One megabyte instead of sixteen: less to copy for every server.
-            .args(["--wal-segsize", "1", "--no-sync", "--no-instructions"]);
-        process::run(initdb).await?;
-        let configuration = format!(
-            "listen_addresses = '127.0.0.1'\n\
-             unix_socket_directories = '{}'\n\
-             unix_socket_permissions = 0700\n\
-             ssl = on\n\
-             ssl_cert_file = 'server.crt'\n\
-             ssl_key_file = 'server.key'\n\
-             password_encryption = 'scram-sha-256'\n\
-             timezone = 'UTC'\n\
-             log_timezone = 'UTC'\n\
-             log_connections = on\n\
-             max_connections = 20\n\
-             shared_buffers = '32MB'\n\
-             min_wal_size = '2MB'\n\
-             max_wal_size = '64MB'\n\
-             wal_level = minimal\n\
-             max_wal_senders = 0\n\
-             jit = off\n\
-             # A copy that lives for seconds: what is lost in a power cut is not missed.\n\
-             fsync = off\n\
-             synchronous_commit = off\n\
-             full_page_writes = off\n",
-            self.shared.folder.display(),
-        );
-        let access = format!(
-            "local   all all                trust\n\
-             hostssl all {SUPERUSER} all reject\n\
-             hostssl all all      all       scram-sha-256\n"
-        );
-        let user = self.shared.user.as_ref();
-        write_private(
-            &template.join("postgresql.conf"),
-            configuration.as_bytes(),
-            user,
-        )?;
-        write_private(&template.join("pg_hba.conf"), access.as_bytes(), user)?;
-        write_private(&template.join("server.crt"), certificate.as_bytes(), user)?;
-        write_private(&template.join("server.key"), key.as_bytes(), user)
-    }
-
-    /// Starts an empty server; `name` is that of its folder and must be new.
+    /// Starts a server with the dump in it. `name` is that of its folder and must be new;
+    /// `master_user` is the user that owns the instance on RDS and must be among the dump's.
     ///
     /// # Errors
-    /// When the name is taken, or the server does not come up.
-    pub async fn start_server(&self, name: &str) -> Result<Server> {
-        Server::start(self, name)
-            .await
-            .with_context(|| format!("cannot start the PostgreSQL server `{name}`"))
-    }
-
-    /// Dumps a database of a running server, with the server's roles.
-    ///
-    /// # Errors
-    /// When `pg_dump` fails, for example because there is no such database.
-    pub async fn dump(&self, server: &Server, database: &str) -> Result<Dump> {
-        let number = self.shared.dumps.fetch_add(1, Ordering::Relaxed);
-        let data = self.shared.folder.join(format!("{number}.dump"));
-        let mut pg_dump = self.program("pg_dump");
-        // Compressing costs more time than it saves on files that live for a minute.
-        pg_dump
-            .args(["--format", "custom", "--compress", "0", "--file"])
-            .arg(&data);
-        pg_dump.args(server.connection_arguments()).arg(database);
-        let mut pg_dumpall = self.program("pg_dumpall");
-        pg_dumpall
-            .args(["--roles-only", "--no-comments"])
-            .args(server.connection_arguments());
-        let (dumped, roles) = tokio::join!(process::run(pg_dump), process::run(pg_dumpall));
-        dumped.with_context(|| format!("cannot dump database `{database}`"))?;
-        let roles = String::from_utf8(roles.context("cannot dump the roles")?)
-            .context("roles are not UTF-8")?;
-        let size = fs::metadata(&data)
-            .with_context(|| format!("cannot read {}", data.display()))?
-            .len();
-        Ok(Dump {
-            database: database.to_owned(),
-            data,
-            roles: without_superuser(&roles).into(),
-            size,
-        })
-    }
-
-    /// Starts a server with a dump in it. `name` is that of its folder and must be new;
-    /// `master_user` is the role that owns the instance on RDS and must be among the dump's.
-    ///
-    /// # Errors
-    /// When the role is missing, the server does not come up or the dump cannot be loaded; no server
+    /// When the user is missing, the server does not come up or the dump cannot be loaded; no server
     /// is left running then.
-    pub async fn restore(&self, dump: &Dump, name: &str, master_user: &str) -> Result<Server> {
-        if !dump.roles.contains(&format!("CREATE ROLE {master_user};")) {
-            bail!(
-                "the dump of database `{}` has no role `{master_user}`",
-                dump.database
-            );
+    pub async fn restore(&self, name: &str, master_user: &str) -> Result<Server> {
+        Ok(match self {
+            Dump::Postgres(dump) => Server::Postgres(dump.restore(name, master_user).await?),
+            Dump::MariaDb(dump) => Server::MariaDb(dump.restore(name, master_user).await?),
+        })
+    }
+}
+
+/// A running server of our own. Stopped at once when dropped.
+#[derive(Debug)]
+pub enum Server {
+    /// PostgreSQL.
+    Postgres(postgres::Server),
+    /// MariaDB.
+    MariaDb(mariadb::Server),
+}
+
+impl Server {
+    /// The host to connect to. The certificate is for this name and for 127.0.0.1.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        "localhost"
+    }
+
+    /// The TCP port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Server::Postgres(server) => server.admin().port,
+            Server::MariaDb(server) => server.admin().port,
         }
-        let server = self.start_server(name).await?;
-        let load = async {
-            server
-                .execute("postgres", &dump.roles)
-                .await
-                .context("cannot create the roles")?;
-            server
-                .execute(
-                    "postgres",
-                    &format!(
-                        "CREATE DATABASE \"{}\" OWNER \"{master_user}\";",
-                        dump.database
-                    ),
-                )
-                .await?;
-            let mut pg_restore = self.program("pg_restore");
-            pg_restore.args(["--exit-on-error", "--jobs", "2", "--dbname", &dump.database]);
-            pg_restore
-                .args(server.connection_arguments())
-                .arg(&dump.data);
-            process::run(pg_restore).await
+    }
+
+    /// The superuser's way in, which does not keep the server running.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        match self {
+            Server::Postgres(server) => Admin::Postgres(server.admin().clone()),
+            Server::MariaDb(server) => Admin::MariaDb(server.admin().clone()),
+        }
+    }
+
+    /// Stops the server and removes its data.
+    pub async fn stop(self) {
+        match self {
+            Server::Postgres(server) => server.stop().await,
+            Server::MariaDb(server) => server.stop().await,
+        }
+    }
+}
+
+/// The superuser's way into a server, by a socket only this machine has. Cheap to clone; of no use
+/// once the server has stopped.
+#[derive(Clone, Debug)]
+pub enum Admin {
+    /// PostgreSQL.
+    Postgres(postgres::Admin),
+    /// MariaDB.
+    MariaDb(mariadb::Admin),
+}
+
+impl Admin {
+    /// Runs SQL in a database, stopping at the first error, and returns the rows: one per line,
+    /// columns separated by `|`.
+    ///
+    /// # Errors
+    /// The engine's message.
+    pub async fn execute(&self, database: &str, sql: &str) -> Result<String> {
+        match self {
+            Admin::Postgres(admin) => admin.execute(database, sql).await,
+            Admin::MariaDb(admin) => admin.execute(database, sql).await,
+        }
+    }
+
+    /// Gives a user another password.
+    ///
+    /// # Errors
+    /// When there is no such user, or the server has gone. The message does not have the password.
+    pub async fn set_password(&self, user: &str, password: &str) -> Result<()> {
+        let done = match self {
+            Admin::Postgres(admin) => admin.set_password(user, password).await,
+            Admin::MariaDb(admin) => admin.set_password(user, password).await,
         };
-        match load.await {
-            Ok(_) => Ok(server),
-            Err(error) => {
-                server.stop().await;
-                Err(error.context(format!(
-                    "cannot restore database `{}` into server `{name}`",
-                    dump.database
-                )))
-            }
-        }
-    }
-
-    fn template(&self) -> PathBuf {
-        self.shared.folder.join("template")
-    }
-
-    /// One of PostgreSQL's programs, ready for arguments. Servers get SIGQUIT at our death, which
-    /// ends a server and all its processes at once and in order.
-    fn program(&self, name: &str) -> tokio::process::Command {
-        let mut command = process::command(
-            &self.shared.programs.join(name),
-            self.shared.user.as_ref(),
-            Signal::QUIT,
-        );
-        command
-            .current_dir(&self.shared.folder)
-            .env("LC_ALL", "C.UTF-8")
-            .env("PGTZ", "UTC");
-        command
-    }
-}
-
-/// What `pg_dumpall --roles-only` says of the superuser is left out: every server has one already.
-fn without_superuser(roles: &str) -> String {
-    let about_it = [
-        format!("CREATE ROLE {SUPERUSER};"),
-        format!("ALTER ROLE {SUPERUSER} "),
-    ];
-    let kept = roles.lines().filter(|line| {
-        !about_it
-            .iter()
-            .any(|start| line.starts_with(start.as_str()))
-    });
-    kept.collect::<Vec<_>>().join("\n")
-}
-
-/// The folder with PostgreSQL's programs: one of PATH, else the newest version where Debian has them.
-fn find_programs(path: Option<&std::ffi::OsStr>, versions: &Path) -> Result<PathBuf> {
-    let needed = [
-        "initdb",
-        "postgres",
-        "pg_dump",
-        "pg_dumpall",
-        "pg_restore",
-        "psql",
-    ];
-    let complete = |folder: &PathBuf| {
-        needed.iter().all(|name| {
-            fs::metadata(folder.join(name))
-                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        // Engines quote the statement they refuse.
+        done.map_err(|error| {
+            anyhow::anyhow!(
+                "user `{user}` keeps its password: {}",
+                format!("{error:#}").replace(password, "****")
+            )
         })
-    };
-    if let Some(found) = path.and_then(|path| std::env::split_paths(path).find(complete)) {
-        return Ok(found);
-    }
-    let mut installed: Vec<(u32, PathBuf)> = fs::read_dir(versions)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
-        .collect();
-    installed.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    match installed
-        .into_iter()
-        .map(|(_, folder)| folder)
-        .find(complete)
-    {
-        Some(found) => Ok(found),
-        None => bail!(
-            "PostgreSQL is not installed: no folder of PATH and none below {} has all of {}; on Debian and Ubuntu: apt-get install postgresql",
-            versions.display(),
-            needed.join(", "),
-        ),
     }
 }
 
-/// How long a server may take to come up before that counts as a failure.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// A server's name is that of its folder.
+fn check_name(name: &str, taken: &[&str]) -> Result<()> {
+    let plain = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if name.is_empty() || !plain || taken.contains(&name) {
+        bail!("`{name}` is no name for a server's folder");
+    }
+    Ok(())
+}
 
-#[cfg(test)]
-mod tests;
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// The last lines of a server's log.
+fn tail(log: &Path) -> String {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(6)..].join("; ")
+}

@@ -13,14 +13,13 @@ pub(crate) mod state;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::engine::Postgres;
 use crate::fault::{Faults, When};
 use crate::recorder::Recorder;
 use crate::wire::{self, Reply};
@@ -112,8 +111,6 @@ struct Inner {
     recorder: Mutex<Option<Arc<Recorder>>>,
     event_sink: Mutex<Option<EventSink>>,
     invoke_sink: Mutex<Option<InvokeSink>>,
-    engine: OnceLock<Arc<Postgres>>,
-    http: reqwest::Client,
 }
 
 /// Why a caller gets no answer.
@@ -144,8 +141,6 @@ impl World {
             recorder: Mutex::new(None),
             event_sink: Mutex::new(None),
             invoke_sink: Mutex::new(None),
-            engine: OnceLock::new(),
-            http: reqwest::Client::new(),
         }))
     }
 
@@ -162,11 +157,6 @@ impl World {
     /// The faults of this world.
     pub fn faults(&self) -> Faults {
         self.0.faults.clone()
-    }
-
-    /// The engine that recovery points with a database are restored by. Only the first one counts.
-    pub fn set_engine(&self, engine: Arc<Postgres>) {
-        let _ = self.0.engine.set(engine);
     }
 
     /// Where events go from now on. Without a sink they are collected for [`World::take_events`].
@@ -475,17 +465,12 @@ impl World {
         let world = self.clone();
         runtime.spawn(async move {
             let started = match &launch.what {
-                state::LaunchWhat::Database { dump, master_user } => match world.0.engine.get() {
-                    Some(engine) => engine
-                        .restore(dump, &launch.instance, master_user)
-                        .await
-                        .map(|server| Started::Database(Box::new(server))),
-                    None => Err(anyhow::anyhow!(
-                        "the world has no engine: call set_engine first"
-                    )),
-                },
+                state::LaunchWhat::Database { dump, master_user } => dump
+                    .restore(&launch.instance, master_user)
+                    .await
+                    .map(|server| Started::Database(Box::new(server))),
                 state::LaunchWhat::Remote { endpoint, form } => {
-                    restore::create_remote(&world.0.http, "rds", endpoint, form)
+                    restore::create_remote("rds", endpoint, form)
                         .await
                         .map(|_| Started::Nothing)
                 }
@@ -493,7 +478,7 @@ impl World {
                     crate::machine::Web::reserve(ports).map(Started::Web)
                 }
                 state::LaunchWhat::RemoteMachine { endpoint, form } => {
-                    restore::create_remote(&world.0.http, "ec2", endpoint, form)
+                    restore::create_remote("ec2", endpoint, form)
                         .await
                         .and_then(|answer| restore::remote_instance_id(&answer))
                         .map(Started::RemoteMachine)

@@ -58,7 +58,7 @@ async fn a_world_moves_by_itself() {
 #[tokio::test]
 async fn a_restored_database_runs_until_it_is_deleted() {
     let state = StateFolder::create().unwrap();
-    let postgres = Arc::new(Postgres::new(state.path()).await.unwrap());
+    let postgres = Postgres::new(state.path()).await.unwrap();
     let server = postgres.start_server("source").await.unwrap();
     for sql in [
         "create role master login password 'm'",
@@ -72,7 +72,6 @@ async fn a_restored_database_runs_until_it_is_deleted() {
         point.behaviour = RestoreBehaviour::database(dump);
         point.database.master_username = "master".into();
     });
-    world.set_engine(Arc::clone(&postgres));
     start_restore(&world, good_metadata(), None);
     until("the restore", || {
         world.restore_jobs()[0].status == "COMPLETED"
@@ -100,25 +99,6 @@ async fn a_restored_database_runs_until_it_is_deleted() {
     assert_eq!(world.db_instances()[0].status, "deleting");
     until("the server's end", || processes_in(state.path()).is_empty()).await;
     until("the deletion", || world.db_instances().is_empty()).await;
-}
-
-#[tokio::test]
-async fn a_restore_without_an_engine_fails_with_a_reason() {
-    let state = StateFolder::create().unwrap();
-    let postgres = Postgres::new(state.path()).await.unwrap();
-    let server = postgres.start_server("empty").await.unwrap();
-    let dump = postgres.dump(&server, "postgres").await.unwrap();
-    let world = quick_world(|point| point.behaviour = RestoreBehaviour::database(dump));
-    start_restore(&world, good_metadata(), None);
-    until("the failure", || world.restore_jobs()[0].status == "FAILED").await;
-    assert!(
-        world.restore_jobs()[0]
-            .status_message
-            .as_ref()
-            .unwrap()
-            .contains("set_engine")
-    );
-    assert!(world.db_instances().is_empty());
 }
 
 #[tokio::test]

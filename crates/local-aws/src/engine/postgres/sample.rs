@@ -4,28 +4,8 @@
 use anyhow::{Context as _, Result};
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{Dump, Postgres, Server};
-
-/// The database's name.
-pub const SAMPLE_DATABASE: &str = "shop";
-/// The role that owns it, as the master user of an RDS instance does.
-pub const MASTER_USER: &str = "shop_admin";
-/// A role of it that may read everything and change nothing.
-pub const READER_USER: &str = "restore_check";
-/// How many rows all its tables hold together.
-pub const SAMPLE_ROWS: u32 = 100_000;
-
-/// In which state the sample database is dumped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SampleVariant {
-    /// All is well: the newest data is as old as said.
-    Fresh,
-    /// The same data, but the newest of it is this many hours older than said: a replica that
-    /// stopped, or a copy of an old snapshot.
-    Stale(i64),
-    /// The orders, and with them all that refers to one, are gone.
-    Emptied,
-}
+use super::super::{Dump, SAMPLE_DATABASE, SampleVariant};
+use super::{Postgres, Server};
 
 impl Postgres {
     /// Makes the sample database on a server of its own, dumps it in each of the variants and stops
@@ -42,6 +22,7 @@ impl Postgres {
         let server = self.start_server("source").await?;
         let dumps = async {
             server
+                .admin()
                 .execute_with(
                     "postgres",
                     include_str!("sample_roles.sql"),
@@ -53,10 +34,7 @@ impl Postgres {
             // How much older the data in the database is than said, while it is whole.
             let mut holds = None;
             for variant in variants {
-                let age = match variant {
-                    SampleVariant::Stale(hours) => *hours,
-                    SampleVariant::Fresh | SampleVariant::Emptied => 0,
-                };
+                let age = variant.age();
                 if holds != Some(age) {
                     let newest = newest
                         .checked_sub(age.hours())
@@ -88,6 +66,7 @@ async fn fill(server: &Server, newest: Timestamp) -> Result<()> {
     server.execute("postgres", anew).await?;
     let newest = newest.to_string();
     server
+        .admin()
         .execute_with(
             SAMPLE_DATABASE,
             include_str!("sample.sql"),

@@ -1,33 +1,34 @@
 //! One running server.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Postgres, START_PATIENCE, SUPERUSER};
+use super::super::{START_PATIENCE, SUPERUSER, check_name, free_port, tail};
+use super::Postgres;
 use crate::process::{self, Child, Signal};
 
 /// A running PostgreSQL server of our own. Stopped at once when dropped.
 #[derive(Debug)]
 pub struct Server {
+    admin: Admin,
+    child: Child,
+}
+
+/// The superuser's way into a server.
+#[derive(Clone, Debug)]
+pub struct Admin {
     postgres: Postgres,
     folder: PathBuf,
-    port: u16,
-    child: Child,
+    pub(in crate::engine) port: u16,
 }
 
 impl Server {
     pub(super) async fn start(postgres: &Postgres, name: &str) -> Result<Server> {
-        let plain = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        if name.is_empty() || !plain || name == "template" {
-            bail!("`{name}` is no name for a server's folder");
-        }
+        check_name(name, &["template"])?;
         let folder = postgres.shared.folder.join(name);
         if folder.exists() {
             bail!("the folder {} exists already", folder.display());
@@ -43,26 +44,27 @@ impl Server {
         for _ in 0..5 {
             let port = free_port()?;
             let child = launch(postgres, &folder, port).await?;
-            let mut server = Server {
+            let admin = Admin {
                 postgres: postgres.clone(),
                 folder: folder.clone(),
                 port,
-                child,
             };
+            let mut server = Server { admin, child };
             if server.wait_until_ready().await? {
                 return Ok(server);
             }
         }
         bail!(
             "five ports that were free a moment ago were all taken; the server's log: {}",
-            tail(&folder)
+            tail(&log_path(&folder))
         )
     }
 
     /// Whether it accepts connections; `false` when its port was taken.
     async fn wait_until_ready(&mut self) -> Result<bool> {
         let started = Instant::now();
-        let status = self.folder.join("postmaster.pid");
+        let folder = &self.admin.folder;
+        let status = folder.join("postmaster.pid");
         loop {
             // Its eighth line says `ready` (PostgreSQL, src/include/utils/pidfile.h).
             let ready = fs::read_to_string(&status).is_ok_and(|text| {
@@ -74,7 +76,7 @@ impl Server {
                 return Ok(true);
             }
             if self.child.has_ended() {
-                let log = tail(&self.folder);
+                let log = tail(&log_path(folder));
                 if log.contains("could not create any TCP/IP sockets")
                     || log.contains("Address already in use")
                 {
@@ -86,33 +88,16 @@ impl Server {
                 bail!(
                     "it is not ready after {} s; its log: {}",
                     START_PATIENCE.as_secs(),
-                    tail(&self.folder)
+                    tail(&log_path(folder))
                 );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// The host to connect to. The certificate is for this name and for 127.0.0.1.
-    #[must_use]
-    pub fn host(&self) -> &'static str {
-        "localhost"
-    }
-
-    /// The TCP port to connect to.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// A connection string (libpq) of the superuser, by a socket only this machine has.
-    #[must_use]
-    pub fn superuser_url(&self) -> String {
-        format!(
-            "host={} port={} user={SUPERUSER} dbname=postgres",
-            self.postgres.shared.folder.display(),
-            self.port
-        )
+    /// The superuser's way in.
+    pub(in crate::engine) fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// Runs SQL as the superuser in a database, stopping at the first error, and returns the rows:
@@ -121,10 +106,31 @@ impl Server {
     /// # Errors
     /// PostgreSQL's message.
     pub async fn execute(&self, database: &str, sql: &str) -> Result<String> {
+        self.admin.execute(database, sql).await
+    }
+
+    /// Stops the server and removes its data.
+    pub async fn stop(mut self) {
+        self.child.stop(Duration::from_secs(10)).await;
+        let folder = self.admin.folder;
+        // What cannot be removed now goes with the state folder.
+        let _ = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
+    }
+}
+
+impl Admin {
+    pub(in crate::engine) async fn execute(&self, database: &str, sql: &str) -> Result<String> {
         self.execute_with(database, sql, &[]).await
     }
 
-    /// [`Server::execute`] with variables for psql's `:'name'` notation.
+    pub(in crate::engine) async fn set_password(&self, user: &str, password: &str) -> Result<()> {
+        let sql = "ALTER ROLE :\"user\" PASSWORD :'password';";
+        let variables = [("user", user), ("password", password)];
+        self.execute_with("postgres", sql, &variables).await?;
+        Ok(())
+    }
+
+    /// [`Admin::execute`] with variables for psql's `:'name'` notation.
     pub(super) async fn execute_with(
         &self,
         database: &str,
@@ -177,14 +183,6 @@ impl Server {
             SUPERUSER.into(),
         ]
     }
-
-    /// Stops the server and removes its data.
-    pub async fn stop(mut self) {
-        self.child.stop(Duration::from_secs(10)).await;
-        let folder = self.folder.clone();
-        // What cannot be removed now goes with the state folder.
-        let _ = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;
-    }
 }
 
 async fn launch(postgres: &Postgres, folder: &Path, port: u16) -> Result<Child> {
@@ -205,17 +203,6 @@ async fn launch(postgres: &Postgres, folder: &Path, port: u16) -> Result<Child> 
 /// The server's log lies beside its data folder, and outlives it.
 fn log_path(folder: &Path) -> PathBuf {
     folder.with_extension("log")
-}
-
-fn tail(folder: &Path) -> String {
-    let log = fs::read_to_string(log_path(folder)).unwrap_or_default();
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(6)..].join("; ")
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
 }
 
 #[cfg(test)]
@@ -239,13 +226,14 @@ mod tests {
             .current_dir("/");
         process::run(copy).await.unwrap();
 
-        let child = launch(&postgres, &folder, first.port()).await.unwrap();
-        let mut second = Server {
+        let port = first.admin.port;
+        let child = launch(&postgres, &folder, port).await.unwrap();
+        let admin = Admin {
             postgres: postgres.clone(),
             folder,
-            port: first.port(),
-            child,
+            port,
         };
+        let mut second = Server { admin, child };
         assert!(!second.wait_until_ready().await.unwrap());
         first.stop().await;
     }

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used)]
+use super::super::{MASTER_USER, READER_USER, SAMPLE_ROWS, SampleVariant};
 use super::*;
 use crate::process::{StateFolder, processes_in};
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// Connects as an ordinary client would, by psql over TCP.
 async fn connect(
     postgres: &Postgres,
-    server: &Server,
+    server: &crate::engine::Server,
     user: &str,
     password: &str,
     tls: &str,
@@ -23,7 +25,7 @@ async fn connect(
     ]);
     psql.arg(format!(
         "host={} port={} dbname=shop user={user} sslmode={tls} sslrootcert={}",
-        server.host(),
+        "localhost",
         server.port(),
         authority.display()
     ));
@@ -50,29 +52,26 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
         .unwrap();
 
     let started = std::time::Instant::now();
-    let server = postgres
-        .restore(&dumps[0], "fresh", MASTER_USER)
-        .await
-        .unwrap();
+    let server = dumps[0].restore("fresh", MASTER_USER).await.unwrap();
     println!("restored in {:?}", started.elapsed());
     let tables = "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
-    assert_eq!(server.execute("shop", tables).await.unwrap(), "22");
+    assert_eq!(server.admin().execute("shop", tables).await.unwrap(), "22");
     let rows = "select sum((xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %I', relname), \
                 false, true, '')))[1]::text::int) from pg_class \
                 where relkind = 'r' and relnamespace = 'public'::regnamespace";
     assert_eq!(
-        server.execute("shop", rows).await.unwrap(),
+        server.admin().execute("shop", rows).await.unwrap(),
         SAMPLE_ROWS.to_string()
     );
     let at = "select max(created_at) from orders";
     assert_eq!(
-        server.execute("shop", at).await.unwrap(),
+        server.admin().execute("shop", at).await.unwrap(),
         "2026-11-20 22:04:05+00"
     );
     // Nothing but an expiry date lies in the future of the newest order.
     let later =
         "select count(*) from shipments where shipped_at > (select max(created_at) from orders)";
-    assert_eq!(server.execute("shop", later).await.unwrap(), "0");
+    assert_eq!(server.admin().execute("shop", later).await.unwrap(), "0");
 
     // As on RDS: the source's password works, over verified TLS, and only so.
     assert_eq!(
@@ -120,25 +119,22 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     );
     server.stop().await;
 
-    let server = postgres
-        .restore(&dumps[2], "stale", MASTER_USER)
-        .await
-        .unwrap();
+    let server = dumps[2].restore("stale", MASTER_USER).await.unwrap();
     assert_eq!(
-        server.execute("shop", at).await.unwrap(),
+        server.admin().execute("shop", at).await.unwrap(),
         "2026-11-17 22:04:05+00"
     );
     drop(server);
-    let server = postgres
-        .restore(&dumps[1], "emptied", MASTER_USER)
-        .await
-        .unwrap();
+    let server = dumps[1].restore("emptied", MASTER_USER).await.unwrap();
     let counts = "select (select count(*) from orders), (select count(*) from payments), (select count(*) from customers)";
-    assert_eq!(server.execute("shop", counts).await.unwrap(), "0|0|8000");
+    assert_eq!(
+        server.admin().execute("shop", counts).await.unwrap(),
+        "0|0|8000"
+    );
     server.stop().await;
 
-    let missing = postgres
-        .restore(&dumps[0], "nobodys", "somebody")
+    let missing = dumps[0]
+        .restore("nobodys", "somebody")
         .await
         .unwrap_err()
         .to_string();
