@@ -102,24 +102,48 @@ class Cloud:
         arn = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
         self.client("sns").subscribe(
             TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
-        rds = self.client("rds")
+        # The network of infra/network.yaml, as far as moto can tell one from another.
         ec2 = self.client("ec2")
-        subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2]
-        group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        vpc = ec2.create_vpc(CidrBlock="10.255.0.0/24")["Vpc"]["VpcId"]
+        subnets = [
+            ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}{zone}")["Subnet"]["SubnetId"]
+            for cidr, zone in (("10.255.0.0/25", "a"), ("10.255.0.128/25", "b"))
+        ]
+        databases, machines = (
+            ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
+            for name in ("databases", "machines")
+        )
+        rds = self.client("rds")
         rds.create_db_subnet_group(
             DBSubnetGroupName="isolated", DBSubnetGroupDescription="isolated", SubnetIds=subnets)
         rds.create_db_instance(
             DBInstanceIdentifier="orders-prod", Engine="postgres", EngineVersion="15.8",
             DBInstanceClass="db.t4g.medium", MasterUsername="shop", MasterUserPassword="sample-password",
             AllocatedStorage=20)
+        # Somebody's machine, which is no part of the stack.
+        image = ec2.describe_images()["Images"][0]
+        self.machine = ec2.run_instances(
+            ImageId=image["ImageId"], MinCount=1, MaxCount=1, InstanceType="t3.small",
+            SubnetId=subnets[0], SecurityGroupIds=[machines])["Instances"][0]["InstanceId"]
+        key = self.client("secretsmanager").create_secret(
+            Name="ResetKey", SecretString="0123456789abcdefABCDEF" * 2 + "0123456789abcdefABCD")["ARN"]
         #: What the template's references stand for here.
         self.names = {
             "AWS::AccountId": ACCOUNT, "AWS::Region": REGION,
             "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic,
-            "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE,
+            "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE, "ResetKey": key,
+            "Network.Outputs.SubnetIds": ",".join(subnets),
             "Network.Outputs.DbSubnetGroupName": "isolated",
-            "Network.Outputs.DatabaseSecurityGroupId": group,
+            "Network.Outputs.DatabaseSecurityGroupId": databases,
+            "Network.Outputs.MachineSecurityGroupId": machines,
         }
+
+    def add_image(self, name):
+        """The image that a recovery point of somebody's machine is, and the name of its root device."""
+        ec2 = self.client("ec2")
+        image = ec2.create_image(InstanceId=self.machine, Name=name)["ImageId"]
+        root = ec2.describe_images(ImageIds=[image])["Images"][0]["RootDeviceName"]
+        return f"arn:aws:ec2:{REGION}::image/{image}", root
 
     def add_snapshot(self, identifier):
         """A snapshot with a name that only AWS Backup may give, so not through the API."""
@@ -156,17 +180,17 @@ class Cloud:
 class LocalAws:
     """`local-aws serve` with a world of ours. A context manager.
 
-    With `rds_endpoint` it plays AWS Backup only and makes restored instances there. Its standard
+    With `endpoint` it plays AWS Backup only and makes restored databases and machines there. Its standard
     output is one JSON object per line: first the address, then what AWS Backup would send to
     EventBridge, which is kept in `events`. Its calls are recorded in the file `record`.
     """
 
-    def __init__(self, binary, world, folder, rds_endpoint=None):
+    def __init__(self, binary, world, folder, endpoint=None):
         seed, self.record = folder / "world.json", folder / "calls.jsonl"
         seed.write_text(json.dumps(world))
         self._command = [binary, "serve", "--world", str(seed), "--record", str(self.record)]
-        if rds_endpoint is not None:
-            self._command += ["--rds-endpoint", rds_endpoint]
+        if endpoint is not None:
+            self._command += ["--rds-endpoint", endpoint, "--ec2-endpoint", endpoint]
         self.events = []
 
     def __enter__(self):

@@ -26,6 +26,25 @@ match = { source_arn = "arn:aws:rds:*:*:db:orders-*" }
 frequency = "every-copy"
 
 [[rules]]
+name = "machines without checks"
+match = { resource_type = "EC2" }
+frequency = "every-copy"
+
+[[rules]]
+name = "a database that gets a password and cannot be reached"
+match = { source_arn = "arn:aws:rds:*:*:db:accounts-*" }
+frequency = "every-copy"
+credentials = "reset"
+tls = "verify"
+  [[rules.checks]]
+  name = "accounts are there"
+  kind = "sql"
+  database = "accounts"
+  query = "select count(*) from accounts"
+  expect = { min = 1 }
+  timeout = "2s"
+
+[[rules]]
 name = "a database that cannot be reached"
 match = { source_arn = "arn:aws:rds:*:*:db:billing-*" }
 frequency = "every-copy"
@@ -40,13 +59,26 @@ tls = "verify"
   timeout = "2s"
 """
 
-#: Expected verdict by the source database.
-DATABASES = {"orders-prod": "unchecked", "billing-prod": "inconclusive"}
+#: Expected verdict by the source.
+DATABASES = {"orders-prod": "unchecked", "accounts-prod": "inconclusive", "billing-prod": "inconclusive"}
+MACHINES = {"web-prod": "unchecked"}
+SOURCES = DATABASES | MACHINES
+
+#: A device of the restored machine that its image does not name, so that no request speaks of it: its volume
+#: outlives the machine.
+FORGOTTEN = {"name": "/dev/xvdz", "delete_on_termination": False, "encrypted": False}
+
+
+def source_arn(name):
+    """The ARN of what was backed up, in its own account."""
+    kind = "rds" if name in DATABASES else "ec2"
+    rest = f"db:{name}" if name in DATABASES else "instance/i-0f00d0000000000aa"
+    return f"arn:aws:{kind}:{REGION}:{SOURCE_ACCOUNT}:{rest}"
 
 
 @pytest.fixture(scope="module")
 def stage(bootstrap, local_aws, template_path, tmp_path_factory):
-    """Moto, local-aws and the function, with a recovery point per database; everything runs once."""
+    """Moto, local-aws and the function, with a recovery point per source; everything runs once."""
     with Cloud() as cloud:
         cloud.client("s3").put_object(Bucket="results", Key="policy/policy.toml", Body=POLICY.encode())
         cloud.client("secretsmanager").create_secret(
@@ -57,15 +89,17 @@ def stage(bootstrap, local_aws, template_path, tmp_path_factory):
             name: cloud.add_snapshot(f"awsbackup:copyjob-{number}")
             for number, name in enumerate(DATABASES, start=1)
         }
+        points["web-prod"], root = cloud.add_image("web-prod")
+        machine = {"devices": [{"name": root, "encrypted": False}, FORGOTTEN], "instance_profile": None}
         world = {
             "account": ACCOUNT, "region": REGION, "vaults": [{"name": VAULT}],
             "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
             "security_groups": [{"id": cloud.names["Network.Outputs.DatabaseSecurityGroupId"],
                                  "vpc_id": "vpc-1"}],
             "recovery_points": [
-                {"arn": arn, "vault": VAULT,
-                 "source_resource_arn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
+                {"arn": arn, "vault": VAULT, "source_resource_arn": source_arn(name),
                  "created_at": hours_ago(2)}
+                | ({"resource_type": "EC2", "machine": machine} if name in MACHINES else {})
                 for name, arn in points.items()
             ],
         }
@@ -108,18 +142,20 @@ class Stage:
             assert answer["stage"] == "restoring", answer
             self.validations[name] = answer["validation_id"]
         self.jobs = {name: self._restore_ends(name) for name in points}
-        self.instances = {name: job["CreatedResourceArn"].rpartition(":")[2]
-                          for name, job in self.jobs.items()}
+        self.restored = {name: job["CreatedResourceArn"].rpartition(":" if name in DATABASES else "/")[2]
+                         for name, job in self.jobs.items()}
+        self.volumes = self._volumes(self.restored["web-prod"])
         self._sweep_until_closed()
 
     def copy_lands(self, name):
         """The event of a copy that landed; the function's answer."""
         return self.function.invoke(event("Copy Job State Change", {
-            "copyJobId": f"copy-{name}", "state": "COMPLETED", "resourceType": "RDS",
+            "copyJobId": f"copy-{name}", "state": "COMPLETED",
+            "resourceType": "RDS" if name in DATABASES else "EC2",
             "backupSizeInBytes": 21474836480,
             "creationDate": hours_ago(2), "completionDate": now(),
             "iamRoleArn": f"arn:aws:iam::{SOURCE_ACCOUNT}:role/backup",
-            "resourceArn": f"arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{name}",
+            "resourceArn": source_arn(name),
             "sourceBackupVaultArn": f"arn:aws:backup:{REGION}:{SOURCE_ACCOUNT}:backup-vault:source",
             "destinationBackupVaultArn": f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:{VAULT}",
             "destinationRecoveryPointArn": self.points[name],
@@ -143,6 +179,13 @@ class Stage:
         self.function.invoke(eventually(announced, 10, f"the event of {name}")[0])
         return job
 
+    def _volumes(self, machine):
+        """The volumes of a machine: their ids, and whether they go with it."""
+        ec2 = self.cloud.client("ec2")
+        found = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [machine]}])
+        return {volume["VolumeId"]: volume["Attachments"][0]["DeleteOnTermination"]
+                for volume in found["Volumes"]}
+
     def _sweep_until_closed(self):
         def closed():
             self.function.invoke({"sweep": "due"})
@@ -157,7 +200,7 @@ class Stage:
         return self.cloud.client("dynamodb").scan(TableName="ledger", IndexName="due")["Items"]
 
     def record(self, name):
-        """The record object of a database's validation, by way of its id."""
+        """The record object of a source's validation, by way of its id."""
         found = {key: text for key, text in self.cloud.records().items()
                  if self.validations[name] in key}
         assert len(found) == 1, f"one record for {name}, found {list(found)}"
@@ -182,23 +225,35 @@ def event(kind, detail):
     }
 
 
-@pytest.mark.parametrize("name", DATABASES)
-def test_the_restore_ran_under_our_role_in_our_network(stage, name):
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_restore_ran_under_our_role(stage, name):
     assert stage.jobs[name]["IamRoleArn"] == ROLE
-    assert stage.instances[name].startswith("restore-proof-")
+    if name in DATABASES:
+        assert stage.restored[name].startswith("restore-proof-")
 
 
-@pytest.mark.parametrize("name", DATABASES)
+def test_the_machine_had_a_volume_that_outlives_it(stage):
+    assert sorted(stage.volumes.values()) == [False, True], stage.volumes
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_the_record_is_in_the_bucket(stage, name):
     record = stage.record(name)
-    assert record["verdict"] == DATABASES[name], record
+    assert record["verdict"] == SOURCES[name], record
     assert record["cleanup"] == "deleted", record
     assert record["recovery_point_arn"] == stage.points[name]
-    assert record["restored_instance_id"] == stage.instances[name]
+    assert record["restored_instance_id"] == stage.restored[name]
+
+
+def test_a_new_password_was_set_where_the_policy_says_so(stage):
+    # A database that cannot be reached says so after its password was set, and never that it knows no login.
+    (check,) = stage.record("accounts-prod")["checks"]
+    assert check["outcome"] == "errored", check
+    assert not any(word in check["detail"].lower() for word in ("password", "secret", "credential")), check
 
 
 def test_a_record_is_one_line(stage):
-    assert len(stage.cloud.records()) == len(DATABASES)
+    assert len(stage.cloud.records()) == len(SOURCES)
     for text in stage.cloud.records().values():
         assert text.strip("\n").count("\n") == 0
 
@@ -208,7 +263,7 @@ def test_the_verdict_and_the_cleanup_are_log_events(stage):
     for name, validation in stage.validations.items():
         mine = [event for event in events if event["validation_id"] == validation]
         verdicts = [event["verdict"] for event in mine if "_aws" in event]
-        assert set(verdicts) == {DATABASES[name]}, mine
+        assert set(verdicts) == {SOURCES[name]}, mine
         assert any(event.get("cleanup") == "deleted" for event in mine), mine
 
 
@@ -217,13 +272,27 @@ def test_the_message_reaches_a_subscriber(stage):
     for name, validation in stage.validations.items():
         mine = [message for message in messages if validation in message["Message"]]
         assert mine, f"no message about {name} in {messages}"
-        assert mine[0]["MessageAttributes"]["verdict"]["Value"] == DATABASES[name]
+        assert mine[0]["MessageAttributes"]["verdict"]["Value"] == SOURCES[name]
         assert len(mine[0]["Subject"]) < 100
 
 
 def test_what_was_restored_is_gone_and_nothing_else(stage):
     instances = stage.cloud.client("rds").describe_db_instances()["DBInstances"]
     assert [instance["DBInstanceIdentifier"] for instance in instances] == ["orders-prod"]
+    ec2 = stage.cloud.client("ec2")
+    states = {
+        machine["InstanceId"]: machine["State"]["Name"]
+        for reservation in ec2.describe_instances()["Reservations"]
+        for machine in reservation["Instances"]
+    }
+    assert states.pop(stage.restored["web-prod"], "terminated") == "terminated"
+    assert states == {stage.cloud.machine: "running"}
+    attached = {
+        attachment["InstanceId"]
+        for volume in ec2.describe_volumes()["Volumes"]
+        for attachment in volume["Attachments"] or [{"InstanceId": volume["VolumeId"]}]
+    }
+    assert attached == {stage.cloud.machine}, "a volume outlived the restored machine"
 
 
 def test_the_ledger_is_closed_and_forgets_later(stage):
