@@ -64,6 +64,10 @@ DATABASES = {"orders-prod": "unchecked", "accounts-prod": "inconclusive", "billi
 MACHINES = {"web-prod": "unchecked"}
 SOURCES = DATABASES | MACHINES
 
+#: Seconds. local-aws begins a restore after a tenth of it: EC2 tells whole seconds, and a machine that is launched in
+#: the very second in which its job was created looks older than the job.
+RESTORE_TAKES = 11
+
 #: A device of the restored machine that its image does not name, so that no request speaks of it: its volume
 #: outlives the machine.
 FORGOTTEN = {"name": "/dev/xvdz", "delete_on_termination": False, "encrypted": False}
@@ -99,7 +103,8 @@ def stage(bootstrap, local_aws, template_path, tmp_path_factory):
             "recovery_points": [
                 {"arn": arn, "vault": VAULT, "source_resource_arn": source_arn(name),
                  "created_at": hours_ago(2)}
-                | ({"resource_type": "EC2", "machine": machine} if name in MACHINES else {})
+                | ({"resource_type": "EC2", "machine": machine, "behaviour": {"takes": RESTORE_TAKES}}
+                   if name in MACHINES else {})
                 for name, arn in points.items()
             ],
         }
@@ -181,10 +186,9 @@ class Stage:
 
     def _volumes(self, machine):
         """The volumes of a machine: their ids, and whether they go with it."""
-        ec2 = self.cloud.client("ec2")
-        found = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [machine]}])
-        return {volume["VolumeId"]: volume["Attachments"][0]["DeleteOnTermination"]
-                for volume in found["Volumes"]}
+        (reservation,) = self.cloud.client("ec2").describe_instances(InstanceIds=[machine])["Reservations"]
+        return {mapping["Ebs"]["VolumeId"]: mapping["Ebs"]["DeleteOnTermination"]
+                for mapping in reservation["Instances"][0]["BlockDeviceMappings"]}
 
     def _sweep_until_closed(self):
         def closed():
