@@ -97,14 +97,15 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
 
 impl Run<'_> {
     async fn step(&mut self) -> anyhow::Result<Next> {
+        // Boxed: in one piece the whole way would be one future of many kilobytes.
         match self.lease.validation.stage {
-            Stage::Landed => self.landed().await,
-            Stage::Restoring => self.restoring().await,
-            Stage::Restored => self.restored().await,
-            Stage::Checked => self.checked().await,
-            Stage::Recorded => self.recorded().await,
-            Stage::Deleting => self.deleting().await,
-            Stage::Closed => self.closed().await,
+            Stage::Landed => Box::pin(self.landed()).await,
+            Stage::Restoring => Box::pin(self.restoring()).await,
+            Stage::Restored => Box::pin(self.restored()).await,
+            Stage::Checked => Box::pin(self.checked()).await,
+            Stage::Recorded => Box::pin(self.recorded()).await,
+            Stage::Deleting => Box::pin(self.deleting()).await,
+            Stage::Closed => Box::pin(self.closed()).await,
         }
     }
 
