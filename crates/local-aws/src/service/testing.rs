@@ -174,3 +174,70 @@ pub(crate) fn start_restore(world: &World, metadata: Value, token: Option<&str>)
     }
     rest_call(world, "backup", "PUT", "/restore-jobs", &body.to_string())
 }
+
+pub(crate) const IMAGE: &str = "ami-0123456789abcdef0";
+pub(crate) const MACHINE_POINT: &str = "arn:aws:ec2:eu-central-1::image/ami-0123456789abcdef0";
+/// The key of the recovery point, and one of our own.
+pub(crate) const POINT_KEY: &str = "arn:aws:kms:eu-central-1:111111111111:key/k";
+pub(crate) const OWN_KEY: &str = "arn:aws:kms:eu-central-1:111111111111:key/own";
+
+/// [`still_world`], with a subnet and the recovery point of a machine with two volumes.
+pub(crate) fn machine_world(change: impl FnOnce(&mut crate::RecoveryPoint)) -> (World, HandClock) {
+    let (world, clock) = still_world(|_| ());
+    world.add_subnet(crate::Subnet {
+        id: "subnet-1".into(),
+        vpc_id: "vpc-1".into(),
+        cidr: "127.77.0.0/16".into(),
+    });
+    let data = crate::ImageDevice {
+        name: "/dev/xvdb".into(),
+        delete_on_termination: false,
+        encrypted: false,
+        size_gib: 100,
+        ..crate::ImageDevice::default()
+    };
+    let mut point = crate::RecoveryPoint {
+        arn: MACHINE_POINT.to_owned(),
+        source_resource_arn: "arn:aws:ec2:eu-central-1:222222222222:instance/i-0aaaaaaaaaaaaaaaa"
+            .to_owned(),
+        resource_type: "EC2".to_owned(),
+        created_at: "2026-11-21T00:00:00Z".parse().unwrap(),
+        completed_at: Some("2026-11-21T01:00:00Z".parse().unwrap()),
+        kms_key_arn: Some(POINT_KEY.to_owned()),
+        behaviour: crate::RestoreBehaviour::bare().taking(std::time::Duration::from_secs(60)),
+        tags: [("env".to_owned(), "prod".to_owned())].into(),
+        machine: Some(crate::Machine {
+            devices: vec![crate::ImageDevice::default(), data],
+            ..crate::Machine::default()
+        }),
+        ..crate::RecoveryPoint::default()
+    };
+    change(&mut point);
+    world.add_recovery_point(point);
+    (world, clock)
+}
+
+/// Metadata a good restore of a machine is started with.
+pub(crate) fn machine_metadata() -> Value {
+    serde_json::json!({
+        "SubnetId": "subnet-1", "SecurityGroupIds": "[\"sg-1\"]", "InstanceType": "t3.small",
+        "RequireIMDSv2": "true", "DisableApiTermination": "false", "EbsOptimized": "true",
+        "InstanceInitiatedShutdownBehavior": "stop", "Monitoring": "{\"State\":\"disabled\"}",
+        "BlockDeviceMappings": serde_json::json!([
+            {"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": true, "DeleteOnTermination": true, "KmsKeyId": OWN_KEY}},
+        ]).to_string(),
+    })
+}
+
+/// StartRestoreJob of the machine on the wire.
+pub(crate) fn start_machine(world: &World, metadata: &Value) -> Answered {
+    let body = serde_json::json!({"RecoveryPointArn": MACHINE_POINT, "IamRoleArn": ROLE, "Metadata": metadata});
+    rest_call(world, "backup", "PUT", "/restore-jobs", &body.to_string())
+}
+
+/// A call of EC2.
+pub(crate) fn ec2(world: &World, operation: &str, parameters: &[(&str, &str)]) -> Answered {
+    let mut all = vec![("Action", operation), ("Version", "2016-11-15")];
+    all.extend_from_slice(parameters);
+    query_call(world, "ec2", &all)
+}

@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
+use tokio::net::TcpStream;
 
 use crate::engine::Server;
 use crate::wire::ServiceError;
@@ -418,7 +422,6 @@ fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
 
 /// Creates the restored instance at another AWS stand-in, by the operation the form names. Answers what it answers.
 pub(crate) async fn create_remote(
-    http: &reqwest::Client,
     service: &str,
     endpoint: &str,
     form: &[(String, String)],
@@ -435,23 +438,44 @@ pub(crate) async fn create_remote(
         .finish();
     // Stand-ins route by the service named in the signature; they do not verify it.
     let scope = format!("local-aws/20260101/{region}/{service}/aws4_request");
-    let answer = http
-        .post(endpoint)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header(
-            "authorization",
-            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00000000"),
-        )
-        .body(body)
-        .send()
+    let signature =
+        format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00000000");
+    let (status, text) = post_form(endpoint, &signature, body)
         .await
         .with_context(|| format!("{operation} at {endpoint}"))?;
-    let status = answer.status();
-    let text = answer.text().await.unwrap_or_default();
     if !status.is_success() {
         bail!("{operation} at {endpoint} answered {status}: {text}");
     }
     Ok(text)
+}
+
+/// Posts a form over plain HTTP: a stand-in is on this machine.
+async fn post_form(
+    endpoint: &str,
+    signature: &str,
+    form: String,
+) -> anyhow::Result<(http::StatusCode, String)> {
+    let uri: http::Uri = endpoint.parse().context("an endpoint is a URL")?;
+    let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        bail!("an endpoint is like http://127.0.0.1:5000");
+    };
+    let port = authority.port_u16().unwrap_or(80);
+    let stream = TcpStream::connect((authority.host(), port)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends when the answer is read and the sender is gone; what goes wrong shows in the answer.
+    tokio::spawn(connection);
+    let request = http::Request::post("/")
+        .header(http::header::HOST, authority.as_str())
+        .header(
+            http::header::CONTENT_TYPE,
+            "application/x-www-form-urlencoded",
+        )
+        .header(http::header::AUTHORIZATION, signature)
+        .body(Full::new(Bytes::from(form)))?;
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// The id of the one instance that RunInstances answers.
