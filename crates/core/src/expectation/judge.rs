@@ -14,8 +14,36 @@ type Ruling = (CheckOutcome, String);
 impl Expectation {
     /// Judges what a query answered. Every input has a judgement; none is an error or a panic.
     pub fn judge(&self, value: &Value, clocks: &Clocks) -> Judgement {
+        self.judge_from(Origin::Query, value, clocks)
+    }
+
+    /// Judges a value of a JSON answer, as [`Expectation::judge`] does with its nearest [`Value`], but for the null and
+    /// for lists and objects: they have no order and no equal, but may be empty, and their compact text may match.
+    pub fn judge_json(&self, json: &serde_json::Value, clocks: &Clocks) -> Judgement {
+        let value = Value::from_json(json);
+        let mut judgement = self.judge_from(Origin::Json, &value, clocks);
+        let (what, empty) = match json {
+            serde_json::Value::Array(list) => ("a list", list.is_empty()),
+            serde_json::Value::Object(object) => ("an object", object.is_empty()),
+            _ => return judgement,
+        };
+        let ruling = match self {
+            Expectation::Matches(_) => return judgement,
+            Expectation::NotEmpty if empty => {
+                failed(format!("the value is {what} without entries"))
+            }
+            Expectation::NotEmpty => passed(format!("the value is {what} with entries")),
+            _ => errored(format!(
+                "the value is {what}, which cannot be judged by the expectation \"{self}\"; point at one value in it"
+            )),
+        };
+        (judgement.outcome, judgement.detail) = ruling;
+        judgement
+    }
+
+    fn judge_from(&self, origin: Origin, value: &Value, clocks: &Clocks) -> Judgement {
         let age = Age::of(value, clocks);
-        let (outcome, detail) = self.rule(value, &age);
+        let (outcome, detail) = self.rule(origin, value, &age);
         let (age_at_backup, age_against_now) = match age {
             Age::Known { at_backup, now, .. } => (Some(at_backup), Some(now)),
             Age::None | Age::TooNew { .. } => (None, None),
@@ -36,34 +64,36 @@ impl Expectation {
         }
     }
 
-    fn rule(&self, value: &Value, age: &Age) -> Ruling {
+    fn rule(&self, origin: Origin, value: &Value, age: &Age) -> Ruling {
         match value {
             Value::NoRow => {
                 return failed(format!("the query answered no row; expected: {self}"));
             }
             Value::Null => {
-                return failed(format!(
-                    "NULL: the table holds no such row, or the column is empty; expected: {self}"
-                ));
+                let null = match origin {
+                    Origin::Query => "NULL: the table holds no such row, or the column is empty",
+                    Origin::Json => "the value is null",
+                };
+                return failed(format!("{null}; expected: {self}"));
             }
             Value::Number { number, .. } if !number.is_finite() => {
                 return errored(format!(
-                    "the query answered {number}, which cannot be compared; expected: {self}"
+                    "the value is {number}, which cannot be compared; expected: {self}"
                 ));
             }
             _ => {}
         }
         match self {
-            Expectation::Equals(constant) => self.rule_equals(constant, value),
-            Expectation::Min(least) => self.rule_number(value, |number| number >= *least),
-            Expectation::Max(most) => self.rule_number(value, |number| number <= *most),
+            Expectation::Equals(constant) => self.rule_equals(origin, constant, value),
+            Expectation::Min(least) => self.rule_number(origin, value, |number| number >= *least),
+            Expectation::Max(most) => self.rule_number(origin, value, |number| number <= *most),
             Expectation::Between(least, most) => {
-                self.rule_number(value, |number| number >= *least && number <= *most)
+                self.rule_number(origin, value, |number| number >= *least && number <= *most)
             }
-            Expectation::MaxAge(most) => self.rule_age(signed(*most), value, age),
+            Expectation::MaxAge(most) => self.rule_age(origin, signed(*most), value, age),
             Expectation::NotEmpty => match value {
                 Value::Text(text) if text.is_empty() => failed("the value is an empty text"),
-                _ => passed(format!("the query answered {}", told(value))),
+                _ => passed(format!("the value is {}", told(value))),
             },
             Expectation::Matches(pattern) => match (compile_regex(pattern), value.text()) {
                 (Err(problem), _) => errored(problem),
@@ -75,14 +105,14 @@ impl Expectation {
         }
     }
 
-    fn rule_number(&self, value: &Value, holds: impl Fn(f64) -> bool) -> Ruling {
+    fn rule_number(&self, origin: Origin, value: &Value, holds: impl Fn(f64) -> bool) -> Ruling {
         let Value::Number { text, number } = value else {
-            return self.cannot_judge("a number", value);
+            return self.cannot_judge(origin, "a number", value);
         };
         self.found(holds(*number), &short(text))
     }
 
-    fn rule_equals(&self, constant: &Constant, value: &Value) -> Ruling {
+    fn rule_equals(&self, origin: Origin, constant: &Constant, value: &Value) -> Ruling {
         match (constant, value) {
             (Constant::Integer(wanted), Value::Number { text, number }) => {
                 let equal = match whole_number(text) {
@@ -95,11 +125,13 @@ impl Expectation {
             (Constant::Number(wanted), Value::Number { text, number }) => {
                 self.found(number == wanted, &short(text))
             }
-            (Constant::Integer(_) | Constant::Number(_), _) => self.cannot_judge("a number", value),
+            (Constant::Integer(_) | Constant::Number(_), _) => {
+                self.cannot_judge(origin, "a number", value)
+            }
             (Constant::Boolean(wanted), Value::Boolean(is)) => {
                 self.found(wanted == is, if *is { "true" } else { "false" })
             }
-            (Constant::Boolean(_), _) => self.cannot_judge("true or false", value),
+            (Constant::Boolean(_), _) => self.cannot_judge(origin, "true or false", value),
             (Constant::Text(wanted), Value::Text(is)) if wanted == is => {
                 passed("the text is the expected one")
             }
@@ -107,22 +139,26 @@ impl Expectation {
                 "the value is another text than the expected one: {}",
                 told(value)
             )),
-            (Constant::Text(_), _) => self.cannot_judge("text", value),
+            (Constant::Text(_), _) => self.cannot_judge(origin, "text", value),
         }
     }
 
-    fn rule_age(&self, most: SignedDuration, value: &Value, age: &Age) -> Ruling {
+    fn rule_age(&self, origin: Origin, most: SignedDuration, value: &Value, age: &Age) -> Ruling {
         match age {
             Age::None => {
                 let endless = matches!(value.text(), Some("infinity" | "-infinity"));
                 if endless {
-                    return errored("the query answered an infinite time, which has no age");
+                    return errored("the value is an infinite time, which has no age");
                 }
-                self.cannot_judge("a timestamp or a date", value)
+                self.cannot_judge(origin, "a timestamp or a date", value)
             }
             Age::TooNew { by, assumed } => errored(format!(
-                "the newest data is {} newer than the recovery point; is time_zone right?{assumed}",
-                minutes(*by)
+                "the newest data is {} newer than the recovery point; {}{assumed}",
+                minutes(*by),
+                match origin {
+                    Origin::Query => "is time_zone right?",
+                    Origin::Json => "does it name the right offset?",
+                }
             )),
             Age::Known {
                 at_backup, assumed, ..
@@ -150,18 +186,31 @@ impl Expectation {
         }
     }
 
-    fn cannot_judge(&self, needed: &str, value: &Value) -> Ruling {
-        let hint = match (self, value) {
-            (Expectation::Equals(Constant::Text(_)), _) => {
+    fn cannot_judge(&self, origin: Origin, needed: &str, value: &Value) -> Ruling {
+        let hint = match (self, origin) {
+            (Expectation::Equals(Constant::Text(_)), Origin::Query) => {
                 "; write the expected value without quotes, or cast the value to text in the query"
+            }
+            (Expectation::Equals(Constant::Text(_)), Origin::Json) => {
+                "; write the expected value without quotes"
+            }
+            (Expectation::MaxAge(_), Origin::Json) => {
+                "; a timestamp is a text with an offset, such as 2026-11-21T06:00:00Z"
             }
             _ => "",
         };
         errored(format!(
-            "the query answered {}, but {needed} is needed for the expectation \"{self}\"{hint}",
+            "the value is {}, but {needed} is needed for the expectation \"{self}\"{hint}",
             told(value)
         ))
     }
+}
+
+/// Where a value comes from: what is said about it depends on it, what is ruled does not.
+#[derive(Clone, Copy)]
+enum Origin {
+    Query,
+    Json,
 }
 
 /// How old a value is.
@@ -198,6 +247,10 @@ impl Age {
                 *instant,
                 format!(" (a date without a time, read as the start of that day, 00:00 {zone})"),
             ),
+            Value::Text(text) => match text_instant(text) {
+                Some(instant) => (instant, String::new()),
+                None => return Age::None,
+            },
             _ => return Age::None,
         };
         // The difference of two timestamps always fits: both lie within the years -9999 to 9999.
@@ -214,6 +267,23 @@ impl Age {
             assumed,
         }
     }
+}
+
+/// The point in time that a text names with its offset (RFC 3339): applications and tables keep times as text, too.
+/// One without an offset, or with anything around it, is a text.
+fn text_instant(text: &str) -> Option<Timestamp> {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range)
+            .is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    // The parser of the crate takes more than RFC 3339, also hours without minutes and names of zones.
+    let looks = digits(0..4)
+        && text.get(4..5) == Some("-")
+        && matches!(text.get(10..11), Some("T" | "t" | " "))
+        && text.get(13..14) == Some(":")
+        && text.get(16..17) == Some(":")
+        && !text.contains('[');
+    looks.then(|| text.parse().ok()).flatten()
 }
 
 /// A time ahead, in words that begin with minutes where people think in minutes.

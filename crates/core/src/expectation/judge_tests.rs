@@ -101,19 +101,19 @@ fn numbers_are_compared() {
         &Expectation::Min(1.0),
         &text("12"),
         Errored,
-        "answered text of 2 characters, but a number is needed",
+        "value is text of 2 characters, but a number is needed",
     );
     judged(
         &Expectation::Min(1.0),
         &Value::Boolean(true),
         Errored,
-        "answered the boolean true",
+        "the value is the boolean true",
     );
     judged(
         &Expectation::Min(1.0),
         &at("2026-11-20T00:00:00Z"),
         Errored,
-        "answered the timestamp 2026-11-20T00:00:00Z",
+        "the value is the timestamp 2026-11-20T00:00:00Z",
     );
 }
 
@@ -544,4 +544,174 @@ fn expectations_read_well() {
     );
     assert_eq!(say(Expectation::Matches("^x$".into())), "matching /^x$/");
     assert_eq!(say(Expectation::NotEmpty), "not empty");
+}
+
+/// The judgement of a JSON value has this outcome, and this stands in its detail.
+#[track_caller]
+fn judged_json(
+    expectation: &Expectation,
+    json: serde_json::Value,
+    outcome: CheckOutcome,
+    in_detail: &str,
+) -> Judgement {
+    let judgement = expectation.judge_json(&json, &clocks());
+    assert_eq!(
+        judgement.outcome, outcome,
+        "{expectation} of {json}: {}",
+        judgement.detail
+    );
+    assert!(judgement.detail.contains(in_detail), "{}", judgement.detail);
+    judgement
+}
+
+#[test]
+fn json_values_are_judged_as_those_of_queries() {
+    use serde_json::json;
+
+    let ok = equals(Constant::Text("ok".into()));
+    judged_json(&ok, json!("ok"), Passed, "");
+    judged_json(&ok, json!("OK"), Failed, "another text");
+    judged_json(
+        &ok,
+        json!(true),
+        Errored,
+        "write the expected value without quotes",
+    );
+    judged_json(
+        &ok,
+        json!(null),
+        Failed,
+        "the value is null; expected: equal to \"ok\"",
+    );
+    judged_json(&equals(Constant::Boolean(true)), json!(true), Passed, "");
+    judged_json(&equals(Constant::Boolean(true)), json!("true"), Errored, "");
+    judged_json(
+        &equals(Constant::Integer(9_007_199_254_740_993)),
+        json!(9_007_199_254_740_993_i64),
+        Passed,
+        "",
+    );
+    judged_json(&equals(Constant::Integer(3)), json!(3.0), Passed, "");
+    let judgement = judged_json(
+        &Expectation::Min(100.0),
+        json!(99),
+        Failed,
+        "the value is 99",
+    );
+    assert_eq!(judgement.value_number, Some(99.0));
+    judged_json(
+        &Expectation::Min(100.0),
+        json!("100"),
+        Errored,
+        "a number is needed",
+    );
+    judged_json(&Expectation::NotEmpty, json!(""), Failed, "an empty text");
+    judged_json(&Expectation::NotEmpty, json!(0), Passed, "");
+}
+
+#[test]
+fn json_lists_and_objects_are_empty_or_not_and_match_as_text() {
+    use serde_json::json;
+
+    let matching = Expectation::Matches("\"id\":7".into());
+    let judgement = judged_json(&matching, json!([{"id": 7}]), Passed, "");
+    assert_eq!(judgement.value.as_deref(), Some("[{\"id\":7}]"));
+    judged_json(&matching, json!({"id": 8}), Failed, "");
+    judged_json(
+        &Expectation::NotEmpty,
+        json!([0]),
+        Passed,
+        "a list with entries",
+    );
+    judged_json(
+        &Expectation::NotEmpty,
+        json!([]),
+        Failed,
+        "a list without entries",
+    );
+    judged_json(
+        &Expectation::NotEmpty,
+        json!({}),
+        Failed,
+        "an object without entries",
+    );
+    judged_json(
+        &Expectation::Min(1.0),
+        json!([5]),
+        Errored,
+        "the value is a list, which cannot be judged by the expectation \"at least 1\"; point at one value in it",
+    );
+    // Not even its own text is equal to it: nobody writes the compact one.
+    judged_json(
+        &equals(Constant::Text("{}".into())),
+        json!({}),
+        Errored,
+        "an object",
+    );
+    let long = judged_json(
+        &Expectation::NotEmpty,
+        json!(["x".repeat(5000)]),
+        Passed,
+        "",
+    );
+    assert_eq!(long.value.unwrap().chars().count(), LONGEST_VALUE);
+}
+
+#[test]
+fn a_time_written_as_text_has_an_age() {
+    use serde_json::json;
+
+    let judgement = judged_json(
+        &max_age("15m"),
+        json!("2026-11-20T02:50:00Z"),
+        Passed,
+        "10m old",
+    );
+    assert_eq!(judgement.age_at_backup, Some(SignedDuration::from_mins(10)));
+    judged_json(
+        &max_age("15m"),
+        json!("2026-11-20T03:44:59.9+01:00"),
+        Failed,
+        "15m",
+    );
+    judged_json(
+        &max_age("15m"),
+        json!("2026-11-20T04:00:00Z"),
+        Errored,
+        "does it name the right offset?",
+    );
+    // A column of text holds the same.
+    judged(
+        &max_age("15m"),
+        &text("2026-11-20 02:50:00+00:00"),
+        Passed,
+        "10m old",
+    );
+    for other in [
+        "2026-11-20",
+        "2026-11-20T02:50:00",
+        "2026-11-20T02:50:00Z ",
+        "2026-11-20T02:50:00+00:00[UTC]",
+        "20261120T025000Z",
+        "2026-11-20T02Z",
+        "2026-13-20T02:50:00Z",
+        "1763600000",
+        "",
+    ] {
+        judged_json(
+            &max_age("15m"),
+            json!(other),
+            Errored,
+            "such as 2026-11-21T06:00:00Z",
+        );
+    }
+    judged_json(
+        &max_age("15m"),
+        json!(1_763_600_000),
+        Errored,
+        "the number 1763600000",
+    );
+    // As a text it stays one.
+    let same = equals(Constant::Text("2026-11-20T02:50:00Z".into()));
+    judged_json(&same, json!("2026-11-20T02:50:00Z"), Passed, "");
 }

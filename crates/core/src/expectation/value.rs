@@ -1,10 +1,10 @@
-//! What a query answered.
+//! What a query answered, or a place in a JSON document.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-/// The one value a query answered, whatever engine it came from.
+/// The one value a query answered, whatever engine it came from, or that stands in a JSON document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// The query answered no row.
@@ -52,6 +52,19 @@ impl Value {
                 number,
             },
             Err(_) => Value::Text(text.to_owned()),
+        }
+    }
+
+    /// The nearest value of a JSON value: lists and objects are their compact text.
+    pub fn from_json(json: &serde_json::Value) -> Value {
+        match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(truth) => Value::Boolean(*truth),
+            serde_json::Value::Number(number) => Value::from_number_text(&number.to_string()),
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+                Value::Text(json.to_string())
+            }
         }
     }
 
