@@ -10,6 +10,7 @@ mod glob;
 mod mistake;
 mod reader;
 mod rule;
+mod schema;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(crate) use duration::exact_duration;
 pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
 pub use glob::Glob;
 pub use mistake::{Mistake, Mistakes};
+pub use schema::schema;
 
 /// The resource types AWS Backup restores, by AWS Backup's own names.
 ///
