@@ -33,7 +33,12 @@ fn deployment() -> Deployment {
             ("Network.Outputs.SubnetIds", "subnet-1,subnet-2"),
             ("Network.Outputs.FunctionSecurityGroupId", "sg-function"),
             ("Network.Outputs.DatabaseSecurityGroupId", "sg-database"),
+            ("Network.Outputs.MachineSecurityGroupId", "sg-machine"),
             ("Network.Outputs.DbSubnetGroupName", "isolated"),
+            (
+                "ResetKey",
+                "arn:aws:secretsmanager:eu-central-1:111122223333:secret:reset-Ab12Cd",
+            ),
             (
                 "UndeliveredEvents.Arn",
                 "arn:aws:sqs:eu-central-1:111122223333:undelivered",
@@ -78,17 +83,23 @@ fn the_projects_own_template_gives_all_the_function_needs() {
     assert_eq!(
         names,
         [
+            "BACKUP_JOB_VAULT_NAMES",
             "BACKUP_VAULT_NAMES",
             "CONFIRM_GONE_SECONDS",
             "DATABASE_CA_BUNDLE_URI",
             "DB_SECURITY_GROUP_IDS",
             "DB_SUBNET_GROUP",
+            "EC2_SECURITY_GROUP_IDS",
+            "EC2_SUBNET_ID",
+            "EC2_VOLUME_KEY_ARN",
             "LEDGER_TABLE",
             "LOG_LEVEL",
             "MAX_CONCURRENT_RESTORES",
             "NAME_PREFIX",
+            "NETWORK_CIDR",
             "POLICY_URI",
             "RECORDS_LOG_GROUP",
+            "RESET_KEY_SECRET",
             "RESTORE_ROLE_ARN",
             "RESULTS_BUCKET",
             "TOPIC_ARN",
@@ -100,6 +111,9 @@ fn the_projects_own_template_gives_all_the_function_needs() {
     );
     assert_eq!(function.environment["BACKUP_VAULT_NAMES"], "central,second");
     assert_eq!(function.environment["DB_SUBNET_GROUP"], "isolated");
+    assert_eq!(function.environment["EC2_SUBNET_ID"], "subnet-1");
+    assert_eq!(function.environment["EC2_SECURITY_GROUP_IDS"], "sg-machine");
+    assert_eq!(function.environment["EC2_VOLUME_KEY_ARN"], "");
     assert_eq!(
         (function.retries, function.timeout),
         (2, Duration::from_secs(900))
@@ -239,8 +253,25 @@ fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
         matching("Restore Job State Change", json!({ "state": "CREATED" })),
         nobody
     );
+    // Backups count only in the vaults that are named, and without any the rule sleeps.
+    let backup = |vault: &str| json!({ "state": "COMPLETED", "backupVaultName": vault });
     assert_eq!(
-        matching("Backup Job State Change", json!({ "state": "COMPLETED" })),
+        matching("Backup Job State Change", backup("central")),
         nobody
     );
+    let mut deployment = deployment();
+    deployment
+        .parameters
+        .insert("BackupJobVaultNames".into(), "central,second".into());
+    let function = template
+        .function("RestoreProofFunction", &deployment)
+        .unwrap();
+    let backups = |vault: &str| {
+        let event = json!({ "source": "aws.backup", "detail-type": "Backup Job State Change", "detail": backup(vault) });
+        function
+            .rules
+            .iter()
+            .any(|rule| rule.pattern.matches(&event))
+    };
+    assert_eq!(["second", "other"].map(backups), [true, false]);
 }
