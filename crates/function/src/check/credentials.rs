@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use restore_proof_core::policy::Credentials;
 use serde::Deserialize;
 
 use crate::aws::{Aws, failed};
@@ -28,14 +27,11 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
-    /// Reads the login a rule names.
+    /// Reads the login in a secret, by its name or ARN.
     ///
     /// # Errors
     /// Why there is none, in words that hold nothing of the secret.
-    pub async fn read(aws: &Aws, credentials: Option<&Credentials>) -> Result<Login, String> {
-        let Some(Credentials { secret }) = credentials else {
-            return Err("the rule names no credentials".to_owned());
-        };
+    pub async fn read(aws: &Aws, secret: &str) -> Result<Login, String> {
         let answer = aws
             .secrets
             .get_secret_value()

@@ -1,31 +1,50 @@
 //! Runs a rule's checks. They cannot fail as a whole: whatever goes wrong becomes the outcome `errored`.
 
+mod access;
+mod address;
+mod connect;
 mod credentials;
+mod http;
 mod sql;
 mod tls;
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use restore_proof_core::expectation::{CheckOutcome, Clocks, Expectation, Judgement};
+use restore_proof_core::cidr::Cidr;
+use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
 use restore_proof_core::policy::{Check, CheckKind, Rule};
 use restore_proof_core::validation::CheckResult;
 
-use crate::aws::Aws;
-use crate::config::S3Uri;
-
+pub use access::Access;
 pub use credentials::Login;
+pub use tls::Certificates;
 
 /// What checks are run against.
 #[derive(Clone, Debug)]
-pub struct Target {
-    /// Host name.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// RDS's name of the engine.
-    pub engine: String,
+pub enum Target {
+    /// A restored database.
+    Database {
+        /// Host name.
+        host: String,
+        /// Port.
+        port: u16,
+        /// RDS's name of the engine, for example `postgres`.
+        engine: String,
+        /// The database that RDS says the server was made with, if any.
+        database: Option<String>,
+    },
+    /// A restored machine. Checks connect to these addresses and to no others.
+    Machine {
+        /// Its address in the isolated network.
+        private: Option<IpAddr>,
+        /// Its public address, if it has one.
+        public: Option<IpAddr>,
+        /// The isolated network: its private address is used only if it lies here.
+        network: Cidr,
+    },
 }
 
 /// What became of all checks of a rule.
@@ -39,7 +58,7 @@ pub struct Ran {
     pub findings: Vec<String>,
 }
 
-/// Why a check has no value to judge.
+/// Why a check has nothing to judge.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// The data is not there: it speaks against the backup.
@@ -50,65 +69,19 @@ pub(crate) enum Trouble {
 
 /// Runs the checks one after the other until `time_left` is used up.
 pub async fn run(
-    aws: &Aws,
     rule: &Rule,
     target: &Target,
-    ca_bundle: Option<&S3Uri>,
+    access: &Access,
     clocks: Clocks,
     time_left: Duration,
 ) -> Ran {
     let began = Instant::now();
-    let mut findings = Vec::new();
-    if rule.tls != restore_proof_core::policy::Tls::Verify {
-        findings.push(format!(
-            "the policy asks for tls = {:?}: the database's certificate was not verified",
-            sql::tls_word(rule.tls)
-        ));
-    }
-    let prepare = async {
-        let login = Login::read(aws, rule.credentials.as_ref()).await?;
-        let connector = tls::connector(aws, rule.tls, ca_bundle).await?;
-        Ok::<_, String>((login, connector))
-    };
-    let prepared = match tokio::time::timeout(time_left, prepare).await {
-        Ok(prepared) => prepared,
-        Err(_) => Err("credentials and certificates could not be read in time".to_owned()),
-    };
     let mut results = Vec::new();
     let mut first_passed_after = None;
     for check in &rule.checks {
         let check_began = Instant::now();
         let left = time_left.saturating_sub(began.elapsed());
-        let judgement = match &prepared {
-            Err(problem) => errored(expectation(check), problem.clone()),
-            Ok((login, connector)) => {
-                let CheckKind::Sql(sql) = &check.kind;
-                let limit = sql.timeout.min(left);
-                let running = AssertUnwindSafe(sql::value(sql, target, login, connector, limit))
-                    .catch_unwind();
-                let observed = match tokio::time::timeout(limit, running).await {
-                    Ok(Ok(observed)) => observed,
-                    Ok(Err(_)) => Err(Trouble::CannotTell(
-                        "the check panicked; this is a fault of ours".to_owned(),
-                    )),
-                    Err(_) if limit < sql.timeout => Err(Trouble::CannotTell(
-                        "the function's time was used up".to_owned(),
-                    )),
-                    Err(_) => Err(Trouble::CannotTell(format!(
-                        "no answer within {} s",
-                        limit.as_secs()
-                    ))),
-                };
-                match observed {
-                    Ok(value) => sql.expect.judge(&value, &clocks),
-                    Err(Trouble::Wrong(detail)) => Judgement {
-                        outcome: CheckOutcome::Failed,
-                        ..errored(&sql.expect, detail)
-                    },
-                    Err(Trouble::CannotTell(detail)) => errored(&sql.expect, detail),
-                }
-            }
-        };
+        let judgement = look(check, target, access, &clocks, left).await;
         if judgement.outcome == CheckOutcome::Passed && first_passed_after.is_none() {
             first_passed_after = Some(began.elapsed());
         }
@@ -117,7 +90,52 @@ pub async fn run(
     Ran {
         results,
         first_passed_after,
-        findings,
+        findings: access.findings(&rule.checks),
+    }
+}
+
+/// Runs one check, for `left` at most.
+async fn look(
+    check: &Check,
+    target: &Target,
+    access: &Access,
+    clocks: &Clocks,
+    left: Duration,
+) -> Judgement {
+    let limit = check.timeout().min(left);
+    // Where a check of several steps has got to; begins the sentence about what went wrong there.
+    let mut place = String::new();
+    let running = async {
+        match &check.kind {
+            CheckKind::Sql(sql) => sql::value(sql, target, access, limit)
+                .await
+                .map(|value| sql.expect.judge(&value, clocks)),
+            CheckKind::Http(http) => http::run(http, target, access, clocks, &mut place).await,
+            CheckKind::Connect(connect) => connect::run(connect, target, limit).await,
+        }
+    };
+    let ran = tokio::time::timeout(limit, AssertUnwindSafe(running).catch_unwind()).await;
+    let trouble = match ran {
+        Ok(Ok(Ok(judgement))) => {
+            return Judgement {
+                expectation: expectation(check),
+                ..judgement
+            };
+        }
+        Ok(Ok(Err(trouble))) => trouble,
+        Ok(Err(_)) => Trouble::CannotTell("the check panicked; this is a fault of ours".to_owned()),
+        Err(_) if limit < check.timeout() => {
+            Trouble::CannotTell("the function's time was used up".to_owned())
+        }
+        Err(_) => Trouble::CannotTell(format!("no answer within {} s", limit.as_secs())),
+    };
+    let (outcome, detail) = match trouble {
+        Trouble::Wrong(detail) => (CheckOutcome::Failed, detail),
+        Trouble::CannotTell(detail) => (CheckOutcome::Errored, detail),
+    };
+    Judgement {
+        expectation: expectation(check),
+        ..ruling(outcome, format!("{place}{detail}"))
     }
 }
 
@@ -126,30 +144,62 @@ pub fn not_begun(rule: &Rule, why: &str) -> Vec<CheckResult> {
     rule.checks
         .iter()
         .map(|check| {
-            result(
-                check,
-                errored(expectation(check), why.to_owned()),
-                Duration::ZERO,
-            )
+            let judgement = Judgement {
+                expectation: expectation(check),
+                ..ruling(CheckOutcome::Errored, why.to_owned())
+            };
+            result(check, judgement, Duration::ZERO)
         })
         .collect()
 }
 
-fn expectation(check: &Check) -> &Expectation {
-    let CheckKind::Sql(sql) = &check.kind;
-    &sql.expect
+/// What a check expects, in words.
+fn expectation(check: &Check) -> String {
+    match &check.kind {
+        CheckKind::Sql(sql) => sql.expect.to_string(),
+        CheckKind::Http(http) => match http.steps.len() {
+            1 => "1 step answers as expected".to_owned(),
+            steps => format!("{steps} steps answer as expected"),
+        },
+        CheckKind::Connect(connect) => {
+            let port = connect
+                .port
+                .map_or_else(|| "the port".to_owned(), |port| format!("port {port}"));
+            match &connect.greeting {
+                None => format!("{port} takes connections"),
+                Some(pattern) => format!("{port} greets with text matching /{pattern}/"),
+            }
+        }
+    }
 }
 
-fn errored(expectation: &Expectation, detail: String) -> Judgement {
+/// A judgement without a value.
+fn ruling(outcome: CheckOutcome, detail: String) -> Judgement {
     Judgement {
-        outcome: CheckOutcome::Errored,
+        outcome,
         value: None,
         value_number: None,
-        expectation: expectation.to_string(),
+        // That of the check is set by the caller.
+        expectation: String::new(),
         detail,
         age_at_backup: None,
         age_against_now: None,
     }
+}
+
+/// An error with all its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        // Some libraries repeat the cause in their own words.
+        if !words.ends_with(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = inner.source();
+    }
+    words
 }
 
 fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResult {

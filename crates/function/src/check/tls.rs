@@ -1,5 +1,6 @@
-//! Connections to restored databases: encrypted, with certificates verified, unless the policy says otherwise.
+//! Connections to what was restored: encrypted, with certificates verified, unless the policy says otherwise.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use restore_proof_core::policy::Tls;
@@ -9,56 +10,85 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::aws::Aws;
-use crate::config::S3Uri;
-use crate::policy_file::read_object;
-
 /// Amazon RDS's root certificates of all Regions (AWS's "global bundle", as of 2026).
 const RDS_ROOT_CERTIFICATES: &[u8] = include_bytes!("../../rds-root-certificates.pem");
 
-/// How to connect.
+/// By whose certificates servers are verified.
+#[derive(Clone, Debug)]
+pub enum Certificates {
+    /// Databases by those of Amazon RDS, web servers by the public ones.
+    BuiltIn,
+    /// Databases by those of this PEM file alone; web servers by them and by the public ones.
+    Pem(Vec<u8>),
+}
+
+/// How to connect to databases.
 #[derive(Clone)]
-pub enum Connector {
+pub(super) enum Connector {
     /// Encrypted.
-    Tls(Arc<ClientConfig>),
+    Tls {
+        /// For clients that take the library's own settings.
+        config: Arc<ClientConfig>,
+        /// For clients that make their own: the root certificates (PEM); none when no certificate is verified.
+        roots: Option<Cow<'static, [u8]>>,
+    },
     /// Not encrypted, as the policy wishes.
     Plain,
 }
 
-/// The connector for a rule.
+/// The connector to databases.
 ///
 /// # Errors
-/// Why certificates cannot be verified, in words.
-pub async fn connector(
-    aws: &Aws,
-    tls: Tls,
-    ca_bundle: Option<&S3Uri>,
-) -> Result<Connector, String> {
+/// What is wrong with the certificates; continues "the bundle …".
+pub(super) fn databases(tls: Tls, certificates: Certificates) -> Result<Connector, String> {
+    let pem = match certificates {
+        Certificates::BuiltIn => Cow::Borrowed(RDS_ROOT_CERTIFICATES),
+        Certificates::Pem(pem) => Cow::Owned(pem),
+    };
+    Ok(match tls {
+        Tls::Off => Connector::Plain,
+        Tls::EncryptOnly => Connector::Tls {
+            config: Arc::new(config(None)?),
+            roots: None,
+        },
+        Tls::Verify => Connector::Tls {
+            config: Arc::new(config(Some(roots(&pem)?))?),
+            roots: Some(pem),
+        },
+    })
+}
+
+/// How to speak to web servers. There is no https without encryption: [`Tls::Off`] is [`Tls::Verify`] here.
+///
+/// # Errors
+/// What is wrong with the certificates; continues "the bundle …".
+pub(super) fn web(tls: Tls, certificates: Certificates) -> Result<ClientConfig, String> {
+    let roots = match (tls, certificates) {
+        (Tls::EncryptOnly, _) => None,
+        (Tls::Verify | Tls::Off, Certificates::BuiltIn) => Some(RootCertStore::empty()),
+        (Tls::Verify | Tls::Off, Certificates::Pem(pem)) => Some(roots(&pem)?),
+    };
+    let mut config = config(roots.map(|mut roots| {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        roots
+    }))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The library's settings; without roots any certificate is taken.
+fn config(roots: Option<RootCertStore>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    let config = match tls {
-        Tls::Off => return Ok(Connector::Plain),
-        Tls::EncryptOnly => builder
+        .map_err(|error| format!("cannot be used: {error}"))?;
+    Ok(match roots {
+        Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
+        None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth(),
-        Tls::Verify => {
-            let roots = match ca_bundle {
-                None => roots(RDS_ROOT_CERTIFICATES),
-                Some(uri) => match read_object(aws, uri).await {
-                    Ok(Some(pem)) => {
-                        roots(&pem).map_err(|why| format!("the CA bundle {uri} {why}"))
-                    }
-                    Ok(None) => Err(format!("the CA bundle {uri} is larger than 1 MiB")),
-                    Err(error) => Err(format!("the CA bundle {uri} could not be read: {error}")),
-                },
-            }?;
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
-    };
-    Ok(Connector::Tls(Arc::new(config)))
+    })
 }
 
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {

@@ -1,0 +1,326 @@
+//! What is expected of an answer's body.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use restore_proof_core::expectation::{Clocks, Expectation, Judgement, Value, compile_regex};
+use restore_proof_core::policy::{HttpStep, JsonExpectation};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::check::Trouble;
+
+/// Judges a whole body; none when nothing is expected of it. Bytes that are not UTF-8 are read as U+FFFD.
+pub(super) fn judge(
+    step: &HttpStep,
+    body: Vec<u8>,
+    clocks: &Clocks,
+) -> Result<Option<Judgement>, Trouble> {
+    let length = body.len();
+    let text = String::from_utf8(body)
+        .unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned());
+    if let Some(wanted) = &step.contains
+        && !text.contains(wanted.as_str())
+    {
+        return Err(Trouble::Wrong(format!(
+            "the body of {length} bytes does not hold the text {wanted:?}"
+        )));
+    }
+    if let Some(pattern) = &step.matches
+        && !compile_regex(pattern)
+            .map_err(Trouble::CannotTell)?
+            .is_match(&text)
+    {
+        return Err(Trouble::Wrong(format!(
+            "the body of {length} bytes does not match /{pattern}/"
+        )));
+    }
+    match &step.json {
+        None => Ok(None),
+        Some(json) => judge_json(json, &text, clocks).map(Some),
+    }
+}
+
+fn judge_json(json: &JsonExpectation, body: &str, clocks: &Clocks) -> Result<Judgement, Trouble> {
+    let JsonExpectation { pointer, expect } = json;
+    let wrong = |what: &str| Err(Trouble::Wrong(format!("{what}; expected: {expect}")));
+    let found = match find(pointer, body) {
+        Ok(found) => found,
+        Err(_) => {
+            let length = body.len();
+            return wrong(&format!("the body of {length} bytes is not JSON"));
+        }
+    };
+    let value = match found.map(|found| value(found.get(), expect)) {
+        None => return wrong(&format!("the JSON body has nothing at {pointer:?}")),
+        Some(Value::Null) => return wrong(&format!("the JSON body has null at {pointer:?}")),
+        Some(value) => value,
+    };
+    let judgement = expect.judge(&value, clocks);
+    Ok(Judgement {
+        // The sentences are about queries.
+        detail: judgement
+            .detail
+            .replace("the query answered", &format!("at {pointer:?} there is"))
+            .replace(
+                "; write the expected value without quotes, or cast the value to text in the query",
+                "; write the expected value without quotes",
+            ),
+        ..judgement
+    })
+}
+
+/// The value at a JSON pointer (RFC 6901), as it stands in the body. Nothing else of the body is kept: as a tree it would
+/// take a hundred times its size.
+fn find<'b>(pointer: &str, body: &'b str) -> serde_json::Result<Option<&'b RawValue>> {
+    let keys: Vec<String> = pointer
+        .split('/')
+        .skip(1)
+        .map(|key| key.replace("~1", "/").replace("~0", "~"))
+        .collect();
+    let mut reader = serde_json::Deserializer::from_str(body);
+    let found = At(&keys).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(found)
+}
+
+/// Goes down to the value under these keys.
+struct At<'k>(&'k [String]);
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        if self.0.is_empty() {
+            <&RawValue>::deserialize(from).map(Some)
+        } else {
+            from.deserialize_any(self)
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match self.0.split_first() {
+                // Of several, the last counts, as in most readers.
+                Some((wanted, rest)) if *wanted == key => found = map.next_value_seed(At(rest))?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let wanted = self.0.split_first().and_then(|(key, rest)| {
+            let plain = key == "0" || !key.starts_with(['0', '+']);
+            Some((key.parse::<usize>().ok().filter(|_| plain)?, rest))
+        });
+        let mut found = None;
+        for index in 0.. {
+            let more = match wanted {
+                Some((wanted, rest)) if wanted == index => match seq.next_element_seed(At(rest))? {
+                    Some(value) => {
+                        found = value;
+                        true
+                    }
+                    None => false,
+                },
+                _ => seq.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    // There is nothing below anything else.
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// A JSON value as one to judge. An object or a list is its text, and empty text when nothing is in it.
+fn value(raw: &str, expect: &Expectation) -> Value {
+    match raw.as_bytes().first() {
+        Some(b'n') => Value::Null,
+        Some(b't') => Value::Boolean(true),
+        Some(b'f') => Value::Boolean(false),
+        Some(b'"') => {
+            // Halves of surrogate pairs are allowed by the grammar and are no text.
+            let text = serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned());
+            match expect {
+                Expectation::MaxAge(_) => time(&text).unwrap_or(Value::Text(text)),
+                _ => Value::Text(text),
+            }
+        }
+        Some(b'{' | b'[') => {
+            let inner = raw.get(1..raw.len() - 1).unwrap_or_default();
+            Value::Text(if inner.trim().is_empty() {
+                String::new()
+            } else {
+                raw.to_owned()
+            })
+        }
+        _ => Value::from_number_text(raw),
+    }
+}
+
+/// A point in time as JSON writes it (RFC 3339); what names no zone is read in UTC.
+fn time(text: &str) -> Option<Value> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Some(Value::Timestamp {
+            text: text.to_owned(),
+            instant,
+            assumed_zone: None,
+        });
+    }
+    // A date is a time too, to the reader of times.
+    if let Some(date) = (text.len() == 10)
+        .then(|| text.parse::<Date>().ok())
+        .flatten()
+    {
+        return Some(Value::from_date(text, date, &TimeZone::UTC));
+    }
+    let local = text.parse::<DateTime>().ok()?;
+    Some(Value::from_local(text, local, &TimeZone::UTC))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use restore_proof_core::expectation::{CheckOutcome, Constant};
+    use std::time::Duration;
+
+    fn at<'b>(pointer: &str, body: &'b str) -> Option<&'b str> {
+        find(pointer, body).unwrap().map(RawValue::get)
+    }
+
+    #[test]
+    fn a_pointer_finds_its_value() {
+        let body = r#" {"a": {"b/c": [1, {"~": "x"}, [ ]], "": true}, "n": null, "a2": 5, "twice": 1, "twice": 2} "#;
+        assert_eq!(at("/a/b~1c/0", body), Some("1"));
+        assert_eq!(at("/a/b~1c/1/~0", body), Some("\"x\""));
+        assert_eq!(at("/a/b~1c/2", body), Some("[ ]"));
+        assert_eq!(at("/a/", body), Some("true"));
+        assert_eq!(at("/n", body), Some("null"));
+        assert_eq!(at("/twice", body), Some("2"));
+        assert_eq!(at("", "17"), Some("17"));
+        for nothing in [
+            "/b",
+            "/a/b~1c/3",
+            "/a/b~1c/01",
+            "/a/b~1c/-",
+            "/a/b~1c/+1",
+            "/a2/x",
+            "/n/x",
+        ] {
+            assert_eq!(at(nothing, body), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_has_no_value() {
+        for body in ["", "<html>", "{\"a\": 1", "{\"a\": 1} x", "{\"a\": 01}"] {
+            assert!(find("/a", body).is_err(), "{body}");
+        }
+        let deep = "[".repeat(1 << 20);
+        assert!(find("/a", &deep).is_err());
+        let deep = format!("{{\"x\": {deep}{}, \"a\": 1}}", "]".repeat(1 << 20));
+        assert_eq!(at("/a", &deep), Some("1"));
+    }
+
+    fn judged(body: &str, expect: Expectation) -> Result<Judgement, Trouble> {
+        let clocks = Clocks {
+            recovery_point_created: "2026-11-21T00:00:00Z".parse().unwrap(),
+            now: "2026-11-21T01:00:00Z".parse().unwrap(),
+        };
+        let json = JsonExpectation {
+            pointer: "/v".to_owned(),
+            expect,
+        };
+        judge_json(&json, body, &clocks)
+    }
+
+    #[test]
+    fn values_are_judged_as_those_of_queries_are() {
+        use CheckOutcome::{Errored, Failed, Passed};
+        let text = |text: &str| Expectation::Equals(Constant::Text(text.to_owned()));
+        let hour = || Expectation::MaxAge(Duration::from_secs(3600));
+        for (body, expect, outcome) in [
+            (r#"{"v": "ok"}"#, text("ok"), Passed),
+            (r#"{"v": "down"}"#, text("ok"), Failed),
+            (r#"{"v": 12000}"#, Expectation::Min(12000.0), Passed),
+            (r#"{"v": 11999.5}"#, Expectation::Min(12000.0), Failed),
+            (r#"{"v": "12000"}"#, Expectation::Min(1.0), Errored),
+            (
+                r#"{"v": true}"#,
+                Expectation::Equals(Constant::Boolean(true)),
+                Passed,
+            ),
+            (r#"{"v": []}"#, Expectation::NotEmpty, Failed),
+            (r#"{"v": { }}"#, Expectation::NotEmpty, Failed),
+            (r#"{"v": [0]}"#, Expectation::NotEmpty, Passed),
+            (
+                r#"{"v": {"a": "b"}}"#,
+                Expectation::Matches("\"b\"".to_owned()),
+                Passed,
+            ),
+            (r#"{"v": "2026-11-20T23:30:00Z"}"#, hour(), Passed),
+            (r#"{"v": "2026-11-21T00:30:00+01:00"}"#, hour(), Passed),
+            (r#"{"v": "2026-11-20T23:30:00"}"#, hour(), Passed),
+            (r#"{"v": "2026-11-20"}"#, hour(), Failed),
+            (r#"{"v": "yesterday"}"#, hour(), Errored),
+            (r#"{"v": 1e400}"#, Expectation::Min(1.0), Errored),
+        ] {
+            let judgement = judged(body, expect).unwrap();
+            assert_eq!(judgement.outcome, outcome, "{body}: {}", judgement.detail);
+            assert!(!judgement.detail.contains("query"), "{}", judgement.detail);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_speaks_against_the_backup() {
+        for body in [r#"{"v": null}"#, "{}", "<html>", "[]", "\0", ""] {
+            match judged(body, Expectation::NotEmpty) {
+                Err(Trouble::Wrong(detail)) => assert!(!detail.contains("html"), "{detail}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
