@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use restore_proof_core::policy::{self, Frequency, Notify, Policy, Subject, Tls};
+use restore_proof_core::policy::{
+    self, CheckKind, Credentials, Frequency, Notify, Policy, Subject, Tls,
+};
 
 const EXAMPLE: &str = include_str!("../../../examples/policy.toml");
 const TWENTY: &str = include_str!("../../../tests/policy/twenty-mistakes.toml");
@@ -65,9 +67,39 @@ fn the_example_is_a_good_policy_and_matches_what_it_says() {
     );
     assert_eq!(name("Aurora", arn("orders-7"), account, &prod), None);
 
-    let [orders, crm, other] = policy.rules.as_slice() else {
-        panic!("three rules")
+    assert_eq!(
+        name("RDS", arn("tickets-1"), account, &none),
+        Some("ticket databases")
+    );
+    let machine = "arn:aws:ec2:eu-central-1:111122223333:instance/i-0123456789abcdef0";
+    let shop = tags(&[("app", "shop")]);
+    assert_eq!(
+        name("EC2", machine.to_owned(), account, &shop),
+        Some("shop machines")
+    );
+    assert_eq!(
+        name("EC2", machine.to_owned(), account, &none),
+        Some("other machines")
+    );
+
+    let [orders, crm, tickets, shop, other, machines] = policy.rules.as_slice() else {
+        panic!("six rules")
     };
+    assert_eq!(tickets.credentials, Some(Credentials::Reset));
+    let kinds = |rule: &policy::Rule| -> Vec<&str> {
+        rule.checks.iter().map(|check| check.kind.name()).collect()
+    };
+    assert_eq!(kinds(tickets), ["connect", "sql", "sql"]);
+    assert_eq!(kinds(shop), ["http", "connect"]);
+    let CheckKind::Http(http) = &shop.checks[0].kind else {
+        panic!("the shop is asked over HTTP")
+    };
+    let steps: Vec<&str> = http.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(
+        steps,
+        ["home page", "stylesheet", "catalogue", "search", "health"]
+    );
+    assert!(machines.checks.is_empty());
     assert_eq!(
         (orders.frequency, crm.frequency, other.frequency),
         (Frequency::EveryCopy, Frequency::Daily, Frequency::Weekly)
@@ -87,6 +119,7 @@ fn the_example_is_a_good_policy_and_matches_what_it_says() {
     };
     assert_eq!(measuring(orders), ["newest order is fresh"]);
     assert_eq!(measuring(crm), ["somebody worked yesterday"]);
+    assert_eq!(measuring(tickets), ["newest ticket is fresh"]);
     assert!(other.checks.is_empty());
 }
 
