@@ -4,7 +4,7 @@
 //! protocols, and answers anything else with an error that names the operation. It can be plugged
 //! into the AWS SDK as its HTTP client in the same process ([`World::http_client`]) or served on
 //! loopback ([`serve`]). A restore restores something real: a recovery point with a database dump
-//! becomes a running PostgreSQL server ([`engine`]).
+//! becomes a running PostgreSQL or MariaDB server ([`engine`]).
 //!
 //! Time is the world's clock ([`Clock`]): restores, deletions and tokens follow it, so that tests
 //! can move it ahead. Events leave through [`World::set_event_sink`], Lambda invocations through
@@ -29,7 +29,7 @@ mod world;
 pub use fault::{Fault, FaultKind, Faults, Times, When};
 pub use server::{Server, serve};
 pub use world::behaviour::{
-    EventDelivery, InstanceBehaviour, RestoreBehaviour, RestoreOutcome, StatusPhase,
+    EventDelivery, InstanceBehaviour, PasswordReset, RestoreBehaviour, RestoreOutcome, StatusPhase,
 };
 pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
 pub use world::seed::{

@@ -10,9 +10,9 @@ use anyhow::Context;
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::wire::{Request, percent_decode};
+use crate::wire::{HIDDEN, Request, percent_decode};
 use crate::world::lock;
 
 /// An open recording.
@@ -42,10 +42,10 @@ impl Recorder {
             "path": path(parsed, request.uri().path()),
             "query": request.uri().query().unwrap_or_default(),
             "request_headers": headers(request.headers()),
-            "request_body": base64::encode(request.body()),
+            "request_body": base64::encode(shown_request(parsed, request.body())),
             "status": response.status().as_u16(),
             "response_headers": headers(response.headers()),
-            "response_body": base64::encode(response.body()),
+            "response_body": base64::encode(shown_response(parsed, response.body())),
             "injected": injected,
         });
         let mut line = line.to_string();
@@ -53,6 +53,45 @@ impl Recorder {
         if let Err(error) = lock(&self.0).write_all(line.as_bytes()) {
             tracing::error!(%error, "a call could not be recorded");
         }
+    }
+}
+
+/// A request's body, its secrets replaced: what botocore's models call sensitive.
+fn shown_request(request: &Request, body: &[u8]) -> Vec<u8> {
+    match request.operation.as_str() {
+        "ModifyDBInstance" => form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(request.shown_params())
+            .finish()
+            .into_bytes(),
+        "StartRestoreJob" => in_json(body, |members| {
+            let metadata = members.get_mut("Metadata").and_then(Value::as_object_mut);
+            for value in metadata.into_iter().flat_map(|all| all.values_mut()) {
+                *value = HIDDEN.into();
+            }
+        }),
+        _ => body.to_vec(),
+    }
+}
+
+/// An answer's body, its secrets replaced.
+fn shown_response(request: &Request, body: &[u8]) -> Vec<u8> {
+    match request.operation.as_str() {
+        "GetSecretValue" => in_json(body, |members| {
+            if let Some(value) = members.get_mut("SecretString") {
+                *value = HIDDEN.into();
+            }
+        }),
+        _ => body.to_vec(),
+    }
+}
+
+fn in_json(body: &[u8], hide: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(mut members)) => {
+            hide(&mut members);
+            Value::Object(members).to_string().into_bytes()
+        }
+        _ => body.to_vec(),
     }
 }
 

@@ -5,7 +5,7 @@ pub(crate) mod dynamodb;
 mod ec2;
 mod lambda;
 mod logs;
-mod rds;
+pub(crate) mod rds;
 mod s3;
 mod secrets;
 mod sns;
@@ -85,6 +85,8 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
         Service::Backup | Service::Lambda => {
             let literal = [
                 "functions",
+                "backup-jobs",
+                "copy-jobs",
                 "invocations",
                 "recovery-points",
                 "restore-metadata",

@@ -1,12 +1,14 @@
-//! RDS: describing and deleting DB instances, describing snapshots (query protocol, XML).
+//! RDS: describing, modifying and deleting DB instances, describing snapshots (query protocol, XML).
+
+pub(crate) mod modify;
 
 use crate::wire::reply::RDS_NAMESPACE;
 use crate::wire::xml::Xml;
-use crate::wire::{Reply, Request, ServiceError};
+use crate::wire::{HIDDEN, Reply, Request, ServiceError};
 use crate::world::events::millis;
-use crate::world::restore;
 use crate::world::seed::{DbInstance, RecoveryPoint};
 use crate::world::state::State;
+use crate::world::{metadata, restore};
 
 use super::Answer;
 
@@ -14,6 +16,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     match request.operation.as_str() {
         "DescribeDBInstances" => describe_instances(state, request),
         "DescribeDBSnapshots" => describe_snapshots(state, request),
+        "ModifyDBInstance" => modify::modify(state, request),
         "DeleteDBInstance" => delete(state, request),
         _ => Err(ServiceError::not_played(request)),
     }
@@ -48,7 +51,8 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
             xml.element("DBInstances", |xml| {
                 for identifier in &page {
                     if let Some(instance) = state.instances.get(identifier) {
-                        write_instance(xml, state, &instance.db);
+                        let pending = instance.reset.as_ref().is_some_and(|r| r.shows(state.now));
+                        write_instance(xml, state, &instance.db, pending);
                     }
                 }
             });
@@ -124,7 +128,7 @@ fn delete(state: &mut State, request: &Request) -> Answer {
         &request_id,
         |xml| {
             if let Some(instance) = state.instances.get(&identifier) {
-                write_instance(xml, state, &instance.db);
+                write_instance(xml, state, &instance.db, false);
             }
         },
     ))
@@ -235,7 +239,7 @@ fn page(
     ))
 }
 
-fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
+fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance, password_pending: bool) {
     xml.element("DBInstance", |xml| {
         xml.text("DBInstanceIdentifier", &db.identifier);
         xml.text("DBInstanceClass", &db.instance_class);
@@ -281,12 +285,14 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance) {
             xml.element("Subnets", |_| ());
         });
         xml.text("PreferredMaintenanceWindow", "sun:03:00-sun:03:30");
-        xml.element("PendingModifiedValues", |_| ());
+        xml.element("PendingModifiedValues", |xml| {
+            xml.optional("MasterUserPassword", password_pending.then_some(HIDDEN));
+        });
         xml.text("MultiAZ", db.multi_az);
         xml.text("EngineVersion", &db.engine_version);
         xml.text("AutoMinorVersionUpgrade", true);
         xml.element("ReadReplicaDBInstanceIdentifiers", |_| ());
-        xml.text("LicenseModel", "postgresql-license");
+        xml.text("LicenseModel", metadata::license(&db.engine));
         xml.element("OptionGroupMemberships", |xml| {
             xml.element("OptionGroupMembership", |xml| {
                 xml.text("OptionGroupName", &db.option_group)
@@ -356,7 +362,7 @@ fn write_snapshot(xml: &mut Xml, point: &RecoveryPoint) {
         xml.text("InstanceCreateTime", "2024-03-01T09:00:00.000Z");
         xml.text("MasterUsername", &source.master_username);
         xml.text("EngineVersion", &source.engine_version);
-        xml.text("LicenseModel", "postgresql-license");
+        xml.text("LicenseModel", metadata::license(&source.engine));
         xml.text("SnapshotType", "awsbackup");
         xml.text("OptionGroupName", &source.option_group);
         xml.text("PercentProgress", 100);

@@ -75,6 +75,9 @@ impl Service {
     }
 }
 
+/// What is shown in place of a secret, as RDS shows a pending password.
+pub(crate) const HIDDEN: &str = "****";
+
 /// A request, taken apart.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -159,13 +162,23 @@ impl Request {
             .map(str::to_owned)
     }
 
-    /// Everything the request says, decoded, for searching; object bodies are left out.
+    /// The parameters of the query protocol, without the passwords among them.
+    pub fn shown_params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(name, value)| {
+            let secret = name == "MasterUserPassword";
+            (name.as_str(), if secret { HIDDEN } else { value.as_str() })
+        })
+    }
+
+    /// Everything the request says, decoded, for searching; object bodies and passwords are left out.
     pub fn text(&self) -> String {
         let mut text = self.path.join("/");
-        for (name, value) in self.query.iter().chain(&self.params) {
+        let query = self.query.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        for (name, value) in query.chain(self.shown_params()) {
             text.push_str(&format!("\n{name}={value}"));
         }
-        if self.service != Service::S3 {
+        // A form's parameters are its body.
+        if self.service != Service::S3 && self.operation != "ModifyDBInstance" {
             text.push('\n');
             text.push_str(&String::from_utf8_lossy(&self.body));
         }
@@ -210,7 +223,9 @@ impl Request {
                 (Some("2014-10-31"), _) => Service::Rds,
                 (Some(reply::EC2_VERSION), _) => Service::Ec2,
                 (Some("2010-03-31"), _) => Service::Sns,
-                (_, Some("restore-jobs" | "backup-vaults")) => Service::Backup,
+                (_, Some("backup-jobs" | "copy-jobs" | "restore-jobs" | "backup-vaults")) => {
+                    Service::Backup
+                }
                 (_, Some("2015-03-31")) => Service::Lambda,
                 _ => Service::S3,
             },
@@ -227,6 +242,8 @@ impl Request {
     fn backup_operation(&self) -> String {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let known = match (self.method.as_str(), path.as_slice()) {
+            ("GET", ["backup-jobs", _]) => "DescribeBackupJob",
+            ("GET", ["copy-jobs", _]) => "DescribeCopyJob",
             ("PUT", ["restore-jobs"]) => "StartRestoreJob",
             ("GET", ["restore-jobs"]) => "ListRestoreJobs",
             ("GET", ["restore-jobs", _]) => "DescribeRestoreJob",

@@ -15,7 +15,7 @@ pub struct RestoreBehaviour {
     pub takes: Duration,
     /// How the job ends.
     pub outcome: RestoreOutcome,
-    /// The data: with it the restored instance is a running PostgreSQL server; without it the
+    /// The data: with it the restored instance is a running database server; without it the
     /// instance exists in the API only.
     #[serde(skip)]
     pub database: Option<Dump>,
@@ -62,7 +62,7 @@ impl RestoreBehaviour {
         RestoreBehaviour::default()
     }
 
-    /// Completes with a running PostgreSQL server that holds `dump`.
+    /// Completes with a running server that holds `dump`.
     pub fn database(dump: Dump) -> RestoreBehaviour {
         RestoreBehaviour {
             database: Some(dump),
@@ -139,6 +139,36 @@ pub struct InstanceBehaviour {
     /// The instance comes up with deletion protection (a machine: termination protection) whatever the restore
     /// asked for.
     pub protects_itself: bool,
+    /// How long a new password of the master user takes.
+    pub master_password: PasswordReset,
+}
+
+/// How an instance gets a new password of its master user, by the world's clock. In JSON: seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordReset {
+    /// From ModifyDBInstance until a describe shows that anything was asked of it.
+    #[serde(deserialize_with = "seconds")]
+    pub unseen_for: Duration,
+    /// How long the password is pending then.
+    #[serde(deserialize_with = "seconds")]
+    pub pending_for: Duration,
+    /// How long the instance is `resetting-master-credentials` then, at least.
+    #[serde(deserialize_with = "seconds")]
+    pub takes: Duration,
+    /// It is available again in the end, and the old password still the one that works.
+    pub fails: bool,
+}
+
+impl Default for PasswordReset {
+    fn default() -> PasswordReset {
+        PasswordReset {
+            unseen_for: Duration::from_millis(200),
+            pending_for: Duration::from_millis(200),
+            takes: Duration::from_millis(400),
+            fails: false,
+        }
+    }
 }
 
 /// A status an instance holds for a while.

@@ -109,7 +109,7 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
             source.master_username.clone(),
         ),
         ("InformationalOnly:VpcId", source.vpc_id.clone()),
-        ("LicenseModel", "postgresql-license".to_owned()),
+        ("LicenseModel", license(&source.engine).to_owned()),
         ("MultiAZ", source.multi_az.to_string()),
         ("OptionGroupName", source.option_group.clone()),
         ("Port", source.port.to_string()),
@@ -321,15 +321,32 @@ fn check_network(
     Ok(())
 }
 
+/// The one licence that an open-source engine is used under.
+pub(crate) fn license(engine: &str) -> &'static str {
+    match engine {
+        "mysql" | "mariadb" => "general-public-license",
+        _ => "postgresql-license",
+    }
+}
+
+/// The version that names an engine's groups: `15` of PostgreSQL 15.8, `8.0` of MySQL 8.0.40.
+fn major_version(source: &super::seed::SourceDatabase) -> String {
+    let parts = match source.engine.as_str() {
+        "mysql" | "mariadb" => 2,
+        _ => 1,
+    };
+    let version: Vec<_> = source.engine_version.split('.').take(parts).collect();
+    version.join(".")
+}
+
 fn default_parameter_group(point: &RecoveryPoint) -> String {
     let source = &point.database;
-    let major = source.engine_version.split('.').next().unwrap_or_default();
-    format!("default.{}{major}", source.engine)
+    format!("default.{}{}", source.engine, major_version(source))
 }
 
 fn default_option_group(point: &RecoveryPoint) -> String {
     let source = &point.database;
-    let major = source.engine_version.split('.').next().unwrap_or_default();
+    let major = major_version(source).replace('.', "-");
     format!("default:{}-{major}", source.engine)
 }
 

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::fault::{Faults, When};
 use crate::recorder::Recorder;
+use crate::service::rds::modify::{self, NewPassword};
 use crate::wire::{self, Reply};
 use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
@@ -451,7 +452,23 @@ impl World {
                 Ok(runtime) => drop(runtime.spawn(server.stop())),
                 Err(_) => drop(server),
             },
+            Effect::SetPassword(new) => self.set_password(new),
         }
+    }
+
+    fn set_password(&self, new: NewPassword) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::error!(new.instance, "a new password needs a tokio runtime");
+            return;
+        };
+        let world = self.clone();
+        runtime.spawn(async move {
+            // On RDS such an instance becomes available again with its old password.
+            if let Err(error) = new.admin.set_password(&new.user, &new.password).await {
+                tracing::error!(new.instance, "no new password: {error:#}");
+            }
+            world.with_state(|state| modify::applied(state, &new.instance));
+        });
     }
 
     fn launch(&self, launch: state::Launch) {

@@ -166,6 +166,7 @@ pub(crate) fn settle(state: &mut State) {
     }
     state.jobs = jobs;
     settle_instances(state);
+    crate::service::rds::modify::settle(state);
     ec2::settle(state);
     let now = state.now;
     let (due, still_late) = std::mem::take(&mut state.late_events)

@@ -167,6 +167,33 @@ impl Default for SourceDatabase {
     }
 }
 
+impl SourceDatabase {
+    /// A MySQL instance; its default groups are as RDS calls them for this engine.
+    pub fn mysql() -> SourceDatabase {
+        SourceDatabase {
+            engine: "mysql".to_owned(),
+            engine_version: "8.0.40".to_owned(),
+            master_username: "admin".to_owned(),
+            port: 3306,
+            option_group: "default:mysql-8-0".to_owned(),
+            parameter_group: "default.mysql8.0".to_owned(),
+            cloudwatch_exports: vec!["error".to_owned()],
+            ..SourceDatabase::default()
+        }
+    }
+
+    /// A MariaDB instance.
+    pub fn mariadb() -> SourceDatabase {
+        SourceDatabase {
+            engine: "mariadb".to_owned(),
+            engine_version: "10.11.9".to_owned(),
+            option_group: "default:mariadb-10-11".to_owned(),
+            parameter_group: "default.mariadb10.11".to_owned(),
+            ..SourceDatabase::mysql()
+        }
+    }
+}
+
 /// An RDS instance, both to seed and to inspect.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

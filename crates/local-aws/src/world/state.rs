@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Dump, Server};
 use crate::service::dynamodb::TableState;
+use crate::service::rds::modify::{NewPassword, Reset};
 
 use crate::machine::Web;
 
@@ -69,6 +70,7 @@ pub(crate) enum Effect {
     Invoke(String, Value),
     Launch(Launch),
     Stop(Box<Server>),
+    SetPassword(NewPassword),
 }
 
 /// The making of a restored instance's database.
@@ -147,6 +149,8 @@ pub(crate) struct Instance {
     /// Statuses still to hold, each until then.
     pub phases: VecDeque<(String, Timestamp)>,
     pub hidden_describes: u32,
+    /// A new password of the master user, on its way.
+    pub reset: Option<Reset>,
     pub gone_at: Option<Timestamp>,
 }
 
@@ -224,10 +228,11 @@ impl State {
                 .jobs
                 .iter()
                 .any(|job| job.source.is_some() && !job.has_ended())
-            || self
-                .instances
-                .values()
-                .any(|instance| instance.gone_at.is_some() || !instance.phases.is_empty())
+            || self.instances.values().any(|instance| {
+                instance.gone_at.is_some()
+                    || !instance.phases.is_empty()
+                    || instance.reset.is_some()
+            })
             || self.machines.values().any(MachineState::is_pending)
             || self.volumes.values().any(|volume| volume.gone_at.is_some())
     }
@@ -287,6 +292,7 @@ impl Instance {
             db,
             server: None,
             phases: VecDeque::new(),
+            reset: None,
             gone_at: None,
         }
     }

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use crate::service::testing::*;
-use crate::{DbInstance, InstanceBehaviour, StatusPhase, World};
+use crate::{DbInstance, InstanceBehaviour, PasswordReset, SourceDatabase, StatusPhase, World};
 
 fn describe(world: &World, identifier: &str) -> Answered {
     query_call(
@@ -51,7 +51,7 @@ fn a_restored_instance_settles_and_goes() {
                 },
             ],
             deletion_takes: Some(Duration::from_secs(30)),
-            protects_itself: false,
+            ..InstanceBehaviour::default()
         };
     });
     assert_eq!(start_restore(&world, good_metadata(), None).status, 200);
@@ -208,4 +208,155 @@ fn snapshots_by_name_and_arn() {
         other.element("Message").as_deref(),
         Some("local-aws does not play rds:CreateDBCluster")
     );
+}
+
+fn modify(world: &World, parameters: &[(&str, &str)]) -> Answered {
+    let mut all = vec![
+        ("Action", "ModifyDBInstance"),
+        ("Version", "2014-10-31"),
+        ("DBInstanceIdentifier", "db"),
+        ("ApplyImmediately", "true"),
+    ];
+    all.extend(parameters);
+    query_call(world, "rds", &all)
+}
+
+/// Status, and what is pending.
+fn seen(world: &World) -> (String, Option<String>) {
+    let shown = describe(world, "db");
+    (
+        shown.element("DBInstanceStatus").unwrap(),
+        shown.element("MasterUserPassword"),
+    )
+}
+
+fn world_with_db(engine: &str) -> (World, HandClock) {
+    let (world, clock) = still_world(|_| ());
+    world.add_db_instance(DbInstance {
+        identifier: "db".into(),
+        engine: engine.into(),
+        behaviour: InstanceBehaviour {
+            master_password: PasswordReset {
+                unseen_for: Duration::from_secs(10),
+                pending_for: Duration::from_secs(10),
+                takes: Duration::from_secs(30),
+                fails: false,
+            },
+            ..InstanceBehaviour::default()
+        },
+        ..DbInstance::default()
+    });
+    (world, clock)
+}
+
+#[test]
+fn a_new_password_takes_its_time() {
+    let (world, clock) = world_with_db("postgres");
+    let secret = "Abcdefgh+1=&x";
+    let asked = modify(&world, &[("MasterUserPassword", secret)]);
+    assert_eq!(asked.status, 200);
+    assert_eq!(asked.element("MasterUserPassword").as_deref(), Some("****"));
+    let available = || "available".to_owned();
+    let pending = || Some("****".to_owned());
+    clock.ahead(9);
+    assert_eq!(seen(&world), (available(), None));
+    clock.ahead(1);
+    assert_eq!(seen(&world), (available(), pending()));
+    clock.ahead(10);
+    let resetting = "resetting-master-credentials".to_owned();
+    assert_eq!(seen(&world), (resetting.clone(), pending()));
+    let refused = modify(&world, &[("MasterUserPassword", "another1")]);
+    assert_eq!(code(&refused), (400, "InvalidDBInstanceState".to_owned()));
+    clock.ahead(29);
+    assert_eq!(seen(&world), (resetting, pending()));
+    clock.ahead(1);
+    assert_eq!(seen(&world), (available(), None));
+    // Nobody can read it out of the calls.
+    for words in [secret, "Abcdefgh", "%2B1%3D%26x"] {
+        assert!(
+            world.calls().iter().all(|call| !call.mentions(words)),
+            "{words}"
+        );
+    }
+    assert!(world.calls()[0].mentions("MasterUserPassword=****"));
+
+    // One that is still pending gives way; a deletion ends it all.
+    modify(&world, &[("MasterUserPassword", "first-one")]);
+    clock.ahead(15);
+    modify(&world, &[("MasterUserPassword", "second-one")]);
+    clock.ahead(5);
+    assert_eq!(seen(&world), (available(), None));
+    delete(&world, "db", true);
+    clock.ahead(0);
+    assert_eq!(seen(&world), ("deleting".to_owned(), None));
+}
+
+#[test]
+fn passwords_follow_the_engines_rules() {
+    let long = |length: usize| "x".repeat(length);
+    for (engine, longest) in [("postgres", 128), ("mysql", 41), ("mariadb", 41)] {
+        let (world, _) = world_with_db(engine);
+        let answer = |password: &str| modify(&world, &[("MasterUserPassword", password)]);
+        assert_eq!(answer(&long(longest)).status, 200, "{engine}");
+        assert_eq!(answer("'\\`;--!~").status, 200, "{engine}");
+        let unfit = [
+            &long(7),
+            &long(longest + 1),
+            "with/slash",
+            "with\"quote",
+            "with@sign",
+            "with space",
+            "with-\u{e4}",
+            "with-\u{7f}",
+        ];
+        for password in unfit {
+            let refused = answer(password);
+            assert_eq!(
+                code(&refused),
+                (400, "InvalidParameterValue".to_owned()),
+                "{engine} {password}"
+            );
+            assert!(!refused.text().contains(password));
+        }
+    }
+}
+
+#[test]
+fn nothing_else_is_modified() {
+    let (world, _) = world_with_db("postgres");
+    let other = modify(&world, &[("DeletionProtection", "false")]);
+    assert_eq!(code(&other), (501, "NotImplemented".to_owned()));
+    let missing = query_call(
+        &world,
+        "rds",
+        &[
+            ("Action", "ModifyDBInstance"),
+            ("DBInstanceIdentifier", "nobody"),
+            ("MasterUserPassword", "long-enough"),
+        ],
+    );
+    assert_eq!(code(&missing), (404, "DBInstanceNotFound".to_owned()));
+}
+
+#[test]
+fn an_instance_says_what_engine_it_is_of() {
+    let (world, clock) = still_world(|point| point.database = SourceDatabase::mysql());
+    start_restore(&world, good_metadata(), None);
+    clock.ahead(60);
+    let shown = describe(&world, "restore-proof-abc-1");
+    for (element, expected) in [
+        ("Engine", "mysql"),
+        ("EngineVersion", "8.0.40"),
+        ("Port", "3306"),
+        ("MasterUsername", "admin"),
+        ("LicenseModel", "general-public-license"),
+        ("DBParameterGroupName", "default.mysql8.0"),
+        ("OptionGroupName", "default:mysql-8-0"),
+    ] {
+        assert_eq!(
+            shown.element(element).as_deref(),
+            Some(expected),
+            "{element}"
+        );
+    }
 }
