@@ -149,7 +149,7 @@ pub(crate) fn bring_up(
     if machine.web.is_some() {
         machine.boot = Some(Boot {
             content: planned.content.clone(),
-            listens_at: later(until, planned.boot_takes * 2 / 3),
+            listens_at: later(until, planned.boot_takes / 3 * 2),
             ready_at: later(until, planned.boot_takes),
         });
     }

@@ -51,7 +51,7 @@ fn a_restored_machine_starts_ends_and_is_forgotten() {
                 lasts: Duration::from_secs(5),
             }],
             deletion_takes: Some(Duration::from_secs(20)),
-            protects_itself: false,
+            ..InstanceBehaviour::default()
         };
     });
     let id = restored(&world, &clock);
@@ -196,8 +196,13 @@ fn volumes_go_with_the_machine_or_stay() {
 
 #[test]
 fn what_may_not_be_ended_is_not() {
-    let (world, clock) = machine_world(|point| point.behaviour.instance.protects_itself = true);
+    let (world, clock) = machine_world(|point| {
+        point.behaviour.instance.protects_itself = true;
+        point.machine.as_mut().unwrap().volumes_stay = true;
+    });
     let id = restored(&world, &clock);
+    let mut volumes = world.volumes().into_iter();
+    assert!(volumes.all(|volume| !volume.attachment.unwrap().delete_on_termination));
     world.add_ec2_instance(Ec2Instance {
         id: "i-0ffffffffffffffff".into(),
         ..Ec2Instance::default()

@@ -186,7 +186,7 @@ pub(crate) fn plan(
     }
 
     let id = new_id(state, "i");
-    let volumes = volumes(state, point, &source.devices, metadata, &id)?;
+    let volumes = volumes(state, point, &source, metadata, &id)?;
     let private_address = match &source.web {
         WebBehaviour::External(address) => match address.ip() {
             IpAddr::V4(address) => address,
@@ -390,7 +390,7 @@ fn check_architecture(instance_type: &str, image: &str) -> Result<(), String> {
 fn volumes(
     state: &mut State,
     point: &RecoveryPoint,
-    devices: &[ImageDevice],
+    source: &Machine,
     metadata: &BTreeMap<String, String>,
     instance_id: &str,
 ) -> Result<Vec<Volume>, String> {
@@ -400,6 +400,7 @@ fn volumes(
             format!("Invalid restore metadata. BlockDeviceMappings cannot be read: {error}")
         })?,
     };
+    let devices = &source.devices;
     let mut volumes = Vec::new();
     for device in devices {
         let asked = mappings
@@ -421,6 +422,7 @@ fn volumes(
     for volume in &mut volumes {
         if let Some(attachment) = &mut volume.attachment {
             attachment.instance_id = instance_id.to_owned();
+            attachment.delete_on_termination &= !source.volumes_stay;
         }
     }
     Ok(volumes)

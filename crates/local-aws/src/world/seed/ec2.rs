@@ -49,6 +49,9 @@ pub struct Machine {
     pub disable_api_termination: bool,
     /// Whether the source's metadata service wants tokens (IMDSv2).
     pub requires_imds_v2: bool,
+    /// The volumes of a restored machine outlive it whatever the restore asked for, as when somebody changes that
+    /// of an attached volume.
+    pub volumes_stay: bool,
     /// Public address that a restored machine gets; nothing listens there.
     pub public_address: Option<Ipv4Addr>,
     /// The ports a restored machine serves HTTP on. With none, and without an external server, the machine exists
@@ -78,6 +81,7 @@ impl Default for Machine {
             private_address: Ipv4Addr::new(10, 20, 3, 17),
             disable_api_termination: false,
             requires_imds_v2: false,
+            volumes_stay: false,
             public_address: None,
             ports: Vec::new(),
             files: BTreeMap::new(),
