@@ -13,13 +13,16 @@ use super::{Target, Trouble};
 /// Why there is none, or why it is not connected to, in words.
 pub(super) fn of(target: &Target, wanted: Address) -> Result<IpAddr, Trouble> {
     let cannot = |why: String| Err(Trouble::CannotTell(why));
-    let Target::Machine {
-        private,
-        public,
-        network,
-    } = target
-    else {
-        return cannot("the check needs a machine, not a database".to_owned());
+    let (private, public, network) = match target {
+        Target::Machine {
+            private,
+            public,
+            network,
+        } => (private, public, network),
+        Target::Site { address } => return Ok(*address),
+        Target::Database { .. } => {
+            return cannot("the check needs a machine, not a database".to_owned());
+        }
     };
     match (wanted, private, public) {
         (Address::Private, None, _) => cannot("the machine has no private address".to_owned()),
@@ -197,6 +200,17 @@ mod tests {
             "3fff::1",
         ] {
             assert!(!public(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_site_that_somebody_names_is_where_they_say() {
+        for address in ["127.0.0.1", "10.0.0.1", "8.8.8.8", "::1"] {
+            let address = address.parse().unwrap();
+            let target = Target::Site { address };
+            for wanted in [Address::Private, Address::Public] {
+                assert_eq!(of(&target, wanted).unwrap(), address);
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn run(
             let port = check.port.unwrap_or(*port);
             (TcpStream::connect((host.as_str(), port)).await, port)
         }
-        Target::Machine { .. } => {
+        Target::Machine { .. } | Target::Site { .. } => {
             let port = check
                 .port
                 .ok_or_else(|| cannot("the check names no port".to_owned()))?;

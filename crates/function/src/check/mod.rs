@@ -45,6 +45,12 @@ pub enum Target {
         /// The isolated network: its private address is used only if it lies here.
         network: Cidr,
     },
+    /// A site that somebody names, on their own machine and never in the function: checks connect to this address and to no
+    /// other, whatever it is.
+    Site {
+        /// Where it is.
+        address: IpAddr,
+    },
 }
 
 /// What became of all checks of a rule.
