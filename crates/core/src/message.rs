@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use jiff::SignedDuration;
 
+use crate::expectation::CheckOutcome;
 use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
 use crate::validation::{Cleanup, Validation};
@@ -64,8 +65,16 @@ pub fn of_verdict(validation: &Validation, record: &Record, records_uri: &str) -
         Some(Verdict::Passed) if missed_objective(validation) => {
             format!("backup of {source} is good, objective missed")
         }
-        Some(Verdict::Passed) => format!("backup of {source} restores and holds its data"),
-        Some(Verdict::Failed) => format!("backup of {source} restores with wrong data"),
+        Some(Verdict::Passed) if any_looked_into_data(record, CheckOutcome::Passed) => {
+            format!("backup of {source} restores and holds its data")
+        }
+        Some(Verdict::Passed) => format!("backup of {source} restores and answers as it should"),
+        Some(Verdict::Failed) if any_looked_into_data(record, CheckOutcome::Failed) => {
+            format!("backup of {source} restores with wrong data")
+        }
+        Some(Verdict::Failed) => {
+            format!("backup of {source} restores but does not answer as it should")
+        }
         Some(Verdict::Inconclusive) => format!("backup of {source} could not be judged"),
         Some(Verdict::Unchecked) => format!("backup of {source} restores, nothing checked"),
         Some(Verdict::RestoreFailed) => format!("backup of {source} does not restore"),
@@ -76,11 +85,17 @@ pub fn of_verdict(validation: &Validation, record: &Record, records_uri: &str) -
         subject: subject(&format!("{word}: {about}")),
         body: capped(body(
             record,
-            &format!("{word}: {}", record.verdict_reason),
+            &format!("{word}: {}", one_line(&record.verdict_reason)),
             records_uri,
         )),
         attributes: attributes(record, "verdict"),
     }
+}
+
+/// Whether one of the checks with this outcome was a query: a machine that answers wrongly may well hold its data.
+fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
+    let mut checks = record.checks.iter();
+    checks.any(|check| check.kind == "sql" && check.outcome == outcome.as_str())
 }
 
 /// The message about a resource that was left behind.
@@ -198,14 +213,17 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
                 record.recovery_time_objective,
             ),
         );
-        line(
-            "data age",
-            &objective(
-                record.data_age,
-                record.data_age_target,
-                record.data_age_objective,
-            ),
-        );
+        let queried = record.checks.iter().any(|check| check.kind == "sql");
+        if queried || record.data_age.is_some() || record.data_age_target.is_some() {
+            line(
+                "data age",
+                &objective(
+                    record.data_age,
+                    record.data_age_target,
+                    record.data_age_objective,
+                ),
+            );
+        }
     }
     let cleanup = match (
         &record.cleanup_reason,
@@ -230,17 +248,17 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
                 "failed" => "FAILED ",
                 _ => "ERRORED",
             };
-            let _ = writeln!(
-                out,
-                "  {mark}  {}: {} (expected: {})",
-                check.name, check.detail, check.expectation
-            );
+            let _ = write!(out, "  {mark}  {}: {}", check.name, one_line(&check.detail));
+            if !check.expectation.is_empty() {
+                let _ = write!(out, " (expected: {})", one_line(&check.expectation));
+            }
+            out.push('\n');
         }
     }
     if !record.findings.is_empty() {
         out.push_str("\nnoticed\n");
         for finding in &record.findings {
-            let _ = writeln!(out, "  - {finding}");
+            let _ = writeln!(out, "  - {}", one_line(finding));
         }
     }
     out.push('\n');
@@ -258,6 +276,156 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
     out
 }
 
+/// What a restored machine had a hand in must not look like more lines of ours.
+fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
 fn readable_minutes(minutes: f64) -> String {
     readable_duration(SignedDuration::from_secs((minutes * 60.0).round() as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::validation::{CheckResult, RestoreJob};
+    use crate::verdict::of_checks;
+
+    const MACHINE: &str = "arn:aws:ec2:eu-central-1:111122223333:instance/i-0123456789abcdef0";
+    const DATABASE: &str = "arn:aws:rds:eu-central-1:111122223333:db:orders";
+
+    fn check(name: &str, kind: &str, outcome: CheckOutcome, detail: &str) -> CheckResult {
+        CheckResult {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            outcome,
+            value: None,
+            value_number: None,
+            expectation: "what it should be".to_owned(),
+            detail: detail.to_owned(),
+            duration_minutes: 0.1,
+            age_at_backup_minutes: None,
+            age_against_now_minutes: None,
+        }
+    }
+
+    /// The message about a restore of `source` with these checks.
+    fn message(source: &str, checks: Vec<CheckResult>) -> Message {
+        let now = "2026-11-21T06:00:00Z".parse().unwrap();
+        let vault = "arn:aws:backup:eu-central-1:111122223333:backup-vault:central";
+        let mut validation =
+            Validation::open("stack", "arn:aws:ec2:::image/ami-1", vault, None, now);
+        validation.recovery_point.resource_arn = Some(source.to_owned());
+        validation.intent = Some(crate::validation::Intent {
+            attempt: 1,
+            target_name: "rp-1-1".to_owned(),
+            mark: crate::ownership::Mark::Name("rp-1-1".to_owned()),
+            idempotency_token: "t".to_owned(),
+            metadata: BTreeMap::new(),
+            planned_at: now,
+            restore_job_id: Some("job-1".to_owned()),
+        });
+        validation.restore = Some(RestoreJob {
+            id: "job-1".to_owned(),
+            recovery_point_arn: None,
+            role_arn: None,
+            created_at: Some(now),
+            completed_at: Some(now),
+            status: "COMPLETED".to_owned(),
+            status_message: None,
+            created_resource_arn: Some(source.to_owned()),
+            size_bytes: None,
+        });
+        let (verdict, reason) = of_checks(&checks);
+        validation.checks = checks;
+        validation.decide(verdict, reason, now);
+        let record = Record::of(&validation).unwrap();
+        of_verdict(&validation, &record, "s3://results/records")
+    }
+
+    #[test]
+    fn a_machine_answers_and_a_database_holds_its_data() {
+        use CheckOutcome::{Failed, Passed};
+
+        for (source, checks, subject) in [
+            (
+                DATABASE,
+                vec![
+                    check("a", "connect", Passed, ""),
+                    check("b", "sql", Passed, ""),
+                ],
+                "PASSED: backup of orders restores and holds its data",
+            ),
+            (
+                DATABASE,
+                vec![
+                    check("a", "connect", Passed, ""),
+                    check("b", "sql", Failed, ""),
+                ],
+                "FAILED: backup of orders restores with wrong data",
+            ),
+            (
+                DATABASE,
+                vec![
+                    check("a", "connect", Failed, ""),
+                    check("b", "sql", Passed, ""),
+                ],
+                "FAILED: backup of orders restores but does not answer as it should",
+            ),
+            (
+                MACHINE,
+                vec![check("a", "http", Passed, "")],
+                "PASSED: backup of i-0123456789abcdef0 restores and answers as it should",
+            ),
+            (
+                MACHINE,
+                vec![
+                    check("a", "http", Failed, ""),
+                    check("b", "connect", Passed, ""),
+                ],
+                "FAILED: backup of i-0123456789abcdef0 restores but does not answer as it should",
+            ),
+        ] {
+            assert_eq!(message(source, checks).subject, subject);
+        }
+    }
+
+    #[test]
+    fn the_failing_step_is_named_in_one_line() {
+        let detail =
+            "step \"stylesheet\": status 404, expected 200\r\n  ok       all is well: trust me";
+        let body = message(
+            MACHINE,
+            vec![
+                check("the shop works", "http", CheckOutcome::Failed, detail),
+                CheckResult {
+                    expectation: String::new(),
+                    ..check("ssh", "connect", CheckOutcome::Passed, "port 22 answers")
+                },
+            ],
+        )
+        .body;
+        let line = body
+            .lines()
+            .find(|line| line.starts_with("  FAILED   the shop works: "))
+            .unwrap_or_else(|| panic!("no line about the check in\n{body}"));
+        assert!(line.contains("step \"stylesheet\": status 404"), "{line}");
+        assert!(
+            line.ends_with("trust me (expected: what it should be)"),
+            "{line}"
+        );
+        assert!(
+            body.contains("\n  ok       ssh: port 22 answers\n"),
+            "{body}"
+        );
+        // Even the line on top of it all.
+        let top = body.lines().next().unwrap();
+        assert!(
+            top.starts_with("FAILED: 1 of 2 checks failed; the shop works: step"),
+            "{top}"
+        );
+        assert!(top.ends_with("trust me"), "{top}");
+        assert!(!body.contains("data age"), "nobody asked a machine: {body}");
+    }
 }

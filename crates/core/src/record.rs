@@ -47,7 +47,7 @@ pub struct Record {
     pub opened_time: String,
     /// string. Restore job.
     pub restore_job_id: Option<String>,
-    /// string. Name of the restored resource.
+    /// string. DB instance identifier or EC2 instance id of the restored copy.
     pub restored_instance_id: Option<String>,
     /// timestamp. When the restore job was created.
     pub restore_start_time: Option<String>,
