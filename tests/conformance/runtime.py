@@ -20,8 +20,12 @@ class FunctionError(Exception):
     """The function reported an error for an event."""
 
 
+#: template.yaml's Timeout, in seconds: how much time the function is told that it has.
+LAMBDA_TIMEOUT = 900
+
+
 class Runtime:
-    """Runs `bootstrap` with the given environment; `invoke` hands it events.
+    """Runs `bootstrap` with the given environment; `invoke` hands it events and waits `timeout` seconds at most.
 
     Used as a context manager: the process is ended with it.
     """
@@ -102,7 +106,7 @@ def _handler(runtime):
             function = runtime._environment["AWS_LAMBDA_FUNCTION_NAME"]
             return self._answer(200, event, {
                 "Lambda-Runtime-Aws-Request-Id": request_id,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + runtime._timeout) * 1000)),
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + LAMBDA_TIMEOUT) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn":
                     f"arn:aws:lambda:eu-central-1:222222222222:function:{function}",
                 "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",

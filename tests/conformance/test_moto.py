@@ -31,20 +31,6 @@ match = { resource_type = "EC2" }
 frequency = "every-copy"
 
 [[rules]]
-name = "a database that gets a password and cannot be reached"
-match = { source_arn = "arn:aws:rds:*:*:db:accounts-*" }
-frequency = "every-copy"
-credentials = "reset"
-tls = "verify"
-  [[rules.checks]]
-  name = "accounts are there"
-  kind = "sql"
-  database = "accounts"
-  query = "select count(*) from accounts"
-  expect = { min = 1 }
-  timeout = "2s"
-
-[[rules]]
 name = "a database that cannot be reached"
 match = { source_arn = "arn:aws:rds:*:*:db:billing-*" }
 frequency = "every-copy"
@@ -60,7 +46,7 @@ tls = "verify"
 """
 
 #: Expected verdict by the source.
-DATABASES = {"orders-prod": "unchecked", "accounts-prod": "inconclusive", "billing-prod": "inconclusive"}
+DATABASES = {"orders-prod": "unchecked", "billing-prod": "inconclusive"}
 MACHINES = {"web-prod": "unchecked"}
 SOURCES = DATABASES | MACHINES
 
@@ -253,11 +239,10 @@ def test_the_record_is_in_the_bucket(stage, name):
     assert record["restored_instance_id"] == stage.restored[name]
 
 
-def test_a_new_password_was_set_where_the_policy_says_so(stage):
-    # A database that cannot be reached says so after its password was set, and never that it knows no login.
-    (check,) = stage.record("accounts-prod")["checks"]
+def test_a_check_that_cannot_reach_the_database_says_so(stage):
+    (check,) = stage.record("billing-prod")["checks"]
     assert check["outcome"] == "errored", check
-    assert not any(word in check["detail"].lower() for word in ("password", "secret", "credential")), check
+    assert "connect" in check["detail"] or "address" in check["detail"], check
 
 
 def test_a_record_is_one_line(stage):
