@@ -18,7 +18,7 @@ use restore_proof_function::config::Config;
 use restore_proof_function::{App, handle};
 use restore_proof_local_aws::template::{Deployment, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Table, Vault,
+    Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet, Table, Vault,
     World, WorldOptions,
 };
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub const SOURCE_ACCOUNT: &str = "222233334444";
 pub const REGION: &str = "eu-central-1";
 /// The vault in which copies land.
 pub const VAULT: &str = "central";
+/// A vault that receives backups, not copies.
+pub const BACKUP_JOB_VAULT: &str = "local";
 /// Begins the names of what we restore.
 pub const PREFIX: &str = "restore-proof";
 /// The role that restores of ours run under.
@@ -48,7 +50,16 @@ pub const CA_KEY: &str = "ca.pem";
 /// The table of the ledger.
 pub const LEDGER: &str = "ledger";
 
+/// The subnet of restored machines.
+pub const SUBNET: &str = "subnet-0150ca7ed0000000a";
+/// The security group of restored machines.
+pub const MACHINE_SECURITY_GROUP: &str = "sg-0150ca7ed0000000b";
+/// What passwords of restored copies are derived from.
+pub const RESET_KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+
 const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
+const VPC: &str = "vpc-0150ca7ed0000000a";
+const RESET_KEY_SECRET: &str = "restore-proof-reset-key";
 /// How long Lambda lets an invocation run.
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
 
@@ -146,6 +157,20 @@ impl Scene {
         }
     }
 
+    /// A recovery point of a machine as it would lie in the vault: an image, whose ARN names no account. The id is
+    /// hexadecimal.
+    pub fn machine_point(&self, id: &str, machine: Machine) -> RecoveryPoint {
+        RecoveryPoint {
+            arn: format!("arn:aws:ec2:{REGION}::image/ami-{id:0>17}"),
+            source_resource_arn: format!(
+                "arn:aws:ec2:{REGION}:{SOURCE_ACCOUNT}:instance/i-{id:0>17}"
+            ),
+            resource_type: "EC2".to_owned(),
+            machine: Some(machine),
+            ..self.point(id)
+        }
+    }
+
     /// Puts a recovery point into its vault. Answers its ARN.
     pub fn add(&self, point: RecoveryPoint) -> String {
         let arn = point.arn.clone();
@@ -155,7 +180,16 @@ impl Scene {
 
     /// Invokes the function.
     pub async fn try_invoke(&self, payload: Value) -> anyhow::Result<Value> {
-        handle(&self.app, &payload, self.now() + TIMEOUT).await
+        self.try_invoke_within(payload, TIMEOUT).await
+    }
+
+    /// Invokes the function, which Lambda ends after this time.
+    pub async fn try_invoke_within(
+        &self,
+        payload: Value,
+        timeout: SignedDuration,
+    ) -> anyhow::Result<Value> {
+        handle(&self.app, &payload, self.now() + timeout).await
     }
 
     /// Invokes the function, which must succeed.
@@ -172,6 +206,11 @@ impl Scene {
 
     /// Delivers the events and invocations that are there, and what follows of them.
     pub async fn deliver(&self) {
+        self.deliver_within(TIMEOUT).await;
+    }
+
+    /// The same with a function that Lambda ends after this time.
+    pub async fn deliver_within(&self, timeout: SignedDuration) {
         loop {
             let invocations = self
                 .world
@@ -189,7 +228,7 @@ impl Scene {
             }
             for payload in arrived {
                 // What fails is delivered again by the sweep.
-                let _ = self.try_invoke(payload).await;
+                let _ = self.try_invoke_within(payload, timeout).await;
             }
         }
     }
@@ -271,20 +310,33 @@ impl Scene {
             .collect()
     }
 
+    /// Ids of the machines that are not terminated.
+    pub fn machines(&self) -> Vec<String> {
+        let machines = self.world.ec2_instances().into_iter();
+        machines
+            .filter(|machine| machine.state != "terminated")
+            .map(|machine| machine.id)
+            .collect()
+    }
+
+    /// Ids of the volumes there are.
+    pub fn volumes(&self) -> Vec<String> {
+        let volumes = self.world.volumes().into_iter();
+        volumes.map(|volume| volume.id).collect()
+    }
+
     /// No call that changes something names this resource.
     pub fn assert_untouched(&self, name: &str) {
         let named: Vec<_> = self
             .world
             .calls()
             .into_iter()
-            .filter(|call| call.mutating && call.service == "RDS" && call.mentions(name))
+            .filter(|call| call.mutating && matches!(call.service, "RDS" | "EC2") && call.mentions(name))
             .map(|call| call.name())
             .collect();
         assert!(named.is_empty(), "{name} was named by {named:?}");
-        assert!(
-            self.instances().iter().any(|instance| instance == name),
-            "{name} is gone"
-        );
+        let there = [self.instances(), self.machines(), self.volumes()].concat();
+        assert!(there.iter().any(|one| one == name), "{name} is gone");
     }
 
     /// Nothing that we restored exists, and the ledger holds no slot.
@@ -294,6 +346,7 @@ impl Scene {
             .into_iter()
             .filter(|name| name.starts_with("restore-proof-"))
             .collect();
+        let left = [left, self.machines(), self.volumes()].concat();
         assert!(left.is_empty(), "left: {left:?}");
         let slots = self.item("slots");
         assert!(slots["held"].is_null(), "slots are held: {slots}");
@@ -329,7 +382,10 @@ fn deployment() -> Deployment {
         parameters: map(&[
             ("NamePrefix", PREFIX),
             ("BackupVaultNames", VAULT),
+            ("BackupJobVaultNames", BACKUP_JOB_VAULT),
             ("DatabaseCaBundleUri", &format!("s3://{BUCKET}/{CA_KEY}")),
+            // Where restored machines of the tests have their addresses.
+            ("VpcCidr", "127.77.0.0/16"),
         ]),
         pseudo_parameters: map(&[
             ("AWS::AccountId", ACCOUNT),
@@ -347,7 +403,13 @@ fn deployment() -> Deployment {
             ("ScheduleRole.Arn", arn),
             ("UndeliveredEvents.Arn", arn),
             ("ExhaustedRetries.Arn", arn),
-            ("Network.Outputs.SubnetIds", "subnet-1,subnet-2"),
+            ("ResetKey", RESET_KEY_SECRET),
+            (
+                "Network.Outputs.SubnetIds",
+                &format!("{SUBNET},subnet-0150ca7ed0000000b"),
+            ),
+            ("Network.Outputs.MachineSecurityGroupId", MACHINE_SECURITY_GROUP),
+            ("Network.Outputs.MachineZone", "eu-central-1a"),
             (
                 "Network.Outputs.FunctionSecurityGroupId",
                 "sg-0150ca7ed0000000f",
@@ -375,14 +437,27 @@ fn furnish(world: &World, policy: &str) {
     world.add_topic(&topic());
     world.add_log_group(LOG_GROUP);
     world.add_function(PREFIX);
-    let vpc_id = "vpc-0150ca7ed0000000a".to_owned();
+    world.add_vault(Vault {
+        name: BACKUP_JOB_VAULT.to_owned(),
+    });
     world.add_db_subnet_group(DbSubnetGroup {
         name: SUBNET_GROUP.to_owned(),
-        vpc_id: vpc_id.clone(),
+        vpc_id: VPC.to_owned(),
     });
-    world.add_security_group(SecurityGroup {
-        id: SECURITY_GROUP.to_owned(),
-        vpc_id,
+    world.add_subnet(Subnet {
+        id: SUBNET.to_owned(),
+        vpc_id: VPC.to_owned(),
+        cidr: "127.77.0.0/16".to_owned(),
+    });
+    for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
+        world.add_security_group(SecurityGroup {
+            id: id.to_owned(),
+            vpc_id: VPC.to_owned(),
+        });
+    }
+    world.add_secret(Secret {
+        name: RESET_KEY_SECRET.to_owned(),
+        value: RESET_KEY.to_owned(),
     });
     let secret = json!({ "username": "postgres", "password": "of-the-test", "dbname": "shop" });
     world.add_secret(Secret {

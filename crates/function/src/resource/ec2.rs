@@ -367,7 +367,13 @@ pub(super) async fn image(aws: &Aws, id: &str) -> Result<BackedUp, AwsError> {
         .map_err(failed("ec2:DescribeImages"));
     let answer = match result {
         Ok(answer) => answer,
-        Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {
+        Err(error)
+            if error.is(&[
+                "InvalidAMIID.NotFound",
+                "InvalidAMIID.Malformed",
+                "InvalidAMIID.Unavailable",
+            ]) =>
+        {
             return Ok(BackedUp::default());
         }
         Err(error) => return Err(error),

@@ -1,0 +1,315 @@
+//! EC2: restored machines are real web servers, looked into while they boot and ended with their volumes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use restore_proof_local_aws::{Fault, Machine, Times, WebBehaviour};
+use restore_proof_tests::{SUBNET, Scene};
+use serde_json::{Value, json};
+
+/// A rule that asks the shop of a restored machine, in the lab's way: does the application answer?
+fn policy(rule: &str) -> String {
+    format!(
+        r#"
+version = "test"
+[[rules]]
+name = "shops"
+match = {{ resource_type = "EC2" }}
+frequency = "every-copy"
+{rule}
+  [[rules.checks]]
+  name = "the shop answers"
+  kind = "http"
+  port = 8080
+  timeout = "5s"
+  steps = [
+    {{ name = "front page", path = "/", contains = "Welcome to the shop" }},
+    {{ name = "product data", path = "/data/products.csv", matches = '(?m)^\d+,\w+,\d+\.\d\d$' }},
+    {{ name = "health", path = "/health.json", json = "/status", expect = {{ equals = "ok" }} }},
+  ]
+  [[rules.checks]]
+  name = "it listens"
+  kind = "connect"
+  port = 8080
+  timeout = "5s"
+"#
+    )
+}
+
+/// Boots at once, as far as the policy is concerned.
+const AT_ONCE: &str = "boot_timeout = \"1s\"";
+
+fn shop() -> Machine {
+    let files = [
+        ("/index.html", "<h1>Welcome to the shop</h1>"),
+        (
+            "/data/products.csv",
+            "id,name,price\n1,pear,0.40\n2,plum,0.30\n",
+        ),
+        ("/health.json", "{\"status\":\"ok\"}"),
+    ];
+    Machine {
+        ports: vec![8080],
+        files: files
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+            .into(),
+        ..Machine::default()
+    }
+}
+
+/// The shop without one of its files.
+fn shop_without(path: &str) -> Machine {
+    let mut machine = shop();
+    machine.files.remove(path).unwrap();
+    machine
+}
+
+fn check<'r>(record: &'r Value, name: &str) -> &'r Value {
+    let checks = record["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap()
+}
+
+/// How often an operation was called.
+fn calls(scene: &Scene, operation: &str) -> usize {
+    let calls = scene.world.calls().into_iter();
+    calls.filter(|call| call.operation == operation).count()
+}
+
+#[tokio::test]
+async fn a_healthy_machine_passes_and_is_ended_with_its_volumes() {
+    let scene = Scene::set(&policy("")).await;
+    let point = scene.add(scene.machine_point("0150a9", shop()));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "passed", "{record:#}");
+    assert_eq!(record["cleanup"], "deleted");
+    assert_eq!(record["source_account"], "222233334444");
+    assert!(
+        record["restored_instance_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("i-")
+    );
+    assert_eq!(calls(&scene, "TerminateInstances"), 1);
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn the_request_is_isolated_encrypted_and_without_permissions() {
+    let scene = Scene::set(&policy("instance_type = \"t3.micro\"")).await;
+    let point = scene.add(scene.machine_point("0150a9", shop()));
+    scene.prove(&point).await;
+    let job = scene.world.restore_jobs().remove(0);
+    let value = |key: &str| job.metadata.get(key).map(String::as_str);
+    assert_eq!(value("SubnetId"), Some(SUBNET));
+    assert_eq!(value("InstanceType"), Some("t3.micro"));
+    assert_eq!(value("RequireIMDSv2"), Some("true"));
+    for key in [
+        "NetworkInterfaces",
+        "CpuOptions",
+        "IamInstanceProfileName",
+        "KeyName",
+        "Placement",
+    ] {
+        assert_eq!(value(key), None, "{key}");
+    }
+    let devices: Value = serde_json::from_str(value("BlockDeviceMappings").unwrap()).unwrap();
+    assert_eq!(devices[0]["Ebs"]["Encrypted"], true);
+    assert_eq!(devices[0]["Ebs"]["DeleteOnTermination"], true);
+}
+
+/// The lab's case.
+#[tokio::test]
+async fn a_missing_file_of_the_application_fails_and_the_step_is_named() {
+    let scene = Scene::set(&policy(AT_ONCE)).await;
+    let machine = shop_without("/data/products.csv");
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "failed", "{record:#}");
+    let detail = check(&record, "the shop answers")["detail"]
+        .as_str()
+        .unwrap();
+    assert!(
+        detail.contains("product data") && detail.contains("404"),
+        "{detail}"
+    );
+    assert_eq!(check(&record, "it listens")["outcome"], "passed");
+    let message = scene.world.messages().remove(0);
+    assert!(message.body.contains("product data"), "{}", message.body);
+    assert_eq!(record["cleanup"], "deleted");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_booting_machine_is_never_failed() {
+    let scene = Scene::set(&policy("")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(4),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "passed", "{record:#}");
+    let prepared = record["preparation_duration"].as_f64().unwrap() * 60.0;
+    assert!(
+        prepared > 1.0,
+        "booting is part of the recovery: {prepared} s"
+    );
+    scene.assert_clean();
+}
+
+/// Longer than one run of the function: the sweep comes back to it.
+#[tokio::test]
+async fn a_boot_may_outlast_the_function() {
+    let scene = Scene::set(&policy("boot_timeout = \"30m\"")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(18 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let id = scene.lands(&point).await;
+    scene.deliver_within(SignedDuration::from_secs(97)).await;
+    for _ in 0..2 {
+        scene.pass(SignedDuration::from_mins(5));
+        scene
+            .try_invoke_within(json!({ "sweep": "due" }), SignedDuration::from_secs(97))
+            .await
+            .unwrap();
+        scene.deliver_within(SignedDuration::from_secs(97)).await;
+        assert_eq!(
+            scene.validation(&id)["verdict"],
+            Value::Null,
+            "nothing is said while it boots"
+        );
+    }
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "passed", "{record:#}");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_machine_that_never_answers_is_inconclusive() {
+    let scene = Scene::set(&policy(AT_ONCE)).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(24 * 60 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_redirect_to_the_metadata_service_is_not_followed() {
+    for redirects in ["", "redirects = 5"] {
+        let text = policy(AT_ONCE).replace(
+            "port = 8080\n  timeout = \"5s\"\n  steps",
+            &format!("port = 8080\n  {redirects}\n  timeout = \"5s\"\n  steps"),
+        );
+        let scene = Scene::set(&text).await;
+        let machine = Machine {
+            web: WebBehaviour::RedirectTo("http://169.254.169.254/latest/meta-data/".to_owned()),
+            ..shop()
+        };
+        let point = scene.add(scene.machine_point("0150a9", machine));
+        let record = scene.prove(&point).await;
+        assert_eq!(record["verdict"], "failed", "{record:#}");
+        let detail = check(&record, "the shop answers")["detail"]
+            .as_str()
+            .unwrap();
+        assert!(detail.contains("front page"), "{detail}");
+        scene.assert_clean();
+    }
+}
+
+/// What a plan cannot promise: the image of a backup keeps volumes when its machine ends.
+#[tokio::test]
+async fn volumes_that_a_termination_leaves_are_deleted() {
+    let scene = Scene::set(&policy("")).await;
+    let point = scene.add(scene.machine_point("0150a9", shop()));
+    let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_secs(1));
+    assert_eq!(
+        scene.volumes().len(),
+        1,
+        "it is restored, and nobody has looked yet"
+    );
+    // Somebody's tool clears the flag of every volume it sees.
+    for mut volume in scene.world.volumes() {
+        volume.attachment.as_mut().unwrap().delete_on_termination = false;
+        scene.world.add_volume(volume);
+    }
+    let record = scene.close(&id).await;
+    assert_eq!(record["cleanup"], "deleted", "{record:#}");
+    assert_eq!(calls(&scene, "DeleteVolume"), 1);
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_public_address_is_found_and_nothing_is_checked() {
+    let scene = Scene::set(&policy("")).await;
+    let machine = Machine {
+        public_address: Some("203.0.113.7".parse().unwrap()),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    assert!(
+        record["findings"].to_string().contains("public address"),
+        "{record:#}"
+    );
+    assert_eq!(record["checks"], json!([]));
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_machine_that_a_colleague_has_terminated_is_inconclusive() {
+    let scene = Scene::set(&policy("")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(24 * 60 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let id = scene.lands(&point).await;
+    scene.deliver_within(SignedDuration::from_secs(97)).await;
+    let machine = scene.machines().remove(0);
+    let colleague = scene.app.aws.ec2.terminate_instances();
+    colleague.instance_ids(machine).send().await.unwrap();
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    assert_eq!(record["cleanup"], "already_gone");
+    assert_eq!(calls(&scene, "TerminateInstances"), 1, "the colleague's");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_machine_that_may_not_be_terminated_is_told_of_and_tried_again() {
+    let scene = Scene::set(&policy("")).await;
+    let point = scene.add(scene.machine_point("0150a9", shop()));
+    let never = Fault::error("OperationNotPermitted", 400).times(Times::Forever);
+    let fault = scene.world.faults().fail("EC2.TerminateInstances", never);
+    let id = scene.lands(&point).await;
+    for _ in 0..4 {
+        scene.deliver().await;
+        scene.sweep().await;
+    }
+    let record = scene.record(&id);
+    assert_eq!(
+        (&record["verdict"], &record["cleanup"]),
+        (&json!("passed"), &json!("left_behind"))
+    );
+    let told = scene.world.messages();
+    assert!(
+        told.iter()
+            .any(|message| message.subject.as_deref().unwrap().contains("LEFT BEHIND")),
+        "{told:#?}"
+    );
+    scene.world.faults().remove(fault);
+    scene.pass(SignedDuration::from_hours(24));
+    let record = scene.close(&id).await;
+    assert_eq!(record["cleanup"], "deleted");
+    scene.assert_clean();
+}
