@@ -1,4 +1,5 @@
-//! EventBridge: which rules match an event, and what happens then.
+//! EventBridge: which rules match an event, and what happens then. And SNS, as far as the function is
+//! subscribed to a topic.
 //!
 //! Patterns follow EventBridge's documented rules for what templates use here: a pattern is an
 //! object like the event, its leaves are lists of which one entry must match. Exact values,
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::runtime_api::Lambda;
-use crate::template::Rule;
+use crate::template::{Rule, Subscription};
 
 /// An event pattern.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,10 +152,11 @@ impl Test {
     }
 }
 
-/// The default bus with the function's rules. Cheap to clone.
+/// The default bus with the function's rules, and the topics it is subscribed to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EventBus {
     rules: Arc<[Rule]>,
+    subscriptions: Arc<[Subscription]>,
     lambda: Lambda,
 }
 
@@ -164,8 +166,31 @@ impl EventBus {
     pub fn new(rules: Vec<Rule>, lambda: Lambda) -> EventBus {
         EventBus {
             rules: rules.into(),
+            subscriptions: Arc::new([]),
             lambda,
         }
+    }
+
+    /// The same, with the function subscribed to topics.
+    #[must_use]
+    pub fn with_subscriptions(mut self, subscriptions: Vec<Subscription>) -> EventBus {
+        self.subscriptions = subscriptions.into();
+        self
+    }
+
+    /// Takes what SNS gives a subscribed function: once for each subscription to the message's topic
+    /// whose filter it passes, the function is invoked asynchronously. Returns the subscriptions' names.
+    pub fn notify(&self, notification: &Value) -> Vec<String> {
+        let taking = self
+            .subscriptions
+            .iter()
+            .filter(|subscription| subscription.takes(notification));
+        taking
+            .map(|subscription| {
+                self.lambda.invoke_later(notification.clone());
+                subscription.name.clone()
+            })
+            .collect()
     }
 
     /// Takes an event: once for each rule that matches, the function is invoked asynchronously.
@@ -270,6 +295,36 @@ mod tests {
         assert!(!matches(json!({ "n": ["1"] }), json!({ "n": 1 })));
         assert!(matches(json!({ "n": [null] }), json!({ "n": null })));
         assert!(!matches(json!({ "n": [null] }), json!({})));
+    }
+
+    #[test]
+    fn a_subscription_takes_its_topics_messages_that_pass_its_filter() {
+        let filter = json!({ "Id": [{ "exists": true }], "EventType": ["COPY_JOB"] });
+        let subscription = Subscription {
+            name: "VaultNotifications".to_owned(),
+            topic_arn: "arn:aws:sns:eu-central-1:111111111111:vaults".to_owned(),
+            filter: Some(Pattern::parse(&filter).unwrap()),
+        };
+        let world = crate::World::new(crate::WorldOptions::default());
+        let notice = crate::Notice::from(&crate::CopyJob {
+            id: "job-1".to_owned(),
+            ..crate::CopyJob::default()
+        });
+        let told = world.vault_notification(&subscription.topic_arn, &notice);
+        assert!(subscription.takes(&told));
+        let elsewhere = format!("{}-2", subscription.topic_arn);
+        assert!(!subscription.takes(&world.vault_notification(&elsewhere, &notice)));
+        let other = crate::Notice::from(&crate::BackupJob::default());
+        let other = world.vault_notification(&subscription.topic_arn, &other);
+        assert!(!subscription.takes(&other));
+        let mut bare = told;
+        bare["Records"][0]["Sns"]["MessageAttributes"] = json!({});
+        assert!(!subscription.takes(&bare));
+        let all = Subscription {
+            filter: None,
+            ..subscription
+        };
+        assert!(all.takes(&bare) && !all.takes(&json!({ "Records": [] })));
     }
 
     #[test]

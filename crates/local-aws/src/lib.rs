@@ -31,10 +31,11 @@ pub use server::{Server, serve};
 pub use world::behaviour::{
     EventDelivery, InstanceBehaviour, PasswordReset, RestoreBehaviour, RestoreOutcome, StatusPhase,
 };
+pub use world::events::Notice;
 pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
 pub use world::seed::{
-    Attachment, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, ImageDevice, Index,
-    KeyAttribute, Machine, RecoveryPoint, RestoreJob, Secret, SecurityGroup, SourceDatabase,
+    Attachment, BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, ImageDevice,
+    Index, KeyAttribute, Machine, RecoveryPoint, RestoreJob, Secret, SecurityGroup, SourceDatabase,
     Subnet, Table, Vault, Volume, WebBehaviour,
 };
 pub use world::seed_file::{SeedFile, SeedObject};

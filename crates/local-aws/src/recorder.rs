@@ -119,3 +119,63 @@ fn headers(headers: &HeaderMap) -> BTreeMap<&str, String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::base64;
+    use crate::service::testing::*;
+    use crate::{DbInstance, Secret};
+
+    #[test]
+    fn what_is_recorded_holds_no_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (world, _) = still_world(|_| ());
+        world.add_db_instance(DbInstance {
+            identifier: "db".into(),
+            ..DbInstance::default()
+        });
+        world.add_secret(Secret {
+            name: "login".into(),
+            value: "s3cret-login".into(),
+        });
+        world.record_to(file.path()).unwrap();
+        let modify = [
+            ("Action", "ModifyDBInstance"),
+            ("Version", "2014-10-31"),
+            ("DBInstanceIdentifier", "db"),
+            ("MasterUserPassword", "n3w-password"),
+        ];
+        assert_eq!(query_call(&world, "rds", &modify).status, 200);
+        let mut metadata = good_metadata();
+        metadata["TdeCredentialPassword"] = "tde-password".into();
+        start_restore(&world, metadata, None);
+        let id = json!({"SecretId": "login"});
+        let secret = json_call(&world, "secretsmanager.GetSecretValue", &id);
+        assert_eq!(secret.json()["SecretString"], "s3cret-login");
+
+        let recorded = std::fs::read_to_string(file.path()).unwrap();
+        let bodies: Vec<String> = recorded
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .flat_map(|call| ["request_body", "response_body"].map(|body| call[body].clone()))
+            .map(|body| base64::decode(body.as_str().unwrap()).unwrap())
+            .map(|body| String::from_utf8(body).unwrap())
+            .collect();
+        let all = bodies.join("\n");
+        for secret in ["s3cret-login", "n3w-password", "tde-password", "isolated"] {
+            assert!(!all.contains(secret), "{secret}: {all}");
+        }
+        // All that is no secret is there.
+        for words in [
+            "DBInstanceIdentifier=db&MasterUserPassword=****",
+            "\"DBInstanceIdentifier\":\"****\"",
+            "\"SecretString\":\"****\"",
+            "\"RecoveryPointArn\":",
+        ] {
+            assert!(all.contains(words), "{words}: {all}");
+        }
+    }
+}

@@ -60,6 +60,39 @@ pub struct Function {
     pub rules: Vec<Rule>,
     /// The schedules that start it.
     pub schedules: Vec<Schedule>,
+    /// The topics it is subscribed to.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A subscription of the function to a topic (`AWS::SNS::Subscription`).
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Its logical id.
+    pub name: String,
+    /// The topic.
+    pub topic_arn: String,
+    /// What the attributes of a message must be like (`FilterPolicy`); `None`: as they like.
+    pub filter: Option<Pattern>,
+}
+
+impl Subscription {
+    /// Whether it takes what SNS gives a function: a message of its topic that passes its filter.
+    #[must_use]
+    pub fn takes(&self, notification: &Value) -> bool {
+        let Some([record]) = notification["Records"].as_array().map(Vec::as_slice) else {
+            return false;
+        };
+        let message = &record["Sns"];
+        // A filter is about the attributes' values.
+        let attributes: Map<String, Value> = message["MessageAttributes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, attribute)| (name.clone(), attribute["Value"].clone()))
+            .collect();
+        let passes = |filter: &Pattern| filter.matches(&Value::Object(attributes));
+        message["TopicArn"] == self.topic_arn.as_str() && self.filter.as_ref().is_none_or(passes)
+    }
 }
 
 /// An EventBridge rule of the function.
@@ -182,7 +215,47 @@ impl Template {
             },
             rules,
             schedules,
+            subscriptions: self.subscriptions(logical_id, &scope)?,
         })
+    }
+
+    /// The topics a function is subscribed to, as far as the conditions hold.
+    fn subscriptions(&self, function: &str, scope: &Scope<'_>) -> Result<Vec<Subscription>> {
+        let mut found = Vec::new();
+        for (name, resource) in mapping(&self.body["Resources"], "Resources")? {
+            let properties = &resource["Properties"];
+            let endpoint = serde_json::json!({ "Fn::GetAtt": [function, "Arn"] });
+            if resource["Type"] != "AWS::SNS::Subscription" || properties["Endpoint"] != endpoint {
+                continue;
+            }
+            if let Value::String(condition) = &resource["Condition"]
+                && !scope.condition(condition)?
+            {
+                continue;
+            }
+            let property = |key: &str| {
+                let value = scope.resolve(&properties[key]);
+                value.with_context(|| format!("{name}.Properties.{key}"))
+            };
+            for unknown in ["FilterPolicyScope", "RawMessageDelivery"] {
+                if !properties[unknown].is_null() {
+                    bail!("{name}: `{unknown}` of a subscription is not known here");
+                }
+            }
+            let filter = match property("FilterPolicy")? {
+                Value::Null => None,
+                filter => {
+                    let filter = Pattern::parse(&filter);
+                    Some(filter.with_context(|| format!("{name}.Properties.FilterPolicy"))?)
+                }
+            };
+            found.push(Subscription {
+                name: name.clone(),
+                topic_arn: text(&property("TopicArn")?, "TopicArn")?,
+                filter,
+            });
+        }
+        Ok(found)
     }
 }
 

@@ -48,6 +48,7 @@ fn lambda(folder: &Path, extra: &[(&str, &str)], timeout: Duration) -> Lambda {
             on_failure: None,
             rules: Vec::new(),
             schedules: Vec::new(),
+            subscriptions: Vec::new(),
         },
         bootstrap,
         folder: folder.to_owned(),

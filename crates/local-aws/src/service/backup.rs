@@ -1,4 +1,4 @@
-//! AWS Backup: recovery points and restore jobs (restJson1; timestamps are epoch seconds).
+//! AWS Backup: recovery points and jobs (restJson1; timestamps are epoch seconds).
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::wire::{Reply, Request, ServiceError};
+use crate::world::events::start_by;
 use crate::world::seed::RecoveryPoint;
 use crate::world::state::{Job, State};
 use crate::world::{StartRestore, metadata, restore};
@@ -20,6 +21,8 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
             let job = job(state, request)?;
             json!({"RestoreJobId": job.job.id, "Metadata": job.job.metadata})
         }
+        "DescribeBackupJob" => backup_job(state, request)?,
+        "DescribeCopyJob" => copy_job(state, request)?,
         "ListRestoreJobs" => list_jobs(state, request)?,
         "DescribeRecoveryPoint" => {
             let point = point(state, request)?;
@@ -87,6 +90,90 @@ fn job<'a>(state: &'a State, request: &Request) -> Result<&'a Job, ServiceError>
                 &format!("Restore job not found: {id}"),
             )
         })
+}
+
+fn backup_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    let id = request.path.get(1).map(String::as_str).unwrap_or_default();
+    let job = state
+        .backup_jobs
+        .iter()
+        .find(|job| job.id.eq_ignore_ascii_case(id))
+        .ok_or_else(|| not_found(&format!("Backup job not found: {id}")))?;
+    let mut members = Map::new();
+    let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
+    put("AccountId", state.options.account.as_str().into());
+    put("BackupJobId", job.id.as_str().into());
+    put("BackupVaultName", job.vault.as_str().into());
+    put("BackupVaultArn", state.vault_arn(&job.vault).into());
+    if let Some(arn) = &job.recovery_point_arn {
+        put("RecoveryPointArn", arn.as_str().into());
+    }
+    put("ResourceArn", job.resource_arn.as_str().into());
+    put("ResourceType", job.resource_type.as_str().into());
+    put("CreationDate", epoch(job.created_at));
+    put("StartBy", epoch(start_by(job)));
+    put("State", job.state.as_str().into());
+    put("IamRoleArn", job.iam_role_arn.as_str().into());
+    put("IsParent", false.into());
+    let (percent, size) = match job.completed_at {
+        Some(_) if job.state == "COMPLETED" => ("100.0", job.size_bytes),
+        _ => ("0.0", 0),
+    };
+    put("PercentDone", percent.into());
+    put("BackupSizeInBytes", size.into());
+    put("BytesTransferred", size.into());
+    if let Some(at) = job.completed_at {
+        put("CompletionDate", epoch(at));
+    }
+    if let Some(message) = &job.status_message {
+        put("StatusMessage", message.as_str().into());
+    }
+    Ok(Value::Object(members))
+}
+
+fn copy_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    let id = request.path.get(1).map(String::as_str).unwrap_or_default();
+    let job = state
+        .copy_jobs
+        .iter()
+        .find(|job| job.id.eq_ignore_ascii_case(id))
+        .ok_or_else(|| not_found(&format!("Copy job not found: {id}")))?;
+    let account = job.account.as_ref().unwrap_or(&state.options.account);
+    let mut members = Map::new();
+    let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
+    put("AccountId", account.as_str().into());
+    put("CopyJobId", job.id.as_str().into());
+    put("SourceBackupVaultArn", job.source_vault_arn.as_str().into());
+    put(
+        "SourceRecoveryPointArn",
+        job.source_recovery_point_arn.as_str().into(),
+    );
+    put(
+        "DestinationBackupVaultArn",
+        job.destination_vault_arn.as_str().into(),
+    );
+    // Left out here, where the event has an empty object.
+    if let Some(arn) = &job.destination_recovery_point_arn {
+        put("DestinationRecoveryPointArn", arn.as_str().into());
+    }
+    put("ResourceArn", job.resource_arn.as_str().into());
+    put("ResourceType", job.resource_type.as_str().into());
+    put("CreationDate", epoch(job.created_at));
+    put("State", job.state.as_str().into());
+    put("BackupSizeInBytes", job.size_bytes.into());
+    put("IamRoleArn", job.iam_role_arn.as_str().into());
+    put("IsParent", false.into());
+    if let Some(at) = job.completed_at {
+        put("CompletionDate", epoch(at));
+    }
+    if let Some(message) = &job.status_message {
+        put("StatusMessage", message.as_str().into());
+    }
+    Ok(json!({ "CopyJob": members }))
+}
+
+fn not_found(message: &str) -> ServiceError {
+    ServiceError::new("ResourceNotFoundException", 400, message)
 }
 
 fn vault<'a>(state: &State, request: &'a Request) -> Result<&'a str, ServiceError> {

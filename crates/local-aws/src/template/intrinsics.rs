@@ -180,7 +180,7 @@ impl<'a> Scope<'a> {
         Ok(Value::String(result))
     }
 
-    fn condition(&self, name: &str) -> Result<bool> {
+    pub(super) fn condition(&self, name: &str) -> Result<bool> {
         let body = self
             .conditions
             .get(name)

@@ -275,3 +275,34 @@ fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
     };
     assert_eq!(["second", "other"].map(backups), [true, false]);
 }
+
+#[test]
+fn the_function_listens_to_the_topic_it_is_given() {
+    let template = Template::read(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../template.yaml"
+    )))
+    .unwrap();
+    let mut deployment = deployment();
+    let function = template.function("RestoreProofFunction", &deployment);
+    assert!(function.unwrap().subscriptions.is_empty());
+    let topic = "arn:aws:sns:eu-central-1:111122223333:vaults";
+    let parameter = "VaultNotificationTopicArn".to_owned();
+    deployment.parameters.insert(parameter, topic.to_owned());
+    let function = template.function("RestoreProofFunction", &deployment);
+    let subscriptions = function.unwrap().subscriptions;
+    assert_eq!(subscriptions.len(), 1);
+    assert_eq!(subscriptions[0].topic_arn, topic);
+
+    let world = crate::World::new(crate::WorldOptions::default());
+    let notice = crate::Notice::from(&crate::BackupJob {
+        id: "job-1".to_owned(),
+        ..crate::BackupJob::default()
+    });
+    let mut told = world.vault_notification(topic, &notice);
+    assert!(subscriptions[0].takes(&told));
+    // A message of the function's own, say: it names no job.
+    let attributes = &mut told["Records"][0]["Sns"]["MessageAttributes"];
+    attributes.as_object_mut().unwrap().remove("Id");
+    assert!(!subscriptions[0].takes(&told));
+}

@@ -27,8 +27,8 @@ use crate::wire::{self, Reply};
 use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
 use seed::{
-    Bucket, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob, Secret,
-    SecurityGroup, Subnet, Table, Vault, Volume,
+    BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob,
+    Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use state::{Effect, Instance, Job, Started, State};
 
@@ -224,6 +224,34 @@ impl World {
             }
             let id = job.id.clone();
             state.jobs.push(Job::seeded(job));
+            id
+        })
+    }
+
+    /// Adds a backup job, or replaces the one with the same id, so that it can be described. Answers
+    /// its id; the world makes one for a job without.
+    pub fn add_backup_job(&self, mut job: BackupJob) -> String {
+        self.with_state(|state| {
+            if job.id.is_empty() {
+                job.id = state.new_uuid("backup-job").to_uppercase();
+            }
+            let id = job.id.clone();
+            state.backup_jobs.retain(|known| known.id != id);
+            state.backup_jobs.push(job);
+            id
+        })
+    }
+
+    /// Adds a copy job, or replaces the one with the same id, so that it can be described. Answers
+    /// its id; the world makes one for a job without.
+    pub fn add_copy_job(&self, mut job: CopyJob) -> String {
+        self.with_state(|state| {
+            if job.id.is_empty() {
+                job.id = state.new_uuid("copy-job").to_uppercase();
+            }
+            let id = job.id.clone();
+            state.copy_jobs.retain(|known| known.id != id);
+            state.copy_jobs.push(job);
             id
         })
     }

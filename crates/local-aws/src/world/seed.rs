@@ -397,6 +397,53 @@ impl Default for CopyJob {
     }
 }
 
+/// A backup job, from which [`crate::World::backup_job_event`] builds the documented event.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupJob {
+    /// `backupJobId`.
+    pub id: String,
+    /// `CREATED`, `PENDING`, `RUNNING`, `ABORTING`, `ABORTED`, `COMPLETED`, `FAILED`, `EXPIRED`, `PARTIAL`.
+    pub state: String,
+    /// `statusMessage`; `COMPLETED` with one is what the console calls "Completed with issues".
+    pub status_message: Option<String>,
+    /// Vault name.
+    pub vault: String,
+    /// The backup it made; absent until there is one.
+    pub recovery_point_arn: Option<String>,
+    /// ARN of the resource backed up.
+    pub resource_arn: String,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// `creationDate`.
+    pub created_at: Timestamp,
+    /// `completionDate`; absent until the job has ended.
+    pub completed_at: Option<Timestamp>,
+    /// Role of the backup.
+    pub iam_role_arn: String,
+}
+
+impl Default for BackupJob {
+    fn default() -> BackupJob {
+        BackupJob {
+            id: String::new(),
+            state: "COMPLETED".to_owned(),
+            status_message: None,
+            vault: "central".to_owned(),
+            recovery_point_arn: None,
+            resource_arn: String::new(),
+            resource_type: "RDS".to_owned(),
+            size_bytes: 20 << 30,
+            created_at: Timestamp::UNIX_EPOCH,
+            completed_at: None,
+            iam_role_arn: "arn:aws:iam::111111111111:role/service-role/AWSBackupDefaultServiceRole"
+                .to_owned(),
+        }
+    }
+}
+
 /// A Secrets Manager secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

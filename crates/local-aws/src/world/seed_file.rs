@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::behaviour::EventDelivery;
 use super::seed::{
-    Bucket, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob, Secret,
-    SecurityGroup, Subnet, Table, Vault, Volume,
+    BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob,
+    Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use super::{World, WorldOptions};
 
@@ -29,6 +29,10 @@ pub struct SeedFile {
     pub recovery_points: Vec<RecoveryPoint>,
     /// Restore jobs that were not started here.
     pub restore_jobs: Vec<RestoreJob>,
+    /// Backup jobs.
+    pub backup_jobs: Vec<BackupJob>,
+    /// Copy jobs.
+    pub copy_jobs: Vec<CopyJob>,
     /// Instances that were not restored here.
     pub db_instances: Vec<DbInstance>,
     /// DB subnet groups.
@@ -90,6 +94,12 @@ impl SeedFile {
             .for_each(|point| world.add_recovery_point(point));
         for job in self.restore_jobs {
             world.add_restore_job(job);
+        }
+        for job in self.backup_jobs {
+            world.add_backup_job(job);
+        }
+        for job in self.copy_jobs {
+            world.add_copy_job(job);
         }
         self.db_instances
             .into_iter()

@@ -19,7 +19,7 @@ use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
-use super::seed::{DbInstance, RecoveryPoint, RestoreJob, Secret, Subnet};
+use super::seed::{BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, Subnet};
 
 pub(crate) struct State {
     pub options: Arc<WorldOptions>,
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub vaults: BTreeSet<String>,
     pub recovery_points: Vec<RecoveryPoint>,
     pub jobs: Vec<Job>,
+    pub backup_jobs: Vec<BackupJob>,
+    pub copy_jobs: Vec<CopyJob>,
     pub instances: BTreeMap<String, Instance>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
@@ -178,6 +180,8 @@ impl State {
             vaults: BTreeSet::new(),
             recovery_points: Vec::new(),
             jobs: Vec::new(),
+            backup_jobs: Vec::new(),
+            copy_jobs: Vec::new(),
             instances: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
             security_groups: BTreeMap::new(),

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::engine::Postgres;
+use crate::engine::{Admin, Dump, MASTER_USER, MariaDb, Postgres};
 use crate::process::{StateFolder, processes_in};
 use crate::service::testing::*;
-use crate::{Fault, SeedFile, Times, serve};
+use crate::{Fault, SeedFile, SourceDatabase, Times, serve};
 
 /// Waits, by real time, until something is so.
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
@@ -99,6 +99,79 @@ async fn a_restored_database_runs_until_it_is_deleted() {
     assert_eq!(world.db_instances()[0].status, "deleting");
     until("the server's end", || processes_in(state.path()).is_empty()).await;
     until("the deletion", || world.db_instances().is_empty()).await;
+}
+
+/// From ModifyDBInstance to a server that has another password, and not before RDS says so.
+async fn gets_a_new_password(dump: Dump, database: SourceDatabase) {
+    let world = quick_world(|point| {
+        point.behaviour = RestoreBehaviour::database(dump);
+        point.database = database;
+    });
+    start_restore(&world, good_metadata(), None);
+    until("the restore", || {
+        world.restore_jobs()[0].status == "COMPLETED"
+    })
+    .await;
+    let hash = async || {
+        let admin = world.with_state(|state| {
+            let instance = &state.instances["restore-proof-abc-1"];
+            instance.server.as_ref().unwrap().admin()
+        });
+        match &admin {
+            Admin::Postgres(_) => {
+                let sql = "select rolpassword from pg_authid where rolname = 'shop_admin'";
+                admin.execute("postgres", sql).await.unwrap()
+            }
+            Admin::MariaDb(_) => {
+                let sql = "select authentication_string from mysql.user where user = 'shop_admin'";
+                admin.execute("mysql", sql).await.unwrap()
+            }
+        }
+    };
+    let before = hash().await;
+    let answer = query_call(
+        &world,
+        "rds",
+        &[
+            ("Action", "ModifyDBInstance"),
+            ("DBInstanceIdentifier", "restore-proof-abc-1"),
+            ("MasterUserPassword", "n3w'p\\assword"),
+        ],
+    );
+    assert_eq!(answer.status, 200);
+    assert_eq!(hash().await, before);
+    let status = || world.db_instances()[0].status.clone();
+    until("the reset", || status() == "resetting-master-credentials").await;
+    until("the reset's end", || status() == "available").await;
+    let after = hash().await;
+    assert!(!after.is_empty() && after != before, "{after}");
+}
+
+#[tokio::test]
+async fn a_new_password_reaches_the_engine() {
+    let state = StateFolder::create().unwrap();
+    let postgres = Postgres::new(state.path()).await.unwrap();
+    let mariadb = MariaDb::new(state.path(), &postgres.authority())
+        .await
+        .unwrap();
+    let master = |database: SourceDatabase| SourceDatabase {
+        master_username: MASTER_USER.to_owned(),
+        ..database
+    };
+    let server = postgres.start_server("source").await.unwrap();
+    for sql in [
+        "create role shop_admin login password 'old-one'",
+        "create database shop owner shop_admin",
+    ] {
+        server.execute("postgres", sql).await.unwrap();
+    }
+    let dump = postgres.dump(&server, "shop").await.unwrap();
+    gets_a_new_password(dump, master(SourceDatabase::default())).await;
+    let server = mariadb.start_server("source").await.unwrap();
+    let sql = "create database shop; create user shop_admin@'%' identified by 'old-one'";
+    server.execute("mysql", sql).await.unwrap();
+    let dump = mariadb.dump(server, "shop").await.unwrap();
+    gets_a_new_password(dump, master(SourceDatabase::mysql())).await;
 }
 
 #[tokio::test]

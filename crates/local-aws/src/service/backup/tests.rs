@@ -420,3 +420,137 @@ fn copy_events_have_the_documented_shape() {
         4
     );
 }
+
+#[test]
+fn backup_and_copy_jobs_are_described() {
+    let (world, _) = still_world(|_| ());
+    let backup = world.backup_job_of(POINT).unwrap();
+    let id = world.add_backup_job(backup.clone());
+    let described = get(&world, &format!("/backup-jobs/{id}")).json();
+    for (key, expected) in [
+        ("BackupJobId", json!(id)),
+        ("State", json!("COMPLETED")),
+        ("RecoveryPointArn", json!(POINT)),
+        ("BackupVaultName", json!("central")),
+        ("CompletionDate", json!(1_795_222_800.0)),
+        ("BackupSizeInBytes", json!(20_u64 << 30)),
+        ("PercentDone", json!("100.0")),
+    ] {
+        assert_eq!(described[key], expected, "{key}");
+    }
+    // A later state of the same job takes the place of the former.
+    world.add_backup_job(crate::BackupJob {
+        state: "FAILED".into(),
+        recovery_point_arn: None,
+        status_message: Some("Access denied".into()),
+        ..backup
+    });
+    let failed = get(&world, &format!("/backup-jobs/{id}")).json();
+    assert_eq!(failed["State"], "FAILED");
+    assert_eq!(failed["StatusMessage"], "Access denied");
+    assert!(failed.get("RecoveryPointArn").is_none());
+
+    let copy = world.copy_job_of(POINT).unwrap();
+    let id = world.add_copy_job(copy.clone());
+    let described = get(&world, &format!("/copy-jobs/{id}")).json()["CopyJob"].clone();
+    assert_eq!(described["CopyJobId"], json!(id));
+    assert_eq!(described["DestinationRecoveryPointArn"], POINT);
+    assert_eq!(
+        described["DestinationBackupVaultArn"],
+        json!(copy.destination_vault_arn)
+    );
+    assert_eq!(described["AccountId"], "111111111111");
+    let made = world.add_copy_job(crate::CopyJob {
+        id: String::new(),
+        account: Some("222222222222".into()),
+        ..copy
+    });
+    let described = get(&world, &format!("/copy-jobs/{made}")).json();
+    assert_eq!(described["CopyJob"]["AccountId"], "222222222222");
+    for path in ["/backup-jobs/nope", "/copy-jobs/nope"] {
+        let missing = get(&world, path);
+        let kind = missing.headers["x-amzn-errortype"].to_str().unwrap();
+        assert_eq!((missing.status, kind), (400, "ResourceNotFoundException"));
+    }
+}
+
+#[test]
+fn backup_events_have_the_documented_shape() {
+    let (world, _) = still_world(|_| ());
+    let mut job = world.backup_job_of(POINT).unwrap();
+    let event = world.backup_job_event(&job);
+    assert_eq!(event["detail-type"], "Backup Job State Change");
+    assert_eq!(event["resources"], json!([POINT]));
+    let detail = &event["detail"];
+    assert!(!detail.to_string().contains(POINT));
+    for (key, expected) in [
+        ("backupJobId", json!(job.id)),
+        ("state", json!("COMPLETED")),
+        ("backupVaultName", json!("central")),
+        ("backupSizeInBytes", json!("21474836480")),
+        ("bytesTransferred", json!("21474836480")),
+        ("percentDone", json!(100)),
+        ("creationDate", json!("2026-11-21T00:00:00.000Z")),
+        ("completionDate", json!("2026-11-21T01:00:00.000Z")),
+        ("startBy", json!("2026-11-21T08:00:00.000Z")),
+    ] {
+        assert_eq!(detail[key], expected, "{key}");
+    }
+    assert!(detail.get("statusMessage").is_none());
+    job.status_message = Some("Completed with issues".into());
+    let event = world.backup_job_event(&job);
+    assert_eq!(event["detail"]["state"], "COMPLETED");
+    assert_eq!(event["detail"]["statusMessage"], "Completed with issues");
+    job.state = "RUNNING".into();
+    (job.recovery_point_arn, job.completed_at) = (None, None);
+    let event = world.backup_job_event(&job);
+    assert_eq!(event["resources"], json!([]));
+    assert_eq!(event["detail"]["backupSizeInBytes"], "0");
+    assert!(event["detail"].get("completionDate").is_none());
+}
+
+#[test]
+fn vault_notifications_have_the_documented_shape() {
+    let (world, _) = still_world(|_| ());
+    let topic = "arn:aws:sns:eu-central-1:111111111111:vaults";
+    let backup = world.backup_job_of(POINT).unwrap();
+    let told = world.vault_notification(topic, &crate::Notice::from(&backup));
+    let record = &told["Records"][0];
+    assert_eq!(record["EventSource"], "aws:sns");
+    let message = &record["Sns"];
+    assert_eq!(message["TopicArn"], topic);
+    assert_eq!(message["Subject"], "Notification from AWS Backup");
+    assert_eq!(
+        message["Message"],
+        format!(
+            "An AWS Backup job was completed successfully. Recovery point ARN: {POINT}. Backed up Resource ARN : {}. \
+             Backup Job Id : {}",
+            backup.resource_arn, backup.id
+        )
+    );
+    let attributes = &message["MessageAttributes"];
+    let expected = json!({
+        "EventType": {"Type": "String", "Value": "BACKUP_JOB"},
+        "State": {"Type": "String", "Value": "COMPLETED"},
+        "AccountId": {"Type": "String", "Value": "111111111111"},
+        "Id": {"Type": "String", "Value": backup.id},
+        "StartTime": {"Type": "String", "Value": "2026-11-21T00:00:00.000Z"},
+    });
+    assert_eq!(*attributes, expected);
+
+    let copy = crate::CopyJob {
+        state: "FAILED".into(),
+        destination_recovery_point_arn: None,
+        ..world.copy_job_of(POINT).unwrap()
+    };
+    let notice = crate::Notice::from(&copy);
+    assert_eq!(
+        (notice.event_type, notice.state.as_str()),
+        ("COPY_JOB", "FAILED")
+    );
+    assert!(notice.message.contains("failed") && !notice.message.contains(POINT));
+    let id = started(&world, good_metadata());
+    let job = world.restore_jobs().remove(0);
+    let notice = crate::Notice::from(&job);
+    assert_eq!((notice.event_type, notice.id), ("RESTORE_JOB", id));
+}
