@@ -11,7 +11,7 @@ from judge import judge
 def test_there_are_calls_of_every_service(calls):
     services = {call.service for call in calls}
     assert services == {
-        "backup", "rds", "dynamodb", "s3", "sns", "logs", "secretsmanager", "lambda",
+        "backup", "rds", "ec2", "dynamodb", "s3", "sns", "logs", "secretsmanager", "lambda",
     }
 
 

@@ -98,14 +98,18 @@ class AwsCli:
         return file.read_text()
 
 
-@pytest.fixture(params=[Boto3, AwsCli])
+@pytest.fixture
 def aws(request, local_aws, tmp_path):
+    """The client that a test names, boto3 unless it does."""
     with LocalAws(local_aws, WORLD, tmp_path) as served:
-        yield request.param(served.url, tmp_path)
+        yield getattr(request, "param", Boto3)(served.url, tmp_path)
         calls = read_calls(served.record)
         assert calls
         for call in calls:
             assert judge(call) == [], str(call)
+
+
+with_both = pytest.mark.parametrize("aws", [Boto3, AwsCli], indirect=True)
 
 
 def restore(aws, point, kind, metadata):
@@ -142,6 +146,7 @@ def put_record(aws, job):
     assert aws.record(key) == text
 
 
+@with_both
 def test_a_database(aws):
     job = restore(aws, DATABASE, "RDS", {
         "DBInstanceIdentifier": "restore-proof-1", "DBSubnetGroupName": "isolated", "Engine": "postgres",
@@ -171,6 +176,7 @@ def test_a_database(aws):
                == "DBInstanceNotFound", 40, "the deletion")
 
 
+@with_both
 def test_a_machine(aws):
     (image,) = aws("ec2", "describe_images", ImageIds=[MACHINE.rpartition("/")[2]])["Images"]
     assert [mapping["DeviceName"] for mapping in image["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/xvdb"]
