@@ -100,11 +100,21 @@ install_packages() {
     [ "$status" = 0 ] || die "apt could not install: $*"
 }
 
+# The programs that local-aws looks for. The server's own folder is not in everybody's PATH.
+has_mariadb() {
+    local program
+    for program in mariadbd mariadb-install-db mariadb; do
+        PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec" command -v "$program" >/dev/null || return
+    done
+}
+
 # What the demo, or the tests ("tests"), need of the system: installed when it is missing.
 need_system() {
     local missing=()
     command -v cc >/dev/null || missing+=(build-essential)
+    # The engines of restored databases; MariaDB's plays RDS's MySQL too.
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    has_mariadb || missing+=(mariadb-server)
     command -v setpriv >/dev/null || missing+=(util-linux)
     if [ "$1" = tests ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
