@@ -22,10 +22,10 @@ lint: ## The checks that compile nothing to run: format, dependencies, templates
 unit: ## The unit tests of all crates
 	@scripts/test.sh unit
 
-scenarios: ## The scenario tests, on real PostgreSQL servers
+scenarios: ## The scenario tests, on real database and web servers
 	@scripts/test.sh scenarios
 
-conformance: ## AWS calls against botocore's models, the function against moto, the records in DuckDB
+conformance: ## AWS calls and IAM policies against what others wrote; the function against moto
 	@scripts/test.sh judge local-aws scenarios demo records calls moto
 
 mutants: ## Remove each leg of the ownership proof in turn; the tests must notice
