@@ -42,7 +42,7 @@ def test_the_example_is_accepted(validator):
 def test_the_twenty_mistakes_are_refused(validator):
     found = problems(validator, tomllib.loads(MISTAKES.read_text()))
     # Some of the twenty are beyond a schema (a name used twice, a regular expression that does not compile).
-    assert len(found) >= 8, found
+    assert len(found) >= 12, found
 
 
 def test_the_readmes_policy_is_accepted(validator):
@@ -113,12 +113,12 @@ def test_bad_policies_are_refused(validator, name):
     assert problems(validator, BAD[name]) != []
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_the_program_accepts_what_the_schema_accepts(cli_binary, tmp_path, name):
+@pytest.mark.parametrize("name", list(GOOD) + list(BAD))
+def test_the_program_says_what_the_schema_says(cli_binary, tmp_path, name):
     file = tmp_path / "policy.toml"
-    file.write_text(toml(GOOD[name]))
+    file.write_text(toml((GOOD | BAD)[name]))
     checked = subprocess.run([cli_binary, "policy", "check", str(file)], capture_output=True, text=True, timeout=60)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert (checked.returncode == 0) is (name in GOOD), checked.stdout + checked.stderr
 
 
 def toml(policy):
