@@ -103,17 +103,38 @@ pub(crate) fn image_id(point: &RecoveryPoint) -> Option<&str> {
     point.arn.split_once(":image/").map(|(_, id)| id)
 }
 
-/// The restored instance and its volumes are there, and it is on its way to `running`.
-pub(crate) fn create(state: &mut State, planned: &PlannedMachine, web: Option<Web>) {
+impl PlannedMachine {
+    /// Whether it gets a server and there is no tokio runtime to run it just now.
+    pub fn waits_for_a_runtime(&self) -> bool {
+        !self.ports.is_empty() && tokio::runtime::Handle::try_current().is_err()
+    }
+}
+
+/// Launches the restored instance with its volumes, for a restore job that was created at `job_at`. Takes its
+/// address at once, which needs no waiting.
+///
+/// # Errors
+/// When no address has its ports free.
+pub(crate) fn create(
+    state: &mut State,
+    planned: &PlannedMachine,
+    job_at: Timestamp,
+) -> anyhow::Result<()> {
+    let web = match planned.ports.as_slice() {
+        [] => None,
+        ports => Some(Web::reserve(ports)?),
+    };
     let mut instance = planned.instance.clone();
-    // EC2 tells whole seconds. A world may be faster than life, and must not turn the order of things round.
-    instance.launched_at = state.now;
+    // EC2 tells whole seconds, and milliseconds of volumes. A world may be faster than life, and must not turn the
+    // order of things round: what a job launches is younger than the job.
+    let launched_at = state.now.max(later(job_at, Duration::from_millis(1)));
+    instance.launched_at = launched_at;
     if let Some(web) = &web {
         instance.private_address = web.address();
     }
     for volume in &planned.volumes {
         let mut volume = volume.clone();
-        volume.created_at = state.now;
+        volume.created_at = launched_at;
         state.volumes.insert(
             volume.id.clone(),
             VolumeState {
@@ -126,6 +147,7 @@ pub(crate) fn create(state: &mut State, planned: &PlannedMachine, web: Option<We
     let mut machine = MachineState::seeded(instance);
     machine.web = web;
     state.machines.insert(id, machine);
+    Ok(())
 }
 
 /// Its restore job is complete: its states begin, and after them its boot.

@@ -519,9 +519,6 @@ impl World {
                         .await
                         .map(|_| Started::Nothing)
                 }
-                state::LaunchWhat::Web { ports } => {
-                    crate::machine::Web::reserve(ports).map(Started::Web)
-                }
                 state::LaunchWhat::RemoteMachine { endpoint, form } => {
                     restore::create_remote("ec2", endpoint, form)
                         .await

@@ -142,18 +142,13 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     Ok(id)
 }
 
-/// What a machine needs before it can be there.
+/// What is to be done outside of the world before a machine can be there.
 fn machine_launch(state: &State, machine: Option<&ec2::PlannedMachine>) -> LaunchState {
     match (machine, &state.options.ec2_endpoint) {
         (Some(machine), Some(endpoint)) => LaunchState::Wanted(LaunchWhat::RemoteMachine {
             endpoint: endpoint.clone(),
             form: ec2::remote_form(state, machine),
         }),
-        (Some(machine), None) if !machine.ports.is_empty() => {
-            LaunchState::Wanted(LaunchWhat::Web {
-                ports: machine.ports.clone(),
-            })
-        }
         _ => LaunchState::NotNeeded,
     }
 }
@@ -185,15 +180,16 @@ fn advance(state: &mut State, job: &mut Job) {
     }
     let Some(plan) = &mut job.source else { return };
     if job.job.status == "PENDING" && state.now >= plan.runs_at {
+        let machine = plan.machine.as_ref();
+        if machine.is_some_and(ec2::PlannedMachine::waits_for_a_runtime) {
+            return;
+        }
         job.job.status = "RUNNING".to_owned();
         if let (Some(instance), None) = (&plan.instance, &state.options.rds_endpoint) {
             state.instances.insert(
                 instance.identifier.clone(),
                 Instance::seeded(instance.clone()),
             );
-        }
-        if let (Some(machine), LaunchState::NotNeeded) = (&plan.machine, &plan.launch) {
-            ec2::create(state, machine, None);
         }
         if let LaunchState::Wanted(what) =
             std::mem::replace(&mut plan.launch, LaunchState::NotNeeded)
@@ -209,6 +205,11 @@ fn advance(state: &mut State, job: &mut Job) {
                 instance,
                 what,
             }));
+        }
+        if let (Some(machine), LaunchState::NotNeeded) = (&plan.machine, &plan.launch)
+            && let Err(error) = ec2::create(state, machine, job.job.created_at)
+        {
+            plan.launch = LaunchState::Failed(format!("local-aws could not restore: {error:#}"));
         }
         events::restore_job(state, job);
     }
@@ -352,12 +353,6 @@ pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Sta
         plan.launch = match started {
             Ok(Started::Database(server)) => LaunchState::Done(Some(server)),
             Ok(Started::Nothing) => LaunchState::Done(None),
-            Ok(Started::Web(web)) => {
-                if let Some(machine) = &plan.machine {
-                    ec2::create(state, machine, Some(web));
-                }
-                LaunchState::Done(None)
-            }
             Ok(Started::RemoteMachine(id)) => {
                 if let Some(machine) = &mut plan.machine {
                     machine.instance.id = id;

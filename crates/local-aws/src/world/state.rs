@@ -13,8 +13,6 @@ use crate::engine::{Dump, Server};
 use crate::service::dynamodb::TableState;
 use crate::service::rds::modify::{NewPassword, Reset};
 
-use crate::machine::Web;
-
 use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::ec2::{MachineState, PlannedMachine, VolumeState};
@@ -91,10 +89,6 @@ pub(crate) enum LaunchWhat {
         endpoint: String,
         form: Vec<(String, String)>,
     },
-    /// A machine's server, on an address of its own.
-    Web {
-        ports: Vec<u16>,
-    },
     RemoteMachine {
         endpoint: String,
         form: Vec<(String, String)>,
@@ -106,7 +100,6 @@ pub(crate) enum Started {
     /// Nothing that the world holds.
     Nothing,
     Database(Box<Server>),
-    Web(Web),
     /// An instance at another AWS stand-in, by its id.
     RemoteMachine(String),
 }
