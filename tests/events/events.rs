@@ -1,21 +1,63 @@
 //! What arrives from outside: documented events, their quirks, and what nobody should send.
 //!
-//! Each JSON file beside this one is an event as EventBridge delivers it. Four are samples of the AWS Backup developer
-//! guide ("Monitoring AWS Backup events using EventBridge"), with their 13-digit accounts; the others follow its tables and
-//! events that were captured.
+//! Each JSON file beside this one is an event as EventBridge delivers it, or a notification as SNS does. Five are samples
+//! of the AWS Backup developer guide ("Monitoring AWS Backup events using EventBridge", with their 13-digit accounts, and
+//! "Notification options with AWS Backup"); the others follow its tables and events that were captured.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 
-use restore_proof_core::event::{self, CopyState, Sweep, Trigger};
-use restore_proof_local_aws::{Fault, Times};
-use restore_proof_tests::{LEDGER, Scene, UNCHECKED, root};
+use restore_proof_core::event::{
+    self, BackupJobEvent, BackupState, CopyState, JobRef, Sweep, Trigger,
+};
+use restore_proof_core::validation::Validation;
+use restore_proof_local_aws::{Fault, RecoveryPoint, Times};
+use restore_proof_tests::{LEDGER, PREFIX, SOURCE_ACCOUNT, Scene, UNCHECKED, root};
 use serde_json::{Value, json};
 
 /// Every file, and what it is read as.
-const FILES: [(&str, &str); 31] = [
-    ("backup-job-completed", "ignored: events \"Backup Job"),
+const FILES: [(&str, &str); 61] = [
+    (
+        "backup-job-aborted",
+        "ignored: the backup job is ABORTED: there is no recovery point",
+    ),
+    ("backup-job-another-account", "backup completed"),
+    ("backup-job-another-region", "backup completed"),
+    ("backup-job-completed", "backup completed"),
+    ("backup-job-completed-with-issues", "backup completed"),
+    (
+        "backup-job-created",
+        "ignored: the backup job has not ended: CREATED",
+    ),
+    (
+        "backup-job-expired",
+        "ignored: the backup job is EXPIRED: there is no recovery point",
+    ),
+    (
+        "backup-job-failed",
+        "ignored: the backup job is FAILED: there is no recovery point",
+    ),
+    ("backup-job-landed", "backup completed"),
+    ("backup-job-of-copies-vault", "backup completed"),
+    ("backup-job-partial", "backup partial"),
+    (
+        "backup-job-running",
+        "ignored: the backup job has not ended: RUNNING",
+    ),
+    ("backup-job-vault-not-an-arn", "backup completed"),
+    (
+        "backup-job-without-recovery-point",
+        "ignored: the backup job event names no recovery point",
+    ),
+    (
+        "backup-job-without-vault",
+        "ignored: the backup job event names no backupVaultArn",
+    ),
+    (
+        "backup-job-wrong-types",
+        "ignored: the backup job event names no state",
+    ),
     ("copy-job-another-account", "copy completed"),
     ("copy-job-another-region", "copy completed"),
     ("copy-job-completed", "copy completed"),
@@ -31,6 +73,8 @@ const FILES: [(&str, &str); 31] = [
         "copy-job-detail-is-text",
         "ignored: the copy job event names no state",
     ),
+    ("copy-job-ebs-landed", "copy completed"),
+    ("copy-job-ec2-landed", "copy completed"),
     ("copy-job-failed", "copy failed"),
     (
         "copy-job-failed-of-nothing",
@@ -59,6 +103,58 @@ const FILES: [(&str, &str); 31] = [
         "ignored: the copy job event names no state",
     ),
     ("not-an-object", "ignored: the payload is not a JSON object"),
+    (
+        "notification-backup-job",
+        "notified: backup 1b2345b2-f22c-4dab-5eb6-bbc7890ed123",
+    ),
+    (
+        "notification-copy-job",
+        "notified: copy 0175DE71-5784-589F-D8AC-541ACCB4CAC8",
+    ),
+    (
+        "notification-copy-job-successful",
+        "notified: copy 0175DE71-5784-589F-D8AC-541ACCB4CAC8",
+    ),
+    (
+        "notification-id-is-none",
+        "ignored: \"../backup-jobs/AB123456-78C9-0123-456D-789012E34567\" is no id",
+    ),
+    (
+        "notification-not-from-sns",
+        "ignored: the record is not from SNS",
+    ),
+    (
+        "notification-of-a-lookalike",
+        "ignored: notifications \"COPY_JOBS\" are not used",
+    ),
+    (
+        "notification-of-prose",
+        "ignored: the notification has no attributes EventType and Id",
+    ),
+    (
+        "notification-of-something-else",
+        "ignored: notifications \"RECOVERY_POINT_MODIFIED\" are not used",
+    ),
+    (
+        "notification-records-not-a-list",
+        "ignored: Records is no list",
+    ),
+    (
+        "notification-restore-job",
+        "notified: restore AB123456-78C9-0123-456D-789012E34567",
+    ),
+    (
+        "notification-several-jobs",
+        "notified: copy 0175DE71-5784-589F-D8AC-541ACCB4CAC8, backup a827233a-d405-4a86-a440-759fa94f34dd, restore AB123456-78C9-0123-456D-789012E34567",
+    ),
+    (
+        "notification-without-records",
+        "ignored: the notification holds no records",
+    ),
+    (
+        "notification-wrong-types",
+        "ignored: the notification has no attributes EventType and Id",
+    ),
     (
         "recovery-point-completed",
         "ignored: events \"Recovery Point",
@@ -99,6 +195,20 @@ fn fixture(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// A record of a notification about a job.
+fn notification(kind: &str, id: &str) -> Value {
+    json!({
+        "EventSource": "aws:sns",
+        "Sns": {
+            "Message": "An AWS Backup job was completed successfully.",
+            "MessageAttributes": {
+                "EventType": { "Type": "String", "Value": kind },
+                "Id": { "Type": "String", "Value": id },
+            },
+        },
+    })
+}
+
 /// What a payload is read as, in the words of [`FILES`].
 fn read(payload: &Value) -> String {
     match event::read(payload) {
@@ -107,11 +217,27 @@ fn read(payload: &Value) -> String {
             CopyState::Failed => "copy failed".to_owned(),
             CopyState::Partial => "copy partial".to_owned(),
         },
+        Trigger::Backup(backup) => match backup.state {
+            BackupState::Completed => "backup completed".to_owned(),
+            BackupState::Partial => "backup partial".to_owned(),
+        },
         Trigger::Restore(_) => "restore".to_owned(),
+        Trigger::Notified(jobs) => {
+            let words: Vec<_> = jobs
+                .iter()
+                .map(|job| match job {
+                    JobRef::Copy(id) => format!("copy {id}"),
+                    JobRef::Backup(id) => format!("backup {id}"),
+                    JobRef::Restore(id) => format!("restore {id}"),
+                })
+                .collect();
+            format!("notified: {}", words.join(", "))
+        }
         Trigger::Sweep(Sweep::Due) => "sweep due".to_owned(),
         Trigger::Sweep(Sweep::Lost) => "sweep lost".to_owned(),
         Trigger::Advance { .. } => "advance".to_owned(),
         Trigger::Validate(_) => "validate".to_owned(),
+        Trigger::Show { .. } => "show".to_owned(),
         Trigger::Ignored(reason) => format!("ignored: {reason}"),
     }
 }
@@ -178,6 +304,77 @@ fn all_of_a_landed_copy_is_read() {
     assert_eq!(copy.recovery_point_arn, None, "{{}} is no ARN");
 }
 
+#[test]
+fn all_of_a_backup_is_read() {
+    let Trigger::Backup(backup) = event::read(&fixture("backup-job-completed-with-issues")) else {
+        panic!("it is no backup");
+    };
+    assert_eq!(
+        backup,
+        BackupJobEvent {
+            state: BackupState::Completed,
+            backup_job_id: Some("a827233a-d405-4a86-a440-759fa94f34dd".to_owned()),
+            vault_arn: "arn:aws:backup:eu-central-1:111122223333:backup-vault:local".to_owned(),
+            recovery_point_arn:
+                "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:job-stock".to_owned(),
+            resource_arn: Some("arn:aws:rds:eu-central-1:111122223333:db:stock".to_owned()),
+            resource_type: Some("RDS".to_owned()),
+            size_bytes: Some(36048),
+            status_message: Some(
+                "The backup job completed successfully, but some attributes could not be backed up"
+                    .to_owned()
+            ),
+        }
+    );
+}
+
+/// SNS delivers one record at a time; a payload of many is somebody's own, and every job in it is named once.
+#[test]
+fn many_records_are_read_and_no_job_twice() {
+    let many: Vec<_> = (0..1000)
+        .map(|number| notification("BACKUP_JOB", &format!("job-{}", number % 500)))
+        .collect();
+    match event::read(&json!({ "Records": many })) {
+        Trigger::Notified(jobs) => assert_eq!(jobs.len(), 500),
+        other => panic!("{other:?}"),
+    }
+    let mut nested = json!({});
+    for _ in 0..100 {
+        nested = json!({ "Records": [nested], "Sns": { "MessageAttributes": [] }, "EventSource": "aws:sns" });
+    }
+    assert!(matches!(event::read(&nested), Trigger::Ignored(_)));
+}
+
+/// Images and snapshots of EC2 name no account: that of the source comes from the resource.
+#[test]
+fn copies_of_machines_and_volumes_are_known_by_the_whole_arn() {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let mut ids = std::collections::BTreeSet::new();
+    for (name, arn) in [
+        (
+            "copy-job-ec2-landed",
+            "arn:aws:ec2:eu-central-1::image/ami-0a1b2c3d4e5f60002",
+        ),
+        (
+            "copy-job-ebs-landed",
+            "arn:aws:ec2:eu-central-1::snapshot/snap-0726fe70935586180",
+        ),
+    ] {
+        let Trigger::Copy(copy) = event::read(&fixture(name)) else {
+            panic!("{name} is no copy");
+        };
+        assert_eq!(copy.recovery_point_arn.as_deref(), Some(arn));
+        let validation = Validation::of_copy(PREFIX, &copy, arn, now);
+        let point = &validation.recovery_point;
+        assert_eq!(point.arn, arn);
+        assert_eq!(point.source_account().as_deref(), Some(SOURCE_ACCOUNT));
+        let swept = Validation::open(PREFIX, arn, &copy.destination_vault_arn, None, now);
+        assert_eq!(swept.id, validation.id, "the sweep finds the same one");
+        ids.insert(validation.id);
+    }
+    assert_eq!(ids.len(), 2);
+}
+
 /// Whatever stands in the place of any one value, reading it ends in a trigger.
 #[test]
 fn no_value_of_any_file_can_be_replaced_so_that_reading_panics() {
@@ -231,7 +428,14 @@ async fn what_is_ignored_succeeds_and_opens_nothing() {
         .iter()
         .filter(|(_, wanted)| wanted.starts_with("ignored") || *wanted == "restore")
         .map(|(name, _)| *name)
-        .chain(["copy-job-vault-not-an-arn", "copy-job-vault-without-name"]);
+        .chain(["copy-job-vault-not-an-arn", "copy-job-vault-without-name"])
+        .chain([
+            "backup-job-another-account",
+            "backup-job-another-region",
+            "backup-job-completed",
+            "backup-job-of-copies-vault",
+            "backup-job-vault-not-an-arn",
+        ]);
     for name in ignored {
         let answer = scene.try_invoke(fixture(name)).await.unwrap();
         assert!(answer["ignored"].is_string(), "{name}: {answer}");
@@ -252,7 +456,18 @@ async fn payloads_that_are_no_events_are_ignored() {
         json!([]),
         json!([{ "sweep": "due" }]),
         json!({}),
+        json!({ "Records": null }),
+        json!({ "Records": [] }),
         json!({ "Records": [{ "Sns": { "Message": "An AWS Backup job was completed" } }] }),
+        json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": "An AWS Backup job was completed" } }] }),
+        json!({ "Records": [[[[{ "EventSource": "aws:sns" }]]], { "Records": [{}] }] }),
+        json!({ "Records": [notification("COPY_JOB", "")] }),
+        json!({ "Records": [notification("COPY_JOB", "a job")] }),
+        json!({ "Records": [notification("COPY_JOB", &"a".repeat(65))] }),
+        json!({ "Records": [notification("COPY_JOB", "0175DE71\r\nHost: elsewhere")] }),
+        json!({ "Records": [notification("RESTORE_JOB", "job#1")] }),
+        json!({ "Records": [notification("", id)] }),
+        json!({ "Records": [notification("S3_RESTORE_OBJECT_FAILED", id)] }),
         json!({ "detail-type": null }),
         json!({ "detail-type": "Copy Job State Change" }),
         json!({ "detail-type": "Copy Job State Change", "source": ["aws.backup"] }),
@@ -262,6 +477,17 @@ async fn payloads_that_are_no_events_are_ignored() {
         json!({ "advance": {} }),
         json!({ "advance": id }),
         json!({ "advance": { "validation_id": "" } }),
+        json!({ "advance": { "validation_id": "slots" } }),
+        json!({ "advance": { "validation_id": "installed" } }),
+        json!({ "show": null }),
+        json!({ "show": id }),
+        json!({ "show": { "validation_id": "" } }),
+        json!({ "show": { "validation_id": [id] } }),
+        json!({ "show": { "validation_id": "slots" } }),
+        json!({ "show": { "validation_id": format!("job#{id}") } }),
+        json!({ "show": { "validation_id": id.to_uppercase() } }),
+        json!({ "show": { "validation_id": id }, "sweep": "due" }),
+        json!({ "show": { "validation_id": id } }),
         json!({ "validate": {} }),
         json!({ "validate": point }),
         json!({ "validate": { "recovery_point_arn": point } }),
@@ -337,6 +563,27 @@ async fn copies_that_failed_are_recorded_with_the_words_of_aws() {
     let scene = Scene::set(UNCHECKED).await;
     let record = record_of(&scene, "copy-job-partial").await;
     assert_eq!(record["verdict"], "copy_failed");
+}
+
+/// Snapshots of volumes end in a record that says what this version does not do.
+#[tokio::test]
+async fn a_copy_of_a_volume_is_recorded_as_not_tested() {
+    let scene = Scene::set(UNCHECKED).await;
+    let event = fixture("copy-job-ebs-landed");
+    let text = |key: &str| event["detail"][key].as_str().unwrap().to_owned();
+    scene.add(RecoveryPoint {
+        arn: text("destinationRecoveryPointArn"),
+        source_resource_arn: text("resourceArn"),
+        resource_type: "EBS".to_owned(),
+        ..scene.point("volume")
+    });
+    let record = record_of(&scene, "copy-job-ebs-landed").await;
+    assert_eq!(record["verdict"], "not_tested");
+    assert_eq!(record["cleanup"], "nothing_to_delete");
+    assert_eq!(record["source_account"], SOURCE_ACCOUNT);
+    let reason = record["verdict_reason"].as_str().unwrap();
+    assert!(reason.contains("type EBS are not validated"), "{reason}");
+    scene.assert_clean();
 }
 
 /// What AWS Backup does not take for a recovery point is not asked for for ever.

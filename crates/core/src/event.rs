@@ -1,20 +1,27 @@
-//! What arrives, from EventBridge, from the schedules and from people, becomes a [`Trigger`].
+//! What arrives, from EventBridge, from SNS, from the schedules and from people, becomes a [`Trigger`].
 //!
 //! Every trigger is only a hint that some validation may be able to move. Shapes and their quirks are AWS
 //! Backup's ("Monitoring AWS Backup events using EventBridge" in its developer guide): ids that are
 //! missing, `{}` where an ARN is not known yet, sizes as numbers or as text, `state` or `status`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::Index;
 
 /// What the function is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
     /// A copy job ended.
     Copy(CopyJobEvent),
+    /// A backup job ended with a recovery point.
+    Backup(BackupJobEvent),
     /// A restore job ended: ours, or somebody else's.
     Restore(RestoreJobEvent),
+    /// A vault notification named these jobs. Nothing else in it is trusted.
+    Notified(Vec<JobRef>),
     /// The scheduled pass.
     Sweep(Sweep),
     /// Look at this validation again.
@@ -24,8 +31,24 @@ pub enum Trigger {
     },
     /// Somebody asks for the validation of a recovery point.
     Validate(ValidateRequest),
+    /// Somebody asks how a validation is.
+    Show {
+        /// Id of the validation.
+        validation_id: String,
+    },
     /// Nothing to do; the reason says why, in words for the log.
     Ignored(String),
+}
+
+/// A job that a notification names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobRef {
+    /// Id of a copy job.
+    Copy(String),
+    /// Id of a backup job.
+    Backup(String),
+    /// Id of a restore job.
+    Restore(String),
 }
 
 /// Which part of the sweep.
@@ -47,6 +70,22 @@ pub enum CopyState {
     Failed,
     /// There is part of a copy.
     Partial,
+}
+
+impl CopyState {
+    /// From AWS Backup's word for the state of a copy job.
+    ///
+    /// # Errors
+    /// When the job has not ended, in words for the log.
+    pub fn ended(word: Option<&str>) -> Result<CopyState, String> {
+        match word {
+            Some("COMPLETED") => Ok(CopyState::Completed),
+            Some("FAILED") => Ok(CopyState::Failed),
+            Some("PARTIAL") => Ok(CopyState::Partial),
+            Some(other) => Err(format!("the copy job has not ended: {}", shorten(other))),
+            None => Err("the copy job event names no state".to_owned()),
+        }
+    }
 }
 
 /// A copy job that ended.
@@ -78,6 +117,81 @@ pub struct CopyJobEvent {
     pub status_message: Option<String>,
 }
 
+impl CopyJobEvent {
+    /// The event itself, if it says what has landed, or of what nothing has.
+    ///
+    /// # Errors
+    /// When it does not, in words for the log.
+    pub fn usable(self) -> Result<CopyJobEvent, String> {
+        if self.state == CopyState::Completed && self.recovery_point_arn.is_none() {
+            return Err("the copy job is COMPLETED but names no destinationRecoveryPointArn; the sweep finds the copy".to_owned());
+        }
+        if self.copy_job_id.is_none()
+            && self.recovery_point_arn.is_none()
+            && self.source_recovery_point_arn.is_none()
+        {
+            return Err(
+                "the failed copy job has neither an id nor a recovery point to know it by"
+                    .to_owned(),
+            );
+        }
+        Ok(self)
+    }
+}
+
+/// How a backup job ended that left a recovery point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupState {
+    /// The backup is there.
+    Completed,
+    /// Part of it is there.
+    Partial,
+}
+
+impl BackupState {
+    /// From AWS Backup's word for the state of a backup job.
+    ///
+    /// A backup job that failed, was stopped or began too late leaves nothing that could be proved, and no record says
+    /// so: it is for the monitoring of the account that makes backups. A copy that failed has a record, since the vault
+    /// it did not reach is the one whose copies are all accounted for. Part of a backup is a recovery point like any
+    /// other, and ends in a record.
+    ///
+    /// # Errors
+    /// When there is no recovery point, or not yet, in words for the log.
+    pub fn ended(word: Option<&str>) -> Result<BackupState, String> {
+        match word {
+            Some("COMPLETED") => Ok(BackupState::Completed),
+            Some("PARTIAL") => Ok(BackupState::Partial),
+            Some(none @ ("FAILED" | "ABORTED" | "EXPIRED")) => Err(format!(
+                "the backup job is {none}: there is no recovery point to prove"
+            )),
+            Some(other) => Err(format!("the backup job has not ended: {}", shorten(other))),
+            None => Err("the backup job event names no state".to_owned()),
+        }
+    }
+}
+
+/// A backup job that ended with a recovery point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupJobEvent {
+    /// How it ended.
+    pub state: BackupState,
+    /// Backup job id.
+    pub backup_job_id: Option<String>,
+    /// ARN of the vault it landed in; decides whether it is one whose backups are validated.
+    pub vault_arn: String,
+    /// ARN of the backup.
+    pub recovery_point_arn: String,
+    /// ARN of the backed-up resource.
+    pub resource_arn: Option<String>,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: Option<String>,
+    /// Size in bytes.
+    pub size_bytes: Option<u64>,
+    /// AWS Backup's words; with COMPLETED they mean "completed with issues".
+    pub status_message: Option<String>,
+}
+
 /// A restore job that ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestoreJobEvent {
@@ -106,20 +220,24 @@ pub fn read(payload: &Value) -> Trigger {
     if let Some(kind) = object.get("detail-type") {
         return read_event(kind.as_str().unwrap_or(""), payload);
     }
+    if let Some(records) = object.get("Records") {
+        return read_notification(records).map_or_else(Trigger::Ignored, Trigger::Notified);
+    }
     match (
         object.get("sweep"),
         object.get("advance"),
         object.get("validate"),
+        object.get("show"),
     ) {
-        (Some(sweep), None, None) => match Sweep::deserialize(sweep) {
+        (Some(sweep), None, None, None) => match Sweep::deserialize(sweep) {
             Ok(sweep) => Trigger::Sweep(sweep),
             Err(_) => Trigger::Ignored("a sweep is \"due\" or \"lost\"".to_owned()),
         },
-        (None, Some(advance), None) => match text(advance, "validation_id") {
+        (None, Some(advance), None, None) => match validation_id(advance) {
             Some(validation_id) => Trigger::Advance { validation_id },
             None => Trigger::Ignored("advance needs a validation_id".to_owned()),
         },
-        (None, None, Some(validate)) => match ValidateRequest::deserialize(validate) {
+        (None, None, Some(validate), None) => match ValidateRequest::deserialize(validate) {
             Ok(request)
                 if request.recovery_point_arn.is_empty()
                     || request.backup_vault_name.is_empty() =>
@@ -131,8 +249,12 @@ pub fn read(payload: &Value) -> Trigger {
             Ok(request) => Trigger::Validate(request),
             Err(error) => Trigger::Ignored(format!("validate cannot be read: {error}")),
         },
+        (None, None, None, Some(show)) => match validation_id(show) {
+            Some(validation_id) => Trigger::Show { validation_id },
+            None => Trigger::Ignored("show needs a validation_id".to_owned()),
+        },
         _ => Trigger::Ignored(
-            "neither an EventBridge event nor one of \"sweep\", \"advance\", \"validate\""
+            "neither an event, a vault notification nor one of \"sweep\", \"advance\", \"validate\", \"show\""
                 .to_owned(),
         ),
     }
@@ -143,35 +265,29 @@ fn read_event(kind: &str, event: &Value) -> Trigger {
         return Trigger::Ignored("the event is not from aws.backup".to_owned());
     }
     match kind {
-        "Copy Job State Change" => read_copy_job(event),
-        "Restore Job State Change" => read_restore_job(event),
+        "Copy Job State Change" => {
+            read_copy_job(event).map_or_else(Trigger::Ignored, Trigger::Copy)
+        }
+        "Backup Job State Change" => {
+            read_backup_job(event).map_or_else(Trigger::Ignored, Trigger::Backup)
+        }
+        "Restore Job State Change" => {
+            read_restore_job(event).map_or_else(Trigger::Ignored, Trigger::Restore)
+        }
         other => Trigger::Ignored(format!("events {:?} are not used", shorten(other))),
     }
 }
 
-fn read_copy_job(event: &Value) -> Trigger {
+fn read_copy_job(event: &Value) -> Result<CopyJobEvent, String> {
     let detail = &event["detail"];
-    let state = match state(detail) {
-        Some("COMPLETED") => CopyState::Completed,
-        Some("FAILED") => CopyState::Failed,
-        Some("PARTIAL") => CopyState::Partial,
-        Some(other) => {
-            return Trigger::Ignored(format!("the copy job has not ended: {}", shorten(other)));
-        }
-        None => return Trigger::Ignored("the copy job event names no state".to_owned()),
-    };
-    let Some(destination_vault_arn) = text(detail, "destinationBackupVaultArn") else {
-        return Trigger::Ignored(
-            "the copy job event names no destinationBackupVaultArn".to_owned(),
-        );
-    };
     let copy = CopyJobEvent {
-        state,
+        state: CopyState::ended(state(detail))?,
         event_time: time(event, "time"),
         copy_job_id: text(detail, "copyJobId"),
         created_at: time(detail, "creationDate"),
         completed_at: time(detail, "completionDate"),
-        destination_vault_arn,
+        destination_vault_arn: text(detail, "destinationBackupVaultArn")
+            .ok_or("the copy job event names no destinationBackupVaultArn")?,
         recovery_point_arn: text(detail, "destinationRecoveryPointArn"),
         source_recovery_point_arn: event["resources"][0].as_str().map(str::to_owned),
         resource_arn: text(detail, "resourceArn"),
@@ -179,37 +295,99 @@ fn read_copy_job(event: &Value) -> Trigger {
         size_bytes: number(detail, "backupSizeInBytes"),
         status_message: text(detail, "statusMessage"),
     };
-    if state == CopyState::Completed && copy.recovery_point_arn.is_none() {
-        return Trigger::Ignored(
-            "the copy job is COMPLETED but names no destinationRecoveryPointArn; the sweep finds the copy"
-                .to_owned(),
-        );
-    }
-    if copy.copy_job_id.is_none()
-        && copy.recovery_point_arn.is_none()
-        && copy.source_recovery_point_arn.is_none()
-    {
-        return Trigger::Ignored(
-            "the failed copy job has neither an id nor a recovery point to know it by".to_owned(),
-        );
-    }
-    Trigger::Copy(copy)
+    copy.usable()
 }
 
-fn read_restore_job(event: &Value) -> Trigger {
+fn read_backup_job(event: &Value) -> Result<BackupJobEvent, String> {
     let detail = &event["detail"];
-    let Some(restore_job_id) = text(detail, "restoreJobId") else {
-        return Trigger::Ignored("the restore job event names no restoreJobId".to_owned());
-    };
+    Ok(BackupJobEvent {
+        state: BackupState::ended(state(detail))?,
+        backup_job_id: text(detail, "backupJobId"),
+        vault_arn: text(detail, "backupVaultArn")
+            .ok_or("the backup job event names no backupVaultArn")?,
+        // The detail does not name it.
+        recovery_point_arn: text(&event["resources"], 0)
+            .ok_or("the backup job event names no recovery point; the sweep finds it")?,
+        resource_arn: text(detail, "resourceArn"),
+        resource_type: text(detail, "resourceType"),
+        size_bytes: number(detail, "backupSizeInBytes"),
+        status_message: text(detail, "statusMessage"),
+    })
+}
+
+fn read_restore_job(event: &Value) -> Result<RestoreJobEvent, String> {
+    let detail = &event["detail"];
+    let restore_job_id =
+        text(detail, "restoreJobId").ok_or("the restore job event names no restoreJobId")?;
     match state(detail) {
-        Some("COMPLETED" | "FAILED" | "ABORTED") => {
-            Trigger::Restore(RestoreJobEvent { restore_job_id })
-        }
-        Some(other) => {
-            Trigger::Ignored(format!("the restore job has not ended: {}", shorten(other)))
-        }
-        None => Trigger::Ignored("the restore job event names no status".to_owned()),
+        Some("COMPLETED" | "FAILED" | "ABORTED") => Ok(RestoreJobEvent { restore_job_id }),
+        Some(other) => Err(format!("the restore job has not ended: {}", shorten(other))),
+        None => Err("the restore job event names no status".to_owned()),
     }
+}
+
+/// Vault notifications by way of SNS ("Notification options with AWS Backup" in its developer guide): prose for
+/// people, and attributes of which the type and the id of the job are all that is taken. Every job is named once.
+fn read_notification(records: &Value) -> Result<Vec<JobRef>, String> {
+    let Some(records) = records.as_array() else {
+        return Err("Records is no list".to_owned());
+    };
+    let mut jobs = BTreeSet::new();
+    let mut reason = "the notification holds no records".to_owned();
+    for record in records {
+        match read_record(record) {
+            Ok(job) => drop(jobs.insert(job)),
+            Err(why) => reason = why,
+        }
+    }
+    match jobs.is_empty() {
+        true => Err(reason),
+        false => Ok(jobs.into_iter().collect()),
+    }
+}
+
+fn read_record(record: &Value) -> Result<JobRef, String> {
+    // The developer guide's own samples write it with a space.
+    let source = record["EventSource"].as_str().unwrap_or_default();
+    if source.replace(' ', "") != "aws:sns" {
+        return Err("the record is not from SNS".to_owned());
+    }
+    let attributes = &record["Sns"]["MessageAttributes"];
+    let (Some(kind), Some(id)) = (
+        text(&attributes["EventType"], "Value"),
+        text(&attributes["Id"], "Value"),
+    ) else {
+        return Err(
+            "the notification has no attributes EventType and Id; its prose is not read".to_owned(),
+        );
+    };
+    if id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err(format!("{:?} is no id of a job", shorten(&id)));
+    }
+    // `BACKUP_JOB` in the samples; subscriptions speak of `BACKUP_JOB_COMPLETED`.
+    let is = |word: &str| {
+        let rest = kind.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    if is("COPY_JOB") {
+        Ok(JobRef::Copy(id))
+    } else if is("BACKUP_JOB") {
+        Ok(JobRef::Backup(id))
+    } else if is("RESTORE_JOB") {
+        Ok(JobRef::Restore(id))
+    } else {
+        Err(format!("notifications {:?} are not used", shorten(&kind)))
+    }
+}
+
+/// The id of a validation; the ledger keeps other things besides, under ids of another form.
+fn validation_id(wish: &Value) -> Option<String> {
+    text(wish, "validation_id").filter(|id| {
+        id.len() == 20
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
 }
 
 /// Backup and copy jobs say `state`, restore jobs `status`, and a new restore job `state` again.
@@ -220,7 +398,7 @@ fn state(detail: &Value) -> Option<&str> {
 }
 
 /// Text that is there and not empty; `{}` stands for an ARN that is not known.
-fn text(object: &Value, key: &str) -> Option<String> {
+fn text(object: &Value, key: impl Index) -> Option<String> {
     object[key]
         .as_str()
         .filter(|text| !text.is_empty())

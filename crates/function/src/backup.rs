@@ -3,9 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use restore_proof_core::event::{BackupJobEvent, BackupState, CopyJobEvent, CopyState};
 use restore_proof_core::validation::{Intent, RestoreJob};
 
+use aws_sdk_backup::operation::describe_backup_job::DescribeBackupJobOutput;
+use aws_sdk_backup::types::CopyJob;
+
 use crate::aws::{Aws, AwsError, date_time, failed, timestamp};
+
+/// What AWS Backup answers for the id of a job that it does not know, or that is no id.
+const UNKNOWN_JOB: [&str; 2] = [
+    "ResourceNotFoundException",
+    "InvalidParameterValueException",
+];
 
 /// A recovery point as AWS Backup describes it.
 #[derive(Clone, Debug)]
@@ -175,6 +185,101 @@ pub async fn describe_restore_job(aws: &Aws, id: &str) -> Result<Option<RestoreJ
         Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Describes a copy job, as its event would tell of it; the reason, in words, when it is of no use.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn describe_copy_job(
+    aws: &Aws,
+    id: &str,
+) -> Result<Result<CopyJobEvent, String>, AwsError> {
+    let result = aws
+        .backup
+        .describe_copy_job()
+        .copy_job_id(id)
+        .send()
+        .await
+        .map_err(failed("backup:DescribeCopyJob"));
+    let job = match result {
+        Ok(answer) => answer.copy_job,
+        Err(error) if error.is(&UNKNOWN_JOB) => None,
+        Err(error) => return Err(error),
+    };
+    // Copy jobs belong to one account, most likely the one copied from.
+    let Some(job) = job else {
+        return Ok(Err(format!(
+            "AWS Backup knows no copy job {id} here; the sweep finds the copy"
+        )));
+    };
+    Ok(read_copy_job(job))
+}
+
+fn read_copy_job(job: CopyJob) -> Result<CopyJobEvent, String> {
+    let copy = CopyJobEvent {
+        state: CopyState::ended(job.state().map(|state| state.as_str()))?,
+        event_time: None,
+        created_at: job.creation_date().and_then(timestamp),
+        completed_at: job.completion_date().and_then(timestamp),
+        copy_job_id: filled(job.copy_job_id),
+        destination_vault_arn: filled(job.destination_backup_vault_arn)
+            .ok_or("the copy job names no DestinationBackupVaultArn")?,
+        recovery_point_arn: filled(job.destination_recovery_point_arn),
+        source_recovery_point_arn: filled(job.source_recovery_point_arn),
+        resource_arn: filled(job.resource_arn),
+        resource_type: filled(job.resource_type),
+        size_bytes: job
+            .backup_size_in_bytes
+            .and_then(|size| u64::try_from(size).ok()),
+        status_message: filled(job.status_message),
+    };
+    copy.usable()
+}
+
+/// Describes a backup job, as its event would tell of it; the reason, in words, when it is of no use.
+///
+/// # Errors
+/// When AWS Backup refuses or does not answer.
+pub async fn describe_backup_job(
+    aws: &Aws,
+    id: &str,
+) -> Result<Result<BackupJobEvent, String>, AwsError> {
+    let result = aws
+        .backup
+        .describe_backup_job()
+        .backup_job_id(id)
+        .send()
+        .await
+        .map_err(failed("backup:DescribeBackupJob"));
+    match result {
+        Ok(job) => Ok(read_backup_job(job)),
+        Err(error) if error.is(&UNKNOWN_JOB) => {
+            Ok(Err(format!("AWS Backup knows no backup job {id} here")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_backup_job(job: DescribeBackupJobOutput) -> Result<BackupJobEvent, String> {
+    Ok(BackupJobEvent {
+        state: BackupState::ended(job.state().map(|state| state.as_str()))?,
+        backup_job_id: filled(job.backup_job_id),
+        vault_arn: filled(job.backup_vault_arn).ok_or("the backup job names no BackupVaultArn")?,
+        recovery_point_arn: filled(job.recovery_point_arn)
+            .ok_or("the backup job names no recovery point")?,
+        resource_arn: filled(job.resource_arn),
+        resource_type: filled(job.resource_type),
+        size_bytes: job
+            .backup_size_in_bytes
+            .and_then(|size| u64::try_from(size).ok()),
+        status_message: filled(job.status_message),
+    })
+}
+
+/// Text that is there and not empty.
+fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// The restore jobs that were created since a point in time.

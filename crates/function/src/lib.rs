@@ -10,6 +10,7 @@ pub mod config;
 pub mod ledger;
 pub mod policy_file;
 pub mod publish;
+pub mod reset;
 pub mod resource;
 pub mod sweep;
 
@@ -18,7 +19,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
-use restore_proof_core::event::{self, CopyJobEvent, CopyState, Sweep, Trigger, ValidateRequest};
+use restore_proof_core::event::{
+    self, BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, Sweep, Trigger,
+    ValidateRequest,
+};
 use restore_proof_core::validation::{Cleanup, Validation};
 use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
@@ -77,18 +81,23 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
     };
     match event::read(payload) {
         Trigger::Copy(copy) => call.copy(copy).await,
+        Trigger::Backup(backup) => call.backup(backup).await,
         Trigger::Restore(restore) => call.restore(&restore.restore_job_id).await,
+        Trigger::Notified(jobs) => call.notified(&jobs).await,
         Trigger::Sweep(Sweep::Due) => Ok(json!({ "invoked": sweep::due(app).await? })),
         Trigger::Sweep(Sweep::Lost) => {
             Ok(json!({ "opened": sweep::lost(app, &call.nonce).await? }))
         }
         Trigger::Advance { validation_id } => call.advance(&validation_id).await,
         Trigger::Validate(request) => call.validate(request).await,
-        Trigger::Ignored(reason) => {
-            warn!("event ignored: {reason}");
-            Ok(json!({ "ignored": reason }))
-        }
+        Trigger::Show { validation_id } => call.show(&validation_id).await,
+        Trigger::Ignored(reason) => Ok(ignored(reason)),
     }
+}
+
+fn ignored(reason: String) -> Value {
+    warn!("event ignored: {reason}");
+    json!({ "ignored": reason })
 }
 
 /// One invocation.
@@ -107,13 +116,18 @@ impl Call<'_> {
         let vault = copy.destination_vault_arn.parse::<Arn>().ok();
         // AWS Backup could never be asked about a vault without a name.
         let Some(vault) = vault.filter(|vault| !vault.name().is_empty()) else {
-            warn!("event ignored: destinationBackupVaultArn is not the ARN of a vault");
-            return Ok(json!({ "ignored": "destinationBackupVaultArn is not the ARN of a vault" }));
+            let reason = "destinationBackupVaultArn is not the ARN of a vault";
+            return Ok(ignored(reason.to_owned()));
         };
         let mut validation = match (copy.state, &copy.recovery_point_arn) {
             (CopyState::Completed, Some(arn)) => Validation::of_copy(stack, &copy, arn, now),
             _ => Validation::of_failed_copy(stack, &copy, now),
         };
+        if let (CopyState::Completed, Some(message)) = (copy.state, &copy.status_message) {
+            validation.find(format!(
+                "the copy job is COMPLETED with a message: {message}"
+            ));
+        }
         // The event may come from the source's account: what counts is where the copy landed.
         if vault.account != config.account || vault.region != config.region {
             let reason = format!(
@@ -129,8 +143,125 @@ impl Call<'_> {
         self.advance_with(&id, |known| {
             // The sweep may have found the recovery point before its event came.
             known.copy_job = known.copy_job.take().or(validation.copy_job);
+            for finding in validation.findings {
+                known.find(finding);
+            }
         })
         .await
+    }
+
+    /// A backup job ended: opens the validation of its recovery point, or finds it. Most backups are validated as the
+    /// copies that are made of them; only those of the vaults that are named for it are validated themselves.
+    async fn backup(&self, backup: BackupJobEvent) -> anyhow::Result<Value> {
+        let config = &self.app.config;
+        let Some(vault) = backup.vault_arn.parse::<Arn>().ok() else {
+            return Ok(ignored("backupVaultArn is not an ARN".to_owned()));
+        };
+        let name = vault.name();
+        if vault.account != config.account || vault.region != config.region {
+            return Ok(ignored(format!(
+                "the backup lies in account {} and Region {}; this function validates account {} in {}",
+                vault.account, vault.region, config.account, config.region
+            )));
+        }
+        if !config.backup_job_vaults.iter().any(|known| known == name) {
+            return Ok(ignored(format!(
+                "vault {name} is none of those whose backups are validated; copies of them are where they land"
+            )));
+        }
+        let mut validation = Validation::open(
+            &config.name_prefix,
+            &backup.recovery_point_arn,
+            &config.vault_arn(name),
+            None,
+            self.app.now(),
+        );
+        validation.recovery_point.resource_arn = backup.resource_arn;
+        validation.recovery_point.resource_type = backup.resource_type;
+        validation.recovery_point.size_bytes = backup.size_bytes;
+        if let (BackupState::Completed, Some(message)) = (backup.state, &backup.status_message) {
+            validation.find(format!(
+                "the backup job is COMPLETED with a message: {message}"
+            ));
+        }
+        let id = validation.id.clone();
+        let new = self.app.ledger.open(&validation, &self.nonce).await?;
+        info!(validation.id = %id, backup_job.id = backup.backup_job_id.as_deref(), "backup job event of validation {id}{}", if new { "" } else { ", known already" });
+        self.advance_with(&id, |known| {
+            for finding in validation.findings {
+                known.find(finding);
+            }
+        })
+        .await
+    }
+
+    /// A notification named jobs. AWS Backup is asked what they are, and then it is as if their events had come. What
+    /// goes wrong with one keeps no other waiting.
+    async fn notified(&self, jobs: &[JobRef]) -> anyhow::Result<Value> {
+        let mut answers = Vec::new();
+        let mut first_error = None;
+        for job in jobs {
+            match self.named(job).await {
+                Ok(answer) => answers.push(answer),
+                Err(error) if first_error.is_none() => first_error = Some(error),
+                Err(error) => warn!("another job of the same notification: {error:#}"),
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None => Ok(json!({ "jobs": answers })),
+        }
+    }
+
+    async fn named(&self, job: &JobRef) -> anyhow::Result<Value> {
+        let aws = &self.app.aws;
+        match job {
+            JobRef::Copy(id) => match backup::describe_copy_job(aws, id).await? {
+                Ok(copy) => self.copy(copy).await,
+                Err(reason) => Ok(ignored(reason)),
+            },
+            JobRef::Backup(id) => match backup::describe_backup_job(aws, id).await? {
+                Ok(backup) => self.backup(backup).await,
+                Err(reason) => Ok(ignored(reason)),
+            },
+            JobRef::Restore(id) => self.restore(id).await,
+        }
+    }
+
+    /// How a validation is: without a lease and without any effect. Neither restore metadata nor the values that checks
+    /// read are told.
+    async fn show(&self, id: &str) -> anyhow::Result<Value> {
+        let Some(validation) = self.app.ledger.find(id).await? else {
+            let reason = format!("the ledger knows no validation {id}");
+            return Ok(json!({ "validation_id": id, "unknown": true, "ignored": reason }));
+        };
+        let checks: Vec<_> = validation
+            .checks
+            .iter()
+            .map(|check| {
+                json!({
+                    "name": check.name,
+                    "kind": check.kind,
+                    "outcome": check.outcome.as_str(),
+                    "detail": check.detail,
+                })
+            })
+            .collect();
+        let intent = validation.intent.as_ref();
+        Ok(json!({
+            "validation_id": validation.id,
+            "stage": validation.stage.as_str(),
+            "attempt": validation.attempt,
+            "verdict": validation.verdict.map(Verdict::as_str),
+            "reason": validation.verdict_reason,
+            "cleanup": validation.cleanup.as_str(),
+            "cleanup_reason": validation.cleanup_reason,
+            "checks": checks,
+            "findings": validation.findings,
+            "recovery_point_arn": validation.recovery_point.arn,
+            "restore_job_id": intent.and_then(|intent| intent.restore_job_id.as_deref()),
+            "due_at": validation.due_at,
+        }))
     }
 
     /// A restore job ended: only one that the ledger knows as ours means anything.
@@ -178,7 +309,9 @@ impl Call<'_> {
         {
             Taken::Lease(mut lease) => {
                 add(&mut lease.validation);
-                advance::advance(self.app, *lease, self.deadline).await?
+                // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of
+                // them would carry its own on the stack.
+                Box::pin(advance::advance(self.app, *lease, self.deadline)).await?
             }
             Taken::Busy(validation) => {
                 info!(validation.id = %id, "validation {id} is being moved by another invocation");

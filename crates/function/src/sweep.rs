@@ -1,5 +1,7 @@
 //! The scheduled pass: what is due is invoked, what events lost is found. It runs no checks itself.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::{SignedDuration, Timestamp};
@@ -8,6 +10,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::aws::failed;
+use crate::config::Config;
 use crate::{App, backup};
 
 /// The most validations that one sweep invokes; the next one goes on.
@@ -39,7 +42,7 @@ pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
     let now = app.now();
     let installed = app.ledger.installed_at(now).await?;
     let mut opened = Vec::new();
-    for vault in &app.config.vaults {
+    for vault in vaults(&app.config) {
         for point in backup::recovery_points_since(&app.aws, vault, now - POINTS_SINCE).await? {
             let landed = point.completed_at.or(point.created_at);
             let whole = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE");
@@ -59,6 +62,12 @@ pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
     }
     report_unknown_jobs(app, now).await?;
     Ok(invoke_all(app, opened).await)
+}
+
+/// The vaults to look through, each once: those of copies and those of backups, which may name the same.
+fn vaults(config: &Config) -> BTreeSet<&str> {
+    let both = config.vaults.iter().chain(&config.backup_job_vaults);
+    both.map(String::as_str).collect()
 }
 
 /// A job of our role that no validation knows is reported, never touched: whose it is cannot be told.
