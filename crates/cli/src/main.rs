@@ -1,17 +1,28 @@
 //! `restore-proof`: the demo on one machine, and the tools around a policy.
 
+mod check;
+mod completions;
 mod demo;
+mod exit;
+mod output;
 mod policy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use exit::Problem;
+use output::{BLUE, RED};
 
 /// Restores every backup that lands, checks what is in it, and proves it.
 #[derive(Debug, Parser)]
-#[command(name = "restore-proof", version)]
+#[command(name = "restore-proof", version, after_help = exit::CODES)]
 struct Cli {
+    /// Print one JSON document (with --watch: one for each change, a line each) and nothing else
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -23,6 +34,15 @@ enum Command {
     /// Works on policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Runs a rule's checks against any database or site, as the function would
+    Check(check::Args),
+    /// Prints what a shell needs to complete commands and options
+    ///
+    /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -31,20 +51,49 @@ enum PolicyCommand {
     ///
     /// Exit code: 0 no mistakes, 1 mistakes, 2 a file that cannot be read.
     Check {
-        /// Policy files (TOML)
+        /// Policy files (TOML); `-` is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Says what a policy makes of an event: which rule decides and why, what is restored how, what is checked
+    Explain(policy::explain::Args),
+    /// Prints the JSON Schema of policy files, for editors
+    Schema,
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Demo(args) => demo::run(args),
-        Command::Policy(PolicyCommand::Check { files }) => policy::check(&files),
-    };
-    done.unwrap_or_else(|error| {
+    let Cli { json, command } = Cli::parse();
+    run(command, json).unwrap_or_else(|error| {
+        let problem = error.downcast_ref::<Problem>();
+        let code = problem.map_or(exit::BAD_NEWS, |problem| problem.code);
+        let help = problem.and_then(|problem| problem.help.as_deref());
+        let what = output::printable(&format!("{error:#}"));
+        let more = help.map_or_else(String::new, |help| {
+            format!("  {BLUE}help:{BLUE:#} {}\n", output::printable(help))
+        });
         // Nothing is left to do when standard error is gone too.
-        let _ = policy::print(anstream::stderr(), &format!("error: {error:#}\n"));
-        ExitCode::FAILURE
+        let _ = output::warn(&format!("{RED}error:{RED:#} {what}\n{more}"));
+        if json {
+            let document =
+                serde_json::json!({ "error": format!("{error:#}"), "help": help, "exit_code": code });
+            let _ = output::say_json(&document);
+        }
+        ExitCode::from(code)
     })
+}
+
+fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(_) | Command::Completions { .. } if json => {
+            Err(Problem::usage("--json does not go with this command")
+                .help("the demo's records are JSON files, in demo-out/records; completions are for a shell")
+                .into())
+        }
+        Command::Demo(args) => demo::run(args),
+        Command::Policy(PolicyCommand::Check { files }) => policy::check::run(&files, json),
+        Command::Policy(PolicyCommand::Explain(args)) => policy::explain::run(&args, json),
+        Command::Policy(PolicyCommand::Schema) => policy::schema::run(),
+        Command::Check(args) => check::run(&args, json),
+        Command::Completions { shell } => completions::run(shell),
+    }
 }

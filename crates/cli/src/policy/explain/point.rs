@@ -1,0 +1,176 @@
+//! What an event tells of a recovery point, and what must be looked up.
+
+use std::collections::BTreeMap;
+
+use restore_proof_core::arn::Arn;
+use restore_proof_core::event::{BackupJobEvent, BackupState, CopyJobEvent, CopyState, Trigger};
+use restore_proof_core::validation::{validation_id, vault_name};
+
+use super::Args;
+
+/// What an event is about. The texts are whole sentences.
+pub(super) enum About {
+    /// A recovery point that may be restored.
+    RecoveryPoint(String),
+    /// A copy that did not come to be.
+    FailedCopy(String),
+    /// Nothing that a policy decides on.
+    Nothing(String),
+}
+
+impl About {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            About::RecoveryPoint(text) | About::FailedCopy(text) | About::Nothing(text) => text,
+        }
+    }
+}
+
+/// What is known of the recovery point; none is what the function looks up.
+#[derive(Default)]
+pub(super) struct Point {
+    pub(super) recovery_point_arn: Option<String>,
+    /// ARN of the vault; its account and Region are those that validate.
+    pub(super) vault_arn: Option<String>,
+    pub(super) vault_name: Option<String>,
+    pub(super) resource_type: Option<String>,
+    pub(super) source_arn: Option<String>,
+    pub(super) tags: Option<BTreeMap<String, String>>,
+    /// Tells validations of one recovery point apart.
+    request_id: Option<String>,
+}
+
+impl Point {
+    /// Account of the resource, from its ARN as the function reads it.
+    pub(super) fn account(&self) -> Option<String> {
+        let arn = self.source_arn.as_ref()?;
+        Some(
+            arn.parse::<Arn>()
+                .map(|arn| arn.account)
+                .unwrap_or_default(),
+        )
+    }
+
+    /// The id of its validation in a stack of this name prefix.
+    pub(super) fn validation_id(&self, name_prefix: &str) -> Option<String> {
+        let wish = self.request_id.as_deref();
+        Some(validation_id(
+            name_prefix,
+            self.vault_arn.as_deref()?,
+            self.recovery_point_arn.as_deref()?,
+            wish,
+        ))
+    }
+
+    /// Adds what was given on the command line, over what the event tells.
+    pub(super) fn given(&mut self, args: &Args) {
+        self.resource_type = args.resource_type.clone().or(self.resource_type.take());
+        self.source_arn = args.source_arn.clone().or(self.source_arn.take());
+        if args.no_tags || !args.tags.is_empty() {
+            self.tags = Some(args.tags.iter().cloned().collect());
+        }
+    }
+}
+
+/// What a trigger is about.
+pub(super) fn of(trigger: &Trigger) -> (About, Point) {
+    match trigger {
+        Trigger::Copy(copy) => of_copy(copy),
+        Trigger::Backup(backup) => of_backup(backup),
+        Trigger::Validate(request) => {
+            let text = match &request.request_id {
+                Some(word) => format!("Somebody asks for a validation, as request {word:?}."),
+                None => "Somebody asks for a validation.".to_owned(),
+            };
+            let arn = request.recovery_point_arn.parse::<Arn>().ok();
+            // A vault lies where its recovery points lie; not every ARN of these says where.
+            let vault_arn = arn.filter(|arn| !arn.account.is_empty()).map(|arn| {
+                let Arn {
+                    partition,
+                    region,
+                    account,
+                    ..
+                } = arn;
+                let name = &request.backup_vault_name;
+                format!("arn:{partition}:backup:{region}:{account}:backup-vault:{name}")
+            });
+            let point = Point {
+                recovery_point_arn: Some(request.recovery_point_arn.clone()),
+                vault_arn,
+                vault_name: Some(request.backup_vault_name.clone()),
+                request_id: request.request_id.clone(),
+                ..Point::default()
+            };
+            (About::RecoveryPoint(text), point)
+        }
+        Trigger::Restore(job) => nothing(format!(
+            "Restore job {} ended. The ledger knows whether it is ours; the policy decided when it was planned.",
+            job.restore_job_id
+        )),
+        Trigger::Notified(_) => nothing(
+            "A vault notification names jobs, and nothing else in it is trusted: AWS Backup is asked what they are."
+                .to_owned(),
+        ),
+        Trigger::Show { validation_id } => nothing(format!(
+            "Somebody asks how validation {validation_id} is. Nothing is decided by it."
+        )),
+        Trigger::Sweep(_) => nothing(
+            "A sweep: it is about all validations that are open, not about one recovery point."
+                .to_owned(),
+        ),
+        Trigger::Advance { validation_id } => nothing(format!(
+            "Validation {validation_id} is to be looked at again. The ledger knows which recovery point it is about."
+        )),
+        Trigger::Ignored(why) => nothing(format!("The function does nothing about it: {why}.")),
+    }
+}
+
+fn nothing(text: String) -> (About, Point) {
+    (About::Nothing(text), Point::default())
+}
+
+fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
+    let job = backup.backup_job_id.as_deref().unwrap_or_default();
+    let about = match backup.state {
+        BackupState::Completed => {
+            format!(
+                "Backup job {job} is complete. It counts if its vault is one whose backups are validated."
+            )
+        }
+        BackupState::Partial => format!("Backup job {job} ended with part of a backup."),
+    };
+    let point = Point {
+        recovery_point_arn: Some(backup.recovery_point_arn.clone()),
+        vault_name: Some(vault_name(&backup.vault_arn)),
+        vault_arn: Some(backup.vault_arn.clone()),
+        resource_type: backup.resource_type.clone(),
+        source_arn: backup.resource_arn.clone(),
+        ..Point::default()
+    };
+    (About::RecoveryPoint(about), point)
+}
+
+fn of_copy(copy: &CopyJobEvent) -> (About, Point) {
+    let job = copy
+        .copy_job_id
+        .as_ref()
+        .map_or_else(|| "A copy job".to_owned(), |id| format!("Copy job {id}"));
+    let said = copy.status_message.as_deref();
+    let why = said.map_or_else(String::new, |said| format!(" AWS Backup says: {said}"));
+    let about = match copy.state {
+        CopyState::Completed => {
+            About::RecoveryPoint(format!("{job} is complete: a copy has landed."))
+        }
+        CopyState::Failed => About::FailedCopy(format!("{job} failed: there is no copy.{why}")),
+        CopyState::Partial => About::FailedCopy(format!("{job} ended with part of a copy.{why}")),
+    };
+    let point = Point {
+        recovery_point_arn: copy.recovery_point_arn.clone(),
+        vault_name: Some(vault_name(&copy.destination_vault_arn)),
+        vault_arn: Some(copy.destination_vault_arn.clone()),
+        resource_type: copy.resource_type.clone(),
+        source_arn: copy.resource_arn.clone(),
+        ..Point::default()
+    };
+    (about, point)
+}

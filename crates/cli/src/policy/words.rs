@@ -1,0 +1,269 @@
+//! What a rule says, in words.
+
+use restore_proof_core::policy::{
+    self, Address, Check, CheckKind, Credentials, Frequency, HttpCheck, HttpStep, InstanceProfile,
+    Matcher, Method, Notify, Rule, Scheme, Tls,
+};
+
+use crate::output::{YELLOW, count, one_line, paint, printable, readable};
+
+/// What is to be said about a rule, line by line; a line without a label goes on with the one above.
+pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("matches", matching(&rule.matcher)),
+        ("restores", frequency(rule).to_owned()),
+    ];
+    if let Some(other) = rule.matcher.resource_type.as_deref()
+        && !policy::VALIDATED_TYPES.contains(&other)
+    {
+        let words = format!("{other} is not supported yet: nothing is restored");
+        facts.push(("", paint(YELLOW, &words)));
+    }
+    if let Some(class) = &rule.instance_class {
+        facts.push(("class", printable(class)));
+    }
+    if let Some(kind) = &rule.instance_type {
+        facts.push(("type", printable(kind)));
+    }
+    if rule.instance_profile == InstanceProfile::Original {
+        let words = "that of the source: the copy has the source's permissions in AWS";
+        facts.push(("profile", paint(YELLOW, words)));
+    }
+    if !rule.restore.is_empty() {
+        let overrides: Vec<String> = rule
+            .restore
+            .iter()
+            .map(|(key, value)| printable(&format!("{key} = {value}")))
+            .collect();
+        facts.push(("overrides", overrides.join(", ")));
+    }
+    if rule.matcher.resource_type.as_deref() == Some("EC2")
+        || rule
+            .checks
+            .iter()
+            .any(|check| matches!(check.kind, CheckKind::Http(_)))
+    {
+        let words = format!(
+            "{}; until then checks are tried again",
+            readable(rule.boot_timeout)
+        );
+        facts.push(("may boot for", words));
+    }
+    if let Some(objectives) = objectives(rule) {
+        facts.push(("objectives", objectives));
+    }
+    match &rule.credentials {
+        Some(Credentials::Secret(secret)) => facts.push(("secret", printable(secret))),
+        Some(Credentials::Reset) => {
+            facts.push(("password", "a new one, set on the restored copy".to_owned()));
+        }
+        None => {}
+    }
+    match rule.tls {
+        Tls::Verify => {}
+        Tls::EncryptOnly => {
+            facts.push(("tls", paint(YELLOW, "encrypted, certificate not verified")))
+        }
+        Tls::Off => facts.push(("tls", paint(YELLOW, "off"))),
+    }
+    if let Some(keep) = rule.keep_failed_for {
+        facts.push(("kept", format!("{} when its data is wrong", readable(keep))));
+    }
+    let messages = match rule.notify {
+        Notify::Always => "about every verdict",
+        Notify::Problems => "about problems only",
+        Notify::Never => "never",
+    };
+    facts.push(("messages", messages.to_owned()));
+    if rule.checks.is_empty() {
+        let words = "none: the verdict is `unchecked`, never `passed`";
+        facts.push(("checks", paint(YELLOW, words)));
+    }
+    let longest = |text: fn(&Check) -> usize| rule.checks.iter().map(text).max().unwrap_or(0);
+    let widest = longest(|check| check.name.chars().count());
+    let kinds = longest(|check| check.kind.name().len());
+    for (index, check) in rule.checks.iter().enumerate() {
+        let label = if index == 0 { "checks" } else { "" };
+        let (name, kind) = (printable(&check.name), check.kind.name());
+        let words = format!("{name:<widest$}  {kind:<kinds$}  {}", summary(check));
+        facts.push((label, words));
+    }
+    facts
+}
+
+/// A rule's objectives; none when it has none.
+pub(crate) fn objectives(rule: &Rule) -> Option<String> {
+    let time = rule.objectives.recovery_time;
+    let age = rule.objectives.data_age;
+    let words: Vec<String> = [
+        time.map(|time| format!("recovered within {}", readable(time))),
+        age.map(|age| format!("data at most {} old", readable(age))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// What is matched.
+fn matching(matcher: &Matcher) -> String {
+    if matcher.matches_everything() {
+        return "every recovery point".to_owned();
+    }
+    let glob = |glob: &policy::Glob| glob.as_str().to_owned();
+    let mut parts = Vec::new();
+    parts.extend(matcher.resource_type.clone());
+    parts.extend(matcher.source_arn.as_ref().map(glob));
+    parts.extend(
+        matcher
+            .account
+            .as_ref()
+            .map(|account| format!("account {account}")),
+    );
+    parts.extend(
+        matcher
+            .vault
+            .as_ref()
+            .map(|vault| format!("vault {}", vault.as_str())),
+    );
+    parts.extend(
+        matcher
+            .tags
+            .iter()
+            .map(|(key, glob)| format!("tag {key} = {}", glob.as_str())),
+    );
+    printable(&parts.join(", "))
+}
+
+/// How often.
+pub(crate) fn frequency(rule: &Rule) -> &'static str {
+    match rule.frequency {
+        Frequency::EveryCopy => "every copy",
+        Frequency::Daily => "at most one copy a day of each resource",
+        Frequency::Weekly => "at most one copy a week of each resource",
+    }
+}
+
+/// A check in one line.
+fn summary(check: &Check) -> String {
+    match &check.kind {
+        CheckKind::Sql(sql) => {
+            let age = if check.measures_data_age() {
+                "; tells the data's age"
+            } else {
+                ""
+            };
+            format!("{}{age}", printable(&sql.expect.to_string()))
+        }
+        CheckKind::Http(http) => {
+            let paths: Vec<_> = http.steps.iter().map(|step| step.path.as_str()).collect();
+            let at = place(http);
+            printable(&format!(
+                "{} at {at}: {}",
+                count(http.steps.len(), "step"),
+                paths.join(", ")
+            ))
+        }
+        CheckKind::Connect(_) => details(check).remove(0),
+    }
+}
+
+/// What a check does and expects, line by line.
+pub(crate) fn details(check: &Check) -> Vec<String> {
+    match &check.kind {
+        CheckKind::Sql(sql) => {
+            let mut lines = vec![one_line(&sql.query)];
+            let mut words = format!("must be {}", sql.expect);
+            if let Some(database) = &sql.database {
+                words += &format!("; in database {database}");
+            }
+            if check.measures_data_age() {
+                words += "; tells the data's age";
+            }
+            lines.push(printable(&format!(
+                "{words}; within {}",
+                readable(sql.timeout)
+            )));
+            lines
+        }
+        CheckKind::Http(http) => {
+            let mut lines: Vec<_> = http.steps.iter().map(step).collect();
+            let mut words = format!("at {}", place(http));
+            if let Some(host) = &http.host {
+                words += &format!(", asked for {host}");
+            }
+            if http.redirects > 0 {
+                let times = count(usize::from(http.redirects), "redirect");
+                words += &format!("; follows {times} to the same machine");
+            }
+            lines.push(printable(&format!(
+                "{words}; all within {}",
+                readable(http.timeout)
+            )));
+            lines
+        }
+        CheckKind::Connect(connect) => {
+            let port = connect
+                .port
+                .map_or_else(|| "the database's port".to_owned(), |p| format!("port {p}"));
+            let greeting = connect.greeting.as_ref();
+            let greets = greeting.map_or_else(String::new, |pattern| {
+                format!(" and greets with text matching /{pattern}/")
+            });
+            vec![printable(&format!(
+                "{port}{} takes connections{greets}; within {}",
+                address(connect.address),
+                readable(connect.timeout)
+            ))]
+        }
+    }
+}
+
+/// Where an `http` check goes.
+fn place(http: &HttpCheck) -> String {
+    let scheme = match http.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme} port {}{}", http.port, address(http.address))
+}
+
+fn address(address: Address) -> &'static str {
+    match address {
+        Address::Private => "",
+        Address::Public => " of the public address",
+    }
+}
+
+/// A step in one line.
+fn step(step: &HttpStep) -> String {
+    let method = match step.method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+    };
+    let mut words = format!("{method} {}", step.path);
+    if step.name != step.path {
+        words += &format!(" ({})", step.name);
+    }
+    let statuses: Vec<_> = step.status.iter().map(u16::to_string).collect();
+    words += &format!(": status {}", statuses.join(" or "));
+    if let Some(text) = &step.contains {
+        words += &format!(", holds {text:?}");
+    }
+    if let Some(pattern) = &step.matches {
+        words += &format!(", matches /{pattern}/");
+    }
+    if let Some(json) = &step.json {
+        let pointer = if json.pointer.is_empty() {
+            "the JSON"
+        } else {
+            &json.pointer
+        };
+        words += &format!(", {pointer} {}", json.expect);
+    }
+    if let Some(within) = step.within {
+        words += &format!(", within {} ms", within.as_millis());
+    }
+    one_line(&words)
+}
