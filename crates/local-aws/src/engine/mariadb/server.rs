@@ -184,3 +184,32 @@ async fn launch(mariadb: &MariaDb, folder: &Path, port: u16) -> Result<Child> {
 fn log_path(folder: &Path) -> PathBuf {
     folder.with_extension("log")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::super::Authority;
+    use super::*;
+    use crate::process::StateFolder;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_else_took_is_noticed() {
+        let state = StateFolder::create().unwrap();
+        let authority = Authority::create().unwrap();
+        let mariadb = MariaDb::new(state.path(), &authority).await.unwrap();
+        let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let folder = mariadb.shared.folder.join("second");
+        let mut copy = mariadb.program(Path::new("cp"));
+        copy.arg("--archive").arg(mariadb.template()).arg(&folder);
+        process::run(copy).await.unwrap();
+        let child = launch(&mariadb, &folder, port).await.unwrap();
+        let admin = Admin {
+            mariadb,
+            folder,
+            port,
+        };
+        let mut server = Server { admin, child };
+        assert!(!server.wait_until_ready().await.unwrap());
+    }
+}
