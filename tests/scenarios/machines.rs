@@ -169,18 +169,17 @@ async fn a_boot_may_outlast_the_function() {
     };
     let point = scene.add(scene.machine_point("0150a9", machine));
     let id = scene.lands(&point).await;
-    scene.deliver_within(SignedDuration::from_secs(97)).await;
-    for _ in 0..2 {
+    // Time for the checks alone: nothing is left to wait in.
+    let short = SignedDuration::from_secs(97);
+    for sweep in 1..=6 {
         scene.pass(SignedDuration::from_mins(5));
-        scene
-            .try_invoke_within(json!({ "sweep": "due" }), SignedDuration::from_secs(97))
-            .await
-            .unwrap();
-        scene.deliver_within(SignedDuration::from_secs(97)).await;
-        assert_eq!(
-            scene.validation(&id)["verdict"],
-            Value::Null,
-            "nothing is said while it boots"
+        let due = json!({ "sweep": "due" });
+        scene.try_invoke_within(due, short).await.unwrap();
+        scene.deliver_within(short).await;
+        let verdict = scene.validation(&id)["verdict"].clone();
+        assert!(
+            sweep > 3 || verdict.is_null(),
+            "nothing is said while it boots: {verdict}"
         );
     }
     let record = scene.close(&id).await;
@@ -230,7 +229,7 @@ async fn volumes_that_a_termination_leaves_are_deleted() {
     let scene = Scene::set(&policy("")).await;
     let point = scene.add(scene.machine_point("0150a9", shop()));
     let id = scene.lands(&point).await;
-    scene.pass(SignedDuration::from_secs(1));
+    scene.pass(SignedDuration::from_mins(2));
     assert_eq!(
         scene.volumes().len(),
         1,
@@ -274,7 +273,13 @@ async fn a_machine_that_a_colleague_has_terminated_is_inconclusive() {
     };
     let point = scene.add(scene.machine_point("0150a9", machine));
     let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_mins(2));
     scene.deliver_within(SignedDuration::from_secs(97)).await;
+    assert_eq!(
+        scene.validation(&id)["stage"],
+        "restored",
+        "it waits for the boot"
+    );
     let machine = scene.machines().remove(0);
     let colleague = scene.app.aws.ec2.terminate_instances();
     colleague.instance_ids(machine).send().await.unwrap();
@@ -292,7 +297,7 @@ async fn a_machine_that_may_not_be_terminated_is_told_of_and_tried_again() {
     let never = Fault::error("OperationNotPermitted", 400).times(Times::Forever);
     let fault = scene.world.faults().fail("EC2.TerminateInstances", never);
     let id = scene.lands(&point).await;
-    for _ in 0..4 {
+    for _ in 0..6 {
         scene.deliver().await;
         scene.sweep().await;
     }
