@@ -1,4 +1,4 @@
-//! One line per source, from landing to closed, drawn while it happens.
+//! One line per copy, from landing to closed, drawn while it happens.
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -7,7 +7,6 @@ use restore_proof_local_aws::World;
 
 use super::record::Record;
 use super::screen::{Screen, Tone, fit};
-use super::stage::is_ours;
 use super::story::Case;
 
 /// The progress of all cases.
@@ -64,12 +63,8 @@ impl Progress {
     }
 
     /// A case's copy has landed.
-    pub fn landed(&mut self, source: &str) {
-        for line in self
-            .lines
-            .iter_mut()
-            .filter(|line| line.case.source == source)
-        {
+    pub fn landed(&mut self, name: &str) {
+        for line in self.lines.iter_mut().filter(|line| line.case.name == name) {
             line.landed = Some(Instant::now());
         }
     }
@@ -91,6 +86,9 @@ impl Progress {
                 news.push(number);
             }
         }
+        if self.screen.is_silent() {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         if self.screen.can_redraw() {
             if self.drawn {
@@ -106,7 +104,7 @@ impl Progress {
                 writeln!(
                     out,
                     "  {at:5.1} s  {}  {}",
-                    fit(line.case.source, 14),
+                    fit(line.case.name, 14),
                     line.step.text
                 )?;
             }
@@ -119,10 +117,10 @@ impl Progress {
         self.lines.iter().all(|line| line.step.closed)
     }
 
-    /// The sources that are not closed, with the step they are in.
+    /// The copies that are not closed, with the step they are in.
     pub fn unfinished(&self) -> Vec<String> {
         let open = self.lines.iter().filter(|line| !line.step.closed);
-        open.map(|line| format!("{} ({})", line.case.source, line.step.text))
+        open.map(|line| format!("{} ({})", line.case.name, line.step.text))
             .collect()
     }
 
@@ -140,7 +138,7 @@ impl Progress {
         // The last column stays free: a full line wraps on some terminals, and redrawing goes wrong.
         let width = self.screen.width().saturating_sub(1);
         let step = fit(&line.step.text, 34);
-        let before = format!("  {mark} {}  ", fit(line.case.source, 14));
+        let before = format!("  {mark} {}  ", fit(line.case.name, 14));
         let after = format!("  {elapsed:>7}  ");
         let room = width.saturating_sub(before.chars().count() + 34 + after.chars().count());
         let about = fit(line.case.about, room);
@@ -162,10 +160,7 @@ fn step(case: &Case, landed: Option<Instant>, world: &World, records: &[Record])
     let Some(landed) = landed else {
         return Step::open("not yet there");
     };
-    if let Some(record) = records
-        .iter()
-        .find(|record| record.source_arn == case.source_arn())
-    {
+    if let Some(record) = records.iter().find(|record| record.is_of(case)) {
         let tone = match record.verdict.as_str() {
             "passed" => Tone::Good,
             "failed" | "restore_failed" | "copy_failed" => Tone::Bad,
@@ -180,17 +175,13 @@ fn step(case: &Case, landed: Option<Instant>, world: &World, records: &[Record])
         };
         return Step { text, tone, closed };
     }
-    let jobs = world.restore_jobs();
-    let ours = jobs.iter().rev().find(|job| {
-        job.recovery_point_arn == case.recovery_point_arn()
-            && job
-                .metadata
-                .get("DBInstanceIdentifier")
-                .is_some_and(|name| is_ours(name))
-    });
+    let restores = case.restores_of_ours(world);
+    let ours = restores.last();
     Step::open(match ours.map(|job| job.status.as_str()) {
-        // More restores at one time than the template allows: the last one waits for a slot.
-        None if landed.elapsed() > Duration::from_secs(1) => "landed, waits for its turn",
+        // More restores at one time than the template allows: it waits for a slot.
+        None if case.restores > 0 && landed.elapsed() > Duration::from_secs(1) => {
+            "landed, waits for its turn"
+        }
         None => "landed",
         Some("PENDING" | "RUNNING") => "restoring",
         Some("COMPLETED") => "restored, checking",

@@ -1,115 +1,21 @@
-//! What came of it: the table of verdicts, the messages, the colleague, the records, and whether all
-//! of it is as it must be.
+//! What came of it, for people: the table of verdicts, the messages, a record, the colleague's things.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use restore_proof_local_aws::World;
-use restore_proof_local_aws::runtime_api::Lambda;
+use restore_proof_local_aws::{Message, World};
+use serde_json::Value;
 
+use super::judge::{Outcome, calls_that_touch};
 use super::record::Record;
-use super::screen::{Screen, Tone, fit, wrap};
-use super::stage::{BUCKET, is_ours};
-use super::story::{COLLEAGUES_INSTANCE, Case};
+use super::screen::{Screen, Tone, fit, fold, wrap};
+use super::stage::{BUCKET, TOPIC_DISPLAY_NAME};
+use super::story::{COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE};
 
-/// Everything that is not as it must be; nothing, when the demo is a success.
-pub fn faults(world: &World, lambda: &Lambda, cases: &[Case]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let records = Record::all(world);
-    let jobs = world.restore_jobs();
-    for case in cases {
-        let source = case.source;
-        match *records
-            .iter()
-            .filter(|record| record.source_arn == case.source_arn())
-            .collect::<Vec<_>>()
-        {
-            [] => faults.push(format!("{source}: there is no record")),
-            [record] => {
-                if record.verdict != case.verdict {
-                    faults.push(format!(
-                        "{source}: the verdict is {} and must be {}",
-                        record.verdict, case.verdict
-                    ));
-                }
-                if record.cleanup != case.cleanup {
-                    faults.push(format!(
-                        "{source}: the cleanup is {} and must be {}",
-                        record.cleanup, case.cleanup
-                    ));
-                }
-            }
-            ref several => faults.push(format!(
-                "{source}: there are {} records instead of one",
-                several.len()
-            )),
-        }
-        let restores = jobs.iter().filter(|job| {
-            job.recovery_point_arn == case.recovery_point_arn()
-                && job
-                    .metadata
-                    .get("DBInstanceIdentifier")
-                    .is_some_and(|name| is_ours(name))
-        });
-        let restores = restores.count();
-        if restores != case.restores {
-            faults.push(format!(
-                "{source}: there were {restores} restores of ours instead of {}",
-                case.restores
-            ));
-        }
-    }
-    if records.len() > cases.len() {
-        faults.push(format!(
-            "there are {} records of {} copies",
-            records.len(),
-            cases.len()
-        ));
-    }
-    for instance in world.db_instances() {
-        if is_ours(&instance.identifier) {
-            faults.push(format!(
-                "{} was left running ({})",
-                instance.identifier, instance.status
-            ));
-        }
-    }
-    let touched = world
-        .calls()
-        .into_iter()
-        .filter(|call| call.mutating && call.mentions(COLLEAGUES_INSTANCE));
-    faults.extend(touched.map(|call| format!("{} named the colleague's instance", call.name())));
-    match world
-        .db_instances()
-        .into_iter()
-        .find(|instance| instance.identifier == COLLEAGUES_INSTANCE)
-    {
-        None => faults.push("the colleague's instance is gone".to_owned()),
-        Some(instance) if instance.status != "available" => {
-            faults.push(format!("the colleague's instance is {}", instance.status));
-        }
-        Some(instance) => {
-            let host = instance.host.unwrap_or_default();
-            if std::net::TcpStream::connect((host.as_str(), instance.port)).is_err() {
-                faults.push("the colleague's database does not answer".to_owned());
-            }
-        }
-    }
-    let mut errors: BTreeMap<String, usize> = BTreeMap::new();
-    for error in lambda.failures() {
-        *errors.entry(error).or_default() += 1;
-    }
-    for (error, times) in errors {
-        faults.push(format!("the function failed {times} times: {error}"));
-    }
-    faults
-}
-
-/// The table of verdicts, with the reason of each below it.
-pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
-    const WIDTHS: [usize; 6] = [14, 15, 15, 14, 9, 18];
+/// The table of verdicts; with `told` there is the reason of each below it.
+pub fn verdicts(screen: Screen, outcomes: &[Outcome], told: bool) -> String {
+    const WIDTHS: [usize; 6] = [14, 14, 14, 13, 8, 17];
     let row = |cells: [&str; 6]| -> Vec<String> {
         cells
             .iter()
@@ -117,24 +23,20 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
             .map(|(cell, width)| fit(cell, width))
             .collect()
     };
-    let records = Record::all(world);
-    let mut text = format!("{}\n\n", screen.paint(Tone::Strong, "Verdicts"));
     let head = row([
-        "source",
+        "copy",
         "verdict",
         "expected",
         "recovery time",
         "data age",
         "cleanup",
     ]);
-    text.push_str(&format!(
+    let mut text = format!(
         "  {}\n",
         screen.paint(Tone::Dim, head.join("  ").trim_end())
-    ));
-    for case in cases {
-        let record = records
-            .iter()
-            .find(|record| record.source_arn == case.source_arn());
+    );
+    for outcome in outcomes {
+        let (case, record) = (&outcome.case, outcome.record.as_ref());
         let verdict = record.map_or("none", |record| record.verdict.as_str());
         let cleanup = record.map_or("none", |record| record.cleanup.as_str());
         let recovery = record
@@ -143,8 +45,8 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
         let age = record
             .and_then(|record| record.data_age_minutes)
             .map_or("–".to_owned(), readable_age);
-        let as_expected = verdict == case.verdict && cleanup == case.cleanup;
-        let cells = row([case.source, verdict, case.verdict, &recovery, &age, cleanup]);
+        let as_expected = outcome.faults.is_empty();
+        let cells = row([case.name, verdict, case.verdict, &recovery, &age, cleanup]);
         let verdict_tone = match (as_expected, verdict) {
             (false, _) => Tone::Bad,
             (true, "passed") => Tone::Good,
@@ -165,6 +67,9 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
             cells[4],
             cells[5],
         ));
+        if !told {
+            continue;
+        }
         let mut about = case.about.to_owned();
         if let Some(record) = record {
             about.push_str(" → ");
@@ -180,64 +85,158 @@ pub fn verdicts(screen: Screen, world: &World, cases: &[Case]) -> String {
     text
 }
 
-/// The messages that went to the topic: subjects, and how the bodies begin.
-pub fn messages(screen: Screen, world: &World) -> String {
-    let messages = world.messages();
-    let mut text = format!(
-        "{}\n\n",
-        screen.paint(
-            Tone::Strong,
-            &format!("Messages to the topic ({})", messages.len())
-        )
-    );
-    for message in messages {
-        let subject = message
+/// The subjects of the messages that went to the topic.
+pub fn subjects(screen: Screen, messages: &[Message]) -> String {
+    messages
+        .iter()
+        .map(|message| {
+            let subject = message.subject.as_deref().unwrap_or("(without a subject)");
+            format!(
+                "  {}\n",
+                fit(subject, screen.width().saturating_sub(3)).trim_end()
+            )
+        })
+        .collect()
+}
+
+/// A message as Amazon SNS sends it by mail.
+pub fn mail(screen: Screen, message: &Message) -> String {
+    // Its own address; the name is the topic's.
+    let from = format!("From:    {TOPIC_DISPLAY_NAME} <no-reply@sns.amazonaws.com>");
+    let subject = format!(
+        "Subject: {}",
+        message
             .subject
-            .unwrap_or_else(|| "(without a subject)".to_owned());
-        text.push_str(&format!("  {}\n", screen.paint(Tone::Strong, &subject)));
-        for line in message
-            .body
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .take(3)
-        {
-            let line = fit(line, screen.width().saturating_sub(6));
-            text.push_str(&format!(
-                "    {}\n",
-                screen.paint(Tone::Dim, line.trim_end())
-            ));
+            .as_deref()
+            .unwrap_or("AWS Notification Message")
+    );
+    let headers = [from.as_str(), subject.as_str()];
+    let mut text = String::new();
+    for header in headers {
+        for line in fold(header, screen.width().saturating_sub(5), 9) {
+            text.push_str(&framed(screen, &screen.paint(Tone::Strong, &line)));
+        }
+    }
+    text.push_str(&framed(screen, ""));
+    for line in message.body.trim_end().lines() {
+        // Names are set in 16 columns, checks in 11; the rest is prose.
+        let indent = match line.find("  ") {
+            Some(0) => 11,
+            Some(_) => 16,
+            None => 0,
+        };
+        for line in fold(line, screen.width().saturating_sub(5), indent) {
+            text.push_str(&framed(screen, &line));
         }
     }
     text
 }
 
-/// How the colleague's instance fared.
+/// A record as Athena shows a row of the table: each column and its value. Those that are null are named below.
+pub fn row(screen: Screen, record: &Record) -> String {
+    const NAME: usize = 24;
+    let mut text = String::new();
+    let mut nulls = Vec::new();
+    for (column, value) in record.in_order(&record.columns) {
+        if value.is_null() {
+            nulls.push(column.as_str());
+            continue;
+        }
+        // A list of rows is long: each on lines of its own.
+        let values = match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                items.iter().map(|item| athena(record, item)).collect()
+            }
+            value => vec![athena(record, value)],
+        };
+        for (number, value) in values.iter().enumerate() {
+            let name = if number == 0 { column.as_str() } else { "" };
+            let cell = format!("{}{value}", fit(name, NAME));
+            for (at, line) in fold(&cell, screen.width().saturating_sub(5), NAME)
+                .into_iter()
+                .enumerate()
+            {
+                let (name, value) = split_at_column(&line, NAME);
+                let shown = if at == 0 {
+                    format!("{}{value}", screen.paint(Tone::Strong, name))
+                } else {
+                    line
+                };
+                text.push_str(&framed(screen, &shown));
+            }
+        }
+    }
+    let nulls = fold(
+        &format!("{}{}", fit("null", NAME), nulls.join(", ")),
+        screen.width().saturating_sub(5),
+        NAME,
+    );
+    for line in nulls {
+        text.push_str(&framed(screen, &screen.paint(Tone::Dim, &line)));
+    }
+    text
+}
+
+/// A value of a record in Athena's words: rows are `{name=value, …}`, lists `[…]`.
+fn athena(record: &Record, value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| athena(record, item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<_> = record
+                .in_order(fields)
+                .into_iter()
+                .map(|(name, value)| format!("{name}={}", athena(record, value)))
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn split_at_column(line: &str, column: usize) -> (&str, &str) {
+    let at = line
+        .char_indices()
+        .nth(column)
+        .map_or(line.len(), |(at, _)| at);
+    line.split_at(at)
+}
+
+/// A line of something quoted.
+fn framed(screen: Screen, line: &str) -> String {
+    let edge = screen.paint(Tone::Dim, "│");
+    format!("{}\n", format!("  {edge} {line}").trim_end())
+}
+
+/// How the colleague's things fared.
 pub fn colleague(screen: Screen, world: &World) -> String {
     let calls = world.calls();
     let mutating = calls.iter().filter(|call| call.mutating).count();
-    let naming = calls
-        .iter()
-        .filter(|call| call.mutating && call.mentions(COLLEAGUES_INSTANCE))
-        .count();
+    let naming = calls_that_touch(world).len();
     let instance = world
         .db_instances()
         .into_iter()
         .find(|instance| instance.identifier == COLLEAGUES_INSTANCE);
-    let state = instance.map_or("gone".to_owned(), |instance| {
+    let database = instance.map_or("gone".to_owned(), |instance| {
         let host = instance.host.unwrap_or_else(|| "no address".to_owned());
         format!("{} at {host}:{}", instance.status, instance.port)
     });
+    let machine = world
+        .ec2_instances()
+        .into_iter()
+        .find(|machine| machine.id == COLLEAGUES_MACHINE)
+        .map_or("gone".to_owned(), |machine| machine.state);
     let text = format!(
-        "{COLLEAGUES_INSTANCE}, restored by hand from a recovery point under test, is {state}. Of the function's {} AWS \
-         calls {mutating} change something; {naming} of those name it.",
+        "{COLLEAGUES_INSTANCE}, restored by hand from a recovery point under test, is {database}. \
+         {COLLEAGUES_MACHINE}, a machine of hers in the subnet that machines are restored to, is {machine}. Of the \
+         function's {} AWS calls {mutating} change something; {naming} of those name anything of hers.",
         calls.len(),
     );
     let lines = wrap(&text, screen.width().saturating_sub(4));
-    format!(
-        "{}\n\n  {}\n",
-        screen.paint(Tone::Strong, "The colleague's instance"),
-        lines.join("\n  ")
-    )
+    format!("  {}\n", lines.join("\n  "))
 }
 
 /// Copies the records as they lie in S3 to a folder, which keeps only what this run wrote.

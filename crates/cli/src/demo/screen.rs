@@ -1,12 +1,13 @@
 //! What the terminal can do: colours, its width, redrawing.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 
 /// Where the demo prints to.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen {
     terminal: bool,
     colours: bool,
+    silent: bool,
 }
 
 /// What a text means, from which its colour follows.
@@ -27,8 +28,8 @@ pub enum Tone {
 }
 
 impl Screen {
-    /// Standard output, as it is.
-    pub fn new() -> Screen {
+    /// Standard output, as it is; `silent` prints nothing.
+    pub fn new(silent: bool) -> Screen {
         let terminal = std::io::stdout().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         // https://no-color.org: any value but the empty one turns colours off.
@@ -36,7 +37,26 @@ impl Screen {
         Screen {
             terminal,
             colours: terminal && !unwanted,
+            silent,
         }
+    }
+
+    /// Prints a text and ends its line.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub fn say(self, text: &str) -> io::Result<()> {
+        if self.silent {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// Whether nothing is printed.
+    pub fn is_silent(self) -> bool {
+        self.silent
     }
 
     /// Whether lines that were printed can be printed over.
@@ -51,7 +71,7 @@ impl Screen {
             .then(|| rustix::termios::tcgetwinsize(std::io::stdout()));
         match size {
             Some(Ok(size)) if size.ws_col >= 40 => usize::from(size.ws_col),
-            _ => 110,
+            _ => 100,
         }
     }
 
@@ -102,6 +122,27 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A line as lines of at most `width` characters: its own spaces stay, what goes on is indented by `indent`.
+pub fn fold(line: &str, width: usize, indent: usize) -> Vec<String> {
+    // Room for one character at least.
+    let width = width.max(indent + 1);
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = line.chars().collect();
+    while rest.len() > width {
+        let room = &rest[..=width.min(rest.len() - 1)];
+        // Not within the indentation, where breaking wins nothing.
+        let space = room.iter().rposition(|c| *c == ' ');
+        let at = space.filter(|at| *at > indent).unwrap_or(width);
+        let tail: String = rest.split_off(at).into_iter().collect();
+        lines.push(rest.into_iter().collect::<String>().trim_end().to_owned());
+        rest = format!("{}{}", " ".repeat(indent), tail.trim_start())
+            .chars()
+            .collect();
+    }
+    lines.push(rest.into_iter().collect());
+    lines
+}
+
 /// A number with commas between its thousands.
 pub fn thousands(number: u32) -> String {
     let digits = number.to_string();
@@ -134,5 +175,19 @@ mod tests {
         assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
         assert_eq!(wrap("", 7), Vec::<String>::new());
         assert_eq!(wrap("unbreakable", 4), ["unbreakable"]);
+    }
+
+    #[test]
+    fn a_folded_line_keeps_its_spaces_and_loses_no_letter() {
+        assert_eq!(fold("name    one two", 20, 8), ["name    one two"]);
+        assert_eq!(
+            fold("name    one two", 12, 8),
+            ["name    one", "        two"]
+        );
+        assert_eq!(
+            fold("name    onetwo", 12, 8),
+            ["name    onet", "        wo"]
+        );
+        assert_eq!(fold("", 12, 8), [""]);
     }
 }

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use restore_proof_local_aws::engine::{Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant};
+use restore_proof_local_aws::engine::{
+    MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
+};
 use restore_proof_local_aws::event_bus::EventBus;
 use restore_proof_local_aws::runtime_api::{Lambda, LambdaOptions};
 use restore_proof_local_aws::schedule::Schedules;
 use restore_proof_local_aws::template::{Deployment, Function, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, Secret, SecurityGroup, Server, Table, Vault, World, WorldOptions, serve,
+    Bucket, DbSubnetGroup, Notice, RestoreJob, Secret, SecurityGroup, Server, Subnet, Table, Vault,
+    World, WorldOptions, serve,
 };
+use serde_json::Value;
 
+use super::secrets::Secrets;
 use super::story::Dumps;
 
 /// The backup account that all happens in.
@@ -26,23 +31,37 @@ pub const SOURCE_ACCOUNT: &str = "222233334444";
 pub const REGION: &str = "eu-central-1";
 /// The vault in which copies land.
 pub const VAULT: &str = "central";
+/// A vault that receives backups of this account itself, no copies.
+pub const LOCAL_VAULT: &str = "local";
 /// The template's `NamePrefix`: what we restore is called so.
 pub const PREFIX: &str = "restore-proof";
 /// The bucket of policy and records.
-pub const BUCKET: &str = "restore-proof-results-111122223333";
+pub const BUCKET: &str = "restore-proof-results";
+/// The table of the ledger.
+pub const LEDGER: &str = "restore-proof-ledger";
+/// The log group of verdicts and cleanups.
+pub const RECORDS_LOG_GROUP: &str = "restore-proof-records";
+/// The topic's `DisplayName` in the template: who its mails are from.
+pub const TOPIC_DISPLAY_NAME: &str = "Restore Proof";
+/// The isolated network.
+pub const VPC: &str = "vpc-0150ca7ed0000000a";
+/// Its subnets, the first of which machines are restored to.
+pub const SUBNETS: [&str; 2] = ["subnet-0150ca7ed0000000a", "subnet-0150ca7ed0000000b"];
+/// Security group of restored machines.
+pub const MACHINE_SECURITY_GROUP: &str = "sg-0150ca7ed0000000b";
 /// How many times as often as deployed the schedules run.
 pub const HURRY: u32 = 240;
 /// What `CONFIRM_GONE_SECONDS` is replaced by.
 const CONFIRM_GONE_SECONDS: &str = "1";
 
-const LEDGER: &str = "restore-proof-ledger";
-const RECORDS_LOG_GROUP: &str = "restore-proof-records";
 const CA_BUNDLE_KEY: &str = "ca/local.pem";
 const FUNCTION: &str = "RestoreProofFunction";
 const SUBNET_GROUP: &str = "restore-proof-isolated";
 const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
-/// Of the made-up production database, its copies and nobody else.
-const PASSWORD: &str = "correct horse battery staple";
+/// As CloudFormation names a secret that a template generates.
+const RESET_KEY: &str = "ResetKey-q7Zp0d4Lk2Vh";
+/// Where restored machines have their addresses here: loopback, but neither 127.0.0.1 nor its neighbours.
+const NETWORK_CIDR: &str = "127.77.0.0/16";
 
 /// Everything that is there. Dropping it lets all of it go.
 pub struct Stage {
@@ -56,8 +75,15 @@ pub struct Stage {
     pub function: Function,
     /// Where the AWS is served.
     pub url: String,
+    template: Template,
+    bootstrap: PathBuf,
+    folder: PathBuf,
+    bus: EventBus,
     schedules: Schedules,
     server: Server,
+    /// What went wrong in deployments before this one.
+    failures: Vec<String>,
+    exhausted: Vec<Value>,
 }
 
 /// What to set the stage with.
@@ -72,20 +98,19 @@ pub struct Props<'a> {
     pub record: Option<&'a Path>,
     /// When the newest data of a healthy backup was written.
     pub newest_data: jiff::Timestamp,
+    /// The secrets of production and of the stack.
+    pub secrets: &'a Secrets,
+    /// `MaxConcurrentRestores`.
+    pub limit: u32,
 }
 
 impl Stage {
-    /// Sets it all up; takes some seconds, most of which the sample database needs.
+    /// Sets it all up; takes some seconds, most of which the sample databases need.
     ///
     /// # Errors
     /// When something is missing on this machine or the template does not fit.
     pub async fn set(props: Props<'_>) -> Result<Stage> {
         let template = Template::read(props.template)?;
-        let deployed = template
-            .function(FUNCTION, &deployment())
-            .with_context(|| {
-                format!("the template {} cannot be played", props.template.display())
-            })?;
         let world = World::new(WorldOptions {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -97,23 +122,15 @@ impl Stage {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = serve(world.clone(), address).await?;
         let url = server.url();
+        let (function, lambda) = deploy(&Deploy {
+            template: &template,
+            bootstrap: props.bootstrap,
+            folder: props.folder,
+            url: &url,
+            limit: props.limit,
+        })
+        .with_context(|| format!("the template {} cannot be played", props.template.display()))?;
 
-        let mut hurried = deployed.clone();
-        let setting = "CONFIRM_GONE_SECONDS";
-        let known = hurried
-            .environment
-            .insert(setting.to_owned(), CONFIRM_GONE_SECONDS.to_owned());
-        known.with_context(|| format!("the template gives the function no {setting}"))?;
-        let lambda = Lambda::new(LambdaOptions {
-            function: hurried,
-            bootstrap: props.bootstrap.to_owned(),
-            folder: props.folder.to_owned(),
-            endpoint_url: url.clone(),
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            max_processes: 8,
-            retry_delay: Duration::from_secs(1),
-        })?;
         // What can be missing was looked at first: this takes the time.
         let postgres = Postgres::new(props.folder).await?;
         let variants = [
@@ -121,35 +138,83 @@ impl Stage {
             SampleVariant::Emptied,
             SampleVariant::Stale(72),
         ];
-        let sample = postgres
-            .sample(props.newest_data, PASSWORD, &variants)
-            .await?;
+        let mysql = async {
+            let mariadb = MariaDb::new(props.folder, &postgres.authority()).await?;
+            let password = &props.secrets.mysql_password;
+            mariadb
+                .sample(props.newest_data, password, &variants[..1])
+                .await
+        };
+        let password = &props.secrets.postgres_password;
+        let (sample, mysql) = tokio::try_join!(
+            postgres.sample(props.newest_data, password, &variants),
+            mysql
+        )?;
         let [fresh, emptied, stale] = <[_; 3]>::try_from(sample)
             .map_err(|dumps| anyhow::anyhow!("{} dumps of three variants", dumps.len()))?;
-        furnish(&world, postgres.ca_certificate_pem());
-        world.add_function(&deployed.name);
-
-        let bus = EventBus::new(deployed.rules.clone(), lambda.clone());
-        world.set_event_sink(Arc::new(move |event| {
-            bus.put(&event);
-        }));
-        let itself = lambda.clone();
-        world.set_invoke_sink(Arc::new(move |_, payload| itself.invoke_later(payload)));
-        let schedules = Schedules::start(&deployed.schedules, HURRY, &lambda);
+        let [mysql] = <[_; 1]>::try_from(mysql)
+            .map_err(|dumps| anyhow::anyhow!("{} dumps of one variant", dumps.len()))?;
+        furnish(&world, postgres.ca_certificate_pem(), props.secrets);
+        world.add_function(&function.name);
+        let (bus, schedules) = connect(&world, &function, &lambda);
         let dumps = Dumps {
             fresh,
             stale,
             emptied,
+            mysql,
         };
         Ok(Stage {
             world,
             lambda,
             dumps,
-            function: deployed,
+            function,
             url,
+            template,
+            bootstrap: props.bootstrap.to_owned(),
+            folder: props.folder.to_owned(),
+            bus,
             schedules,
             server,
+            failures: Vec::new(),
+            exhausted: Vec::new(),
         })
+    }
+
+    /// Deploys the template once more, with another `MaxConcurrentRestores`, into the same account.
+    ///
+    /// # Errors
+    /// When the function cannot be started.
+    pub async fn redeploy(&mut self, limit: u32) -> Result<()> {
+        let (function, lambda) = deploy(&Deploy {
+            template: &self.template,
+            bootstrap: &self.bootstrap,
+            folder: &self.folder,
+            url: &self.url,
+            limit,
+        })?;
+        (self.bus, self.schedules) = connect(&self.world, &function, &lambda);
+        let before = std::mem::replace(&mut self.lambda, lambda);
+        self.failures.extend(before.failures());
+        self.exhausted.extend(before.exhausted());
+        before.stop().await;
+        self.function = function;
+        Ok(())
+    }
+
+    /// AWS Backup notifies the vault's topic of a job.
+    pub fn notify(&self, notice: &Notice) {
+        let notification = self.world.vault_notification(&vault_topic_arn(), notice);
+        self.bus.notify(&notification);
+    }
+
+    /// The errors of all invocations that failed.
+    pub fn failures(&self) -> Vec<String> {
+        [self.failures.clone(), self.lambda.failures()].concat()
+    }
+
+    /// What lies in the queue of invocations that failed for good.
+    pub fn exhausted(&self) -> Vec<Value> {
+        [self.exhausted.clone(), self.lambda.exhausted()].concat()
     }
 
     /// How the demo differs from a deployment, for people.
@@ -167,7 +232,8 @@ impl Stage {
             .map_or("?", String::as_str);
         format!(
             "the sweeps run every {}, {HURRY} times as often as deployed; what waits is looked at again, and a \
-             deletion is confirmed, after {CONFIRM_GONE_SECONDS} s instead of {confirm} s; restores take seconds",
+             deletion is confirmed, after {CONFIRM_GONE_SECONDS} s instead of {confirm} s; restores and boots take \
+             seconds",
             every.join(" and ")
         )
     }
@@ -180,8 +246,52 @@ impl Stage {
     }
 }
 
+/// What a deployment takes.
+struct Deploy<'a> {
+    template: &'a Template,
+    bootstrap: &'a Path,
+    folder: &'a Path,
+    url: &'a str,
+    limit: u32,
+}
+
+/// The function as the template has it, and the same in a hurry, ready to be invoked.
+fn deploy(what: &Deploy<'_>) -> Result<(Function, Lambda)> {
+    let function = what.template.function(FUNCTION, &deployment(what.limit))?;
+    let mut hurried = function.clone();
+    let setting = "CONFIRM_GONE_SECONDS";
+    let known = hurried
+        .environment
+        .insert(setting.to_owned(), CONFIRM_GONE_SECONDS.to_owned());
+    known.with_context(|| format!("the template gives the function no {setting}"))?;
+    let lambda = Lambda::new(LambdaOptions {
+        function: hurried,
+        bootstrap: what.bootstrap.to_owned(),
+        folder: what.folder.to_owned(),
+        endpoint_url: what.url.to_owned(),
+        account: ACCOUNT.to_owned(),
+        region: REGION.to_owned(),
+        max_processes: 16,
+        retry_delay: Duration::from_secs(1),
+    })?;
+    Ok((function, lambda))
+}
+
+/// Events and invocations go to this function from now on, and its schedules run.
+fn connect(world: &World, function: &Function, lambda: &Lambda) -> (EventBus, Schedules) {
+    let bus = EventBus::new(function.rules.clone(), lambda.clone())
+        .with_subscriptions(function.subscriptions.clone());
+    let events = bus.clone();
+    world.set_event_sink(Arc::new(move |event| {
+        events.put(&event);
+    }));
+    let itself = lambda.clone();
+    world.set_invoke_sink(Arc::new(move |_, payload| itself.invoke_later(payload)));
+    (bus, Schedules::start(&function.schedules, HURRY, lambda))
+}
+
 /// What the template's references stand for here.
-fn deployment() -> Deployment {
+fn deployment(limit: u32) -> Deployment {
     let map = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
         pairs
             .iter()
@@ -198,6 +308,10 @@ fn deployment() -> Deployment {
                 "DatabaseCaBundleUri",
                 format!("s3://{BUCKET}/{CA_BUNDLE_KEY}"),
             ),
+            ("BackupJobVaultNames", LOCAL_VAULT.to_owned()),
+            ("VaultNotificationTopicArn", vault_topic_arn()),
+            ("MaxConcurrentRestores", limit.to_string()),
+            ("VpcCidr", NETWORK_CIDR.to_owned()),
         ]),
         pseudo_parameters: map(&[
             ("AWS::AccountId", ACCOUNT.to_owned()),
@@ -216,9 +330,15 @@ fn deployment() -> Deployment {
             ("UndeliveredEvents.Arn", queue("undelivered")),
             ("ExhaustedRetries.Arn", queue("exhausted")),
             (
-                "Network.Outputs.SubnetIds",
-                "subnet-0150ca7ed0000000a,subnet-0150ca7ed0000000b".to_owned(),
+                "ResetKey",
+                format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{RESET_KEY}"),
             ),
+            ("Network.Outputs.SubnetIds", SUBNETS.join(",")),
+            (
+                "Network.Outputs.MachineSecurityGroupId",
+                MACHINE_SECURITY_GROUP.to_owned(),
+            ),
+            ("Network.Outputs.MachineZone", format!("{REGION}a")),
             (
                 "Network.Outputs.FunctionSecurityGroupId",
                 "sg-0150ca7ed0000000f".to_owned(),
@@ -236,11 +356,18 @@ fn topic_arn() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
 }
 
+/// The topic that AWS Backup notifies for the vault.
+fn vault_topic_arn() -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:vaults")
+}
+
 /// What the deployment and its owner would have put into the account.
-fn furnish(world: &World, ca_certificate: &str) {
-    world.add_vault(Vault {
-        name: VAULT.to_owned(),
-    });
+fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
+    for name in [VAULT, LOCAL_VAULT] {
+        world.add_vault(Vault {
+            name: name.to_owned(),
+        });
+    }
     world.add_bucket(Bucket {
         name: BUCKET.to_owned(),
         versioned: true,
@@ -250,19 +377,31 @@ fn furnish(world: &World, ca_certificate: &str) {
     world.add_table(Table::ledger(LEDGER));
     world.add_topic(&topic_arn());
     world.add_log_group(RECORDS_LOG_GROUP);
-    let isolated = "vpc-0150ca7ed0000000a".to_owned();
     world.add_db_subnet_group(DbSubnetGroup {
         name: SUBNET_GROUP.to_owned(),
-        vpc_id: isolated.clone(),
+        vpc_id: VPC.to_owned(),
     });
-    world.add_security_group(SecurityGroup {
-        id: SECURITY_GROUP.to_owned(),
-        vpc_id: isolated,
-    });
+    for id in SUBNETS {
+        world.add_subnet(Subnet {
+            id: id.to_owned(),
+            vpc_id: VPC.to_owned(),
+            cidr: NETWORK_CIDR.to_owned(),
+        });
+    }
+    for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
+        world.add_security_group(SecurityGroup {
+            id: id.to_owned(),
+            vpc_id: VPC.to_owned(),
+        });
+    }
     // The network the colleague restores into.
     world.add_db_subnet_group(DbSubnetGroup {
         name: "default".to_owned(),
         vpc_id: "vpc-0de7a010000000000".to_owned(),
+    });
+    world.add_secret(Secret {
+        name: RESET_KEY.to_owned(),
+        value: secrets.reset_key.clone(),
     });
     // As Amazon RDS lays it out: host and port are those of production, which nothing here may use.
     let secret = serde_json::json!({
@@ -270,7 +409,7 @@ fn furnish(world: &World, ca_certificate: &str) {
         "host": "shop-main.production.invalid",
         "port": 5432,
         "username": READER_USER,
-        "password": PASSWORD,
+        "password": secrets.postgres_password,
         "dbname": SAMPLE_DATABASE,
     });
     world.add_secret(Secret {
@@ -279,8 +418,13 @@ fn furnish(world: &World, ca_certificate: &str) {
     });
 }
 
+/// Whether a restore job is one of ours: nobody else uses our role.
+pub fn is_ours(job: &RestoreJob) -> bool {
+    job.iam_role_arn == format!("arn:aws:iam::{ACCOUNT}:role/{PREFIX}-restore")
+}
+
 /// Whether a DB instance's name says that we restored it.
-pub fn is_ours(identifier: &str) -> bool {
+pub fn is_our_name(identifier: &str) -> bool {
     identifier
         .strip_prefix(PREFIX)
         .is_some_and(|rest| rest.starts_with('-'))
