@@ -15,7 +15,8 @@ use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
 use restore_proof_core::policy::{HttpCheck, HttpStep, Method, Scheme};
 use url::{Host, Url};
 
-use super::{Access, Target, Trouble, address, chain, ruling};
+use super::apart::apart;
+use super::{Access, Place, Target, Trouble, address, chain, ruling};
 
 /// The longest that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,77 +25,33 @@ const LARGEST_BODY: usize = 4 << 20;
 /// The longest name of a host that is quoted, characters.
 const LONGEST_HOST: usize = 100;
 
-/// Takes the steps; the first that does not answer as expected decides. `place` is set to the step that is taken, as the
-/// beginning of a sentence.
+/// Takes the steps; the first that does not answer as expected decides. `place` tells which is being taken.
 pub(super) async fn run(
     check: &HttpCheck,
     target: &Target,
     access: &Access,
-    clocks: &Clocks,
-    place: &mut String,
+    clocks: Clocks,
+    place: &Place,
+    limit: Duration,
 ) -> Result<Judgement, Trouble> {
     let server = SocketAddr::new(address::of(target, check.address)?, check.port);
-    let tls = access
-        .web
-        .clone()
-        .map_err(|why| Trouble::CannotTell(why.clone()))?;
+    let tls = access.web.clone().map_err(Trouble::CannotTell)?;
     let visit = Visit {
-        check,
+        check: check.clone(),
         base: base(check, server)?,
         server,
         client: client(server, tls)?,
     };
-    let mut value = (None, None);
-    let mut slowest: Option<(&str, Duration)> = None;
-    for step in &check.steps {
-        *place = format!("step {:?}: ", step.name);
-        let began = Instant::now();
-        let answer = visit.answer(step).await?;
-        let read = visit.body(step, answer).await?;
-        let took = began.elapsed();
-        if let Some(judgement) = judged(step, read, *clocks).await? {
-            if judgement.outcome != CheckOutcome::Passed {
-                let detail = format!("{place}{}", judgement.detail);
-                return Ok(Judgement {
-                    detail,
-                    ..judgement
-                });
-            }
-            value = (judgement.value, judgement.value_number);
-        }
-        if let Some(most) = step.within
-            && took > most
-        {
-            return Err(Trouble::Wrong(format!(
-                "the answer took {} ms; expected: at most {} ms",
-                took.as_millis(),
-                most.as_millis()
-            )));
-        }
-        if slowest.is_none_or(|(_, longest)| took > longest) {
-            slowest = Some((&step.name, took));
-        }
-    }
-    let steps = match check.steps.len() {
-        1 => "1 step".to_owned(),
-        steps => format!("{steps} steps"),
-    };
-    let slowest = slowest.map_or_else(String::new, |(name, took)| {
-        format!(", the slowest, {name:?}, within {} ms", took.as_millis())
-    });
-    Ok(Judgement {
-        value: value.0,
-        value_number: value.1,
-        ..ruling(
-            CheckOutcome::Passed,
-            format!("{steps} answered as expected{slowest}"),
-        )
+    let place = place.clone();
+    apart(limit, move || async move {
+        visit.take_steps(clocks, &place).await
     })
+    .await
 }
 
 /// One check's requests to one machine.
-struct Visit<'a> {
-    check: &'a HttpCheck,
+struct Visit {
+    check: HttpCheck,
     /// The machine's root.
     base: Url,
     /// All that is connected to.
@@ -102,7 +59,55 @@ struct Visit<'a> {
     client: Client,
 }
 
-impl Visit<'_> {
+impl Visit {
+    async fn take_steps(&self, clocks: Clocks, place: &Place) -> Result<Judgement, Trouble> {
+        let mut value = (None, None);
+        let mut slowest: Option<(&str, Duration)> = None;
+        for step in &self.check.steps {
+            place.begin(&step.name);
+            let began = Instant::now();
+            let answer = self.answer(step).await?;
+            let read = self.body(step, answer).await?;
+            let took = began.elapsed();
+            if let Some(judgement) = body::judge(step, read, &clocks)? {
+                if judgement.outcome != CheckOutcome::Passed {
+                    return Ok(Judgement {
+                        detail: place.before(&judgement.detail),
+                        ..judgement
+                    });
+                }
+                value = (judgement.value, judgement.value_number);
+            }
+            if let Some(most) = step.within
+                && took > most
+            {
+                return Err(Trouble::Wrong(format!(
+                    "the answer took {} ms; expected: at most {} ms",
+                    took.as_millis(),
+                    most.as_millis()
+                )));
+            }
+            if slowest.is_none_or(|(_, longest)| took > longest) {
+                slowest = Some((&step.name, took));
+            }
+        }
+        let steps = match self.check.steps.len() {
+            1 => "1 step".to_owned(),
+            steps => format!("{steps} steps"),
+        };
+        let slowest = slowest.map_or_else(String::new, |(name, took)| {
+            format!(", the slowest, {name:?}, within {} ms", took.as_millis())
+        });
+        Ok(Judgement {
+            value: value.0,
+            value_number: value.1,
+            ..ruling(
+                CheckOutcome::Passed,
+                format!("{steps} answered as expected{slowest}"),
+            )
+        })
+    }
+
     /// The answer to a step, of a status it expects, after the redirects that may be followed.
     async fn answer(&self, step: &HttpStep) -> Result<Response, Trouble> {
         let mut method = match step.method {
@@ -236,24 +241,6 @@ impl Visit<'_> {
     }
 }
 
-/// What is expected of the body, judged; none when nothing is.
-async fn judged(
-    step: &HttpStep,
-    body: Vec<u8>,
-    clocks: Clocks,
-) -> Result<Option<Judgement>, Trouble> {
-    let step = step.clone();
-    // A regular expression over all of a large body takes its time; the check's time must be able to end meanwhile.
-    let judging = tokio::task::spawn_blocking(move || body::judge(&step, body, &clocks));
-    match judging.await {
-        Ok(judged) => judged,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Trouble::CannotTell("the function is ending".to_owned())),
-        },
-    }
-}
-
 /// The machine's root, under the name that the policy gives it.
 fn base(check: &HttpCheck, server: SocketAddr) -> Result<Url, Trouble> {
     let scheme = match check.scheme {
@@ -360,5 +347,3 @@ fn unreadable(error: reqwest::Error) -> Trouble {
     ))
 }
 
-#[cfg(test)]
-mod tests;

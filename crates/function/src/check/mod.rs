@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod apart;
 mod connect;
 mod credentials;
 mod http;
@@ -10,6 +11,7 @@ mod tls;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -109,14 +111,13 @@ async fn look(
     left: Duration,
 ) -> Judgement {
     let limit = check.timeout().min(left);
-    // Where a check of several steps has got to; begins the sentence about what went wrong there.
-    let mut place = String::new();
+    let place = Place::default();
     let running = async {
         match &check.kind {
             CheckKind::Sql(sql) => sql::value(sql, target, access, limit)
                 .await
                 .map(|value| sql.expect.judge(&value, clocks)),
-            CheckKind::Http(http) => http::run(http, target, access, clocks, &mut place).await,
+            CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
             CheckKind::Connect(connect) => connect::run(connect, target, limit).await,
         }
     };
@@ -141,7 +142,24 @@ async fn look(
     };
     Judgement {
         expectation: expectation(check),
-        ..ruling(outcome, format!("{place}{detail}"))
+        ..ruling(outcome, place.before(&detail))
+    }
+}
+
+/// The step that a check has got to, known also when it was given up there.
+#[derive(Clone, Default)]
+struct Place(Arc<Mutex<String>>);
+
+impl Place {
+    /// Begins a step.
+    fn begin(&self, step: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = format!("step {step:?}: ");
+    }
+
+    /// A sentence with the step before it, if one was begun.
+    fn before(&self, sentence: &str) -> String {
+        let step = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{step}{sentence}")
     }
 }
 

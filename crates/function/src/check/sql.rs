@@ -1,5 +1,6 @@
 //! `sql` checks: one query, one value, read-only. One file for each family of engines.
 
+mod mysql;
 mod postgres;
 
 use std::time::Duration;
@@ -53,6 +54,9 @@ pub(super) async fn value(
         .ok_or_else(|| cannot(&format!("unknown time zone {}", check.time_zone)))?;
     match engine.as_str() {
         "postgres" => postgres::value(&check.query, &server, &zone, limit).await,
+        "mysql" | "mariadb" => mysql::value(&check.query, &server, &zone, limit)
+            .await?
+            .for_expectation(&check.expect),
         other => Err(cannot(&format!(
             "sql checks on engine {other} are not supported"
         ))),
