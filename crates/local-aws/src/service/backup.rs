@@ -115,8 +115,8 @@ fn backup_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
     put("State", job.state.as_str().into());
     put("IamRoleArn", job.iam_role_arn.as_str().into());
     put("IsParent", false.into());
-    let (percent, size) = match job.completed_at {
-        Some(_) if job.state == "COMPLETED" => ("100.0", job.size_bytes),
+    let (percent, size) = match job.state.as_str() {
+        "COMPLETED" => ("100.0", job.size_bytes),
         _ => ("0.0", 0),
     };
     put("PercentDone", percent.into());

@@ -78,14 +78,12 @@ impl World {
             put("resourceType", job.resource_type.as_str().into());
             put("state", job.state.as_str().into());
             put("startBy", millis(start_by(job)).into());
-            let moved = if job.completed_at.is_some() {
-                job.size_bytes
-            } else {
-                0
+            let (percent, moved) = match job.state.as_str() {
+                "COMPLETED" => (100, job.size_bytes),
+                _ => (0, 0),
             };
             put("backupSizeInBytes", moved.to_string().into());
             put("bytesTransferred", moved.to_string().into());
-            let percent = if job.state == "COMPLETED" { 100 } else { 0 };
             put("percentDone", percent.into());
             if let Some(at) = job.completed_at {
                 put("completionDate", millis(at).into());
