@@ -85,11 +85,15 @@ mod tests {
     }
 
     #[test]
-    fn ec2_snapshots_have_no_account() {
-        let arn: Arn = "arn:aws:ec2:us-west-2::snapshot/snap-1"
-            .parse()
-            .expect("an ARN");
-        assert_eq!((arn.account.as_str(), arn.name()), ("", "snap-1"));
+    fn snapshots_and_images_of_ec2_have_no_account() {
+        for (text, name) in [
+            ("arn:aws:ec2:us-west-2::snapshot/snap-1", "snap-1"),
+            ("arn:aws:ec2:us-west-2::image/ami-1", "ami-1"),
+        ] {
+            let arn: Arn = text.parse().expect("an ARN");
+            assert_eq!((arn.account.as_str(), arn.name()), ("", name));
+            assert_eq!(arn.to_string(), text);
+        }
     }
 
     #[test]
