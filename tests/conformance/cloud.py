@@ -9,6 +9,7 @@ import queue
 import subprocess
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -44,6 +45,9 @@ class Cloud:
         self._exit.callback(server.stop)
         host, port = server.get_host_and_port()
         self.moto = f"http://{host}:{port}"
+        # moto keeps what it holds in this process, where another test may have left its own.
+        reset = urllib.request.Request(f"{self.moto}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()
         self.invocations = queue.Queue()
         self.lambda_endpoint = self._serve_lambda()
         self._make_stack()
