@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod output;
 mod policy;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Policy(PolicyCommand),
     /// Runs a rule's checks against any database or site, as the function would
     Check(check::Args),
+    /// Asks the deployed function to validate a recovery point now
+    Validate(validate::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -84,16 +87,17 @@ fn main() -> ExitCode {
 
 fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo(_) | Command::Completions { .. } if json => {
+        Command::Completions { .. } if json => {
             Err(Problem::usage("--json does not go with this command")
-                .help("the demo's records are JSON files, in demo-out/records; completions are for a shell")
+                .help("completions are for a shell")
                 .into())
         }
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args, json),
         Command::Policy(PolicyCommand::Check { files }) => policy::check::run(&files, json),
         Command::Policy(PolicyCommand::Explain(args)) => policy::explain::run(&args, json),
         Command::Policy(PolicyCommand::Schema) => policy::schema::run(),
         Command::Check(args) => check::run(&args, json),
+        Command::Validate(args) => validate::run(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -49,6 +49,9 @@ pub(crate) fn say_json_line(document: &Value) -> io::Result<()> {
 
 /// A text in a style.
 pub(crate) fn paint(style: Style, text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     format!("{style}{text}{style:#}")
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// ARN of the resource that was backed up
     #[arg(long, value_name = "ARN")]
     source_arn: Option<String>,
+    /// Name of the vault it lies in
+    #[arg(long, value_name = "NAME")]
+    vault: Option<String>,
     /// The recovery point's restore metadata (JSON): what `aws backup
     /// get-recovery-point-restore-metadata` prints, or its RestoreMetadata alone
     #[arg(long, value_name = "METADATA.json")]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use restore_proof_core::arn::Arn;
-use restore_proof_core::event::{BackupJobEvent, BackupState, CopyJobEvent, CopyState, Trigger};
+use restore_proof_core::event::{
+    BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, Trigger,
+};
 use restore_proof_core::validation::{validation_id, vault_name};
 
 use super::Args;
@@ -66,6 +68,7 @@ impl Point {
     pub(super) fn given(&mut self, args: &Args) {
         self.resource_type = args.resource_type.clone().or(self.resource_type.take());
         self.source_arn = args.source_arn.clone().or(self.source_arn.take());
+        self.vault_name = args.vault.clone().or(self.vault_name.take());
         if args.no_tags || !args.tags.is_empty() {
             self.tags = Some(args.tags.iter().cloned().collect());
         }
@@ -107,10 +110,7 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
             "Restore job {} ended. The ledger knows whether it is ours; the policy decided when it was planned.",
             job.restore_job_id
         )),
-        Trigger::Notified(_) => nothing(
-            "A vault notification names jobs, and nothing else in it is trusted: AWS Backup is asked what they are."
-                .to_owned(),
-        ),
+        Trigger::Notified(jobs) => of_notified(jobs),
         Trigger::Show { validation_id } => nothing(format!(
             "Somebody asks how validation {validation_id} is. Nothing is decided by it."
         )),
@@ -130,14 +130,19 @@ fn nothing(text: String) -> (About, Point) {
 }
 
 fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
-    let job = backup.backup_job_id.as_deref().unwrap_or_default();
+    let job = backup.backup_job_id.as_ref().map_or_else(
+        || "A backup job".to_owned(),
+        |id| format!("Backup job {id}"),
+    );
+    let said = backup.status_message.as_deref();
+    let why = said.map_or_else(String::new, |said| format!(" AWS Backup says: {said}"));
     let about = match backup.state {
-        BackupState::Completed => {
-            format!(
-                "Backup job {job} is complete. It counts if its vault is one whose backups are validated."
-            )
+        BackupState::Completed => About::RecoveryPoint(format!(
+            "{job} is complete. It counts if its vault is one of the stack's BackupJobVaultNames.{why}"
+        )),
+        BackupState::Partial => {
+            About::FailedCopy(format!("{job} ended with part of a backup.{why}"))
         }
-        BackupState::Partial => format!("Backup job {job} ended with part of a backup."),
     };
     let point = Point {
         recovery_point_arn: Some(backup.recovery_point_arn.clone()),
@@ -147,7 +152,31 @@ fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
         source_arn: backup.resource_arn.clone(),
         ..Point::default()
     };
-    (About::RecoveryPoint(about), point)
+    (about, point)
+}
+
+/// A notification names jobs and nothing else that counts.
+fn of_notified(jobs: &[JobRef]) -> (About, Point) {
+    let (kind, id) = match jobs {
+        [JobRef::Copy(id)] => ("copy", id),
+        [JobRef::Backup(id)] => ("backup", id),
+        [JobRef::Restore(id)] => {
+            return nothing(format!(
+                "Restore job {id} ended. The ledger knows whether it is ours; the policy decided when it was planned."
+            ));
+        }
+        _ => {
+            return nothing(format!(
+                "A vault notification about {} jobs. Each is looked up in AWS Backup and goes its own way: explain the notification of one.",
+                jobs.len()
+            ));
+        }
+    };
+    let text = format!(
+        "A vault notification about {kind} job {id}. Nothing but the id is trusted; the function looks the job up, as does: \
+         aws backup describe-{kind}-job --{kind}-job-id {id}"
+    );
+    (About::RecoveryPoint(text), Point::default())
 }
 
 fn of_copy(copy: &CopyJobEvent) -> (About, Point) {

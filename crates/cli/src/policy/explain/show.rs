@@ -24,11 +24,11 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
     match &explanation.about {
         About::Nothing(_) => return out,
         About::FailedCopy(_) => {
-            out += &point(&explanation.point);
+            out += &point(&explanation.point, false);
             out += "\nNo rule is asked: nothing is restored, and the record says `copy_failed`.\n";
             return out;
         }
-        About::RecoveryPoint(_) => out += &point(&explanation.point),
+        About::RecoveryPoint(_) => out += &point(&explanation.point, true),
     }
     out += &rules(explanation);
     let Answer::Rule(_, rule) = &explanation.answer else {
@@ -56,8 +56,8 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
     out
 }
 
-/// What is known of the recovery point.
-fn point(point: &Point) -> String {
+/// What is known of the recovery point, and how to tell what is not when `open` questions are to be answered.
+fn point(point: &Point, open: bool) -> String {
     let account = point.account();
     let tags = point.tags.as_ref().map(|tags| {
         let pairs: Vec<_> = tags
@@ -72,7 +72,7 @@ fn point(point: &Point) -> String {
     });
     let facts = [
         ("recovery point", &point.recovery_point_arn, ""),
-        ("vault", &point.vault_name, ""),
+        ("vault", &point.vault_name, "give --vault"),
         ("type", &point.resource_type, "give --resource-type"),
         ("source", &point.source_arn, "give --source-arn"),
         ("account", &account, "it stands in the source's ARN"),
@@ -84,6 +84,7 @@ fn point(point: &Point) -> String {
     ];
     let rows: Vec<Vec<Cell>> = facts
         .into_iter()
+        .filter(|(_, value, _)| open || value.is_some())
         .map(|(name, value, help)| {
             let value = match value {
                 Some(value) => cell(value.clone()),
@@ -165,7 +166,7 @@ fn options(open: &[String]) -> String {
         .map(|key| match key.as_str() {
             "resource_type" => "--resource-type TYPE",
             "source_arn" | "account" => "--source-arn ARN",
-            "vault" => "an event that names the vault",
+            "vault" => "--vault NAME",
             _ => "--tag KEY=VALUE (or --no-tags)",
         })
         .collect();
@@ -232,7 +233,15 @@ fn restored(point: &Point, rule: &Rule, restore: &Restore) -> String {
         out += &table(2, &rows);
     }
     for note in notes(point, restore) {
-        let _ = writeln!(out, "\n  {YELLOW}Not all:{YELLOW:#} {}", printable(&note));
+        out.push('\n');
+        out += &table(
+            2,
+            &[vec![Cell(YELLOW, "Not all:".to_owned()), cell(note.words)]],
+        );
+        if let Some(command) = note.command {
+            // On a line of its own, whole: to be copied.
+            let _ = writeln!(out, "    {}", printable(&command));
+        }
     }
     out
 }
@@ -261,22 +270,30 @@ fn place(rule: &Rule, restore: &Restore) -> String {
     }
 }
 
-/// What is missing to tell the whole request.
-fn notes(point: &Point, restore: &Restore) -> Vec<String> {
+/// Something that is missing to tell the whole request.
+struct Note {
+    words: &'static str,
+    /// What to run for it.
+    command: Option<String>,
+}
+
+fn notes(point: &Point, restore: &Restore) -> Vec<Note> {
     let mut notes = Vec::new();
     if !restore.metadata_given {
         let vault = point.vault_name.as_deref().unwrap_or("VAULT");
         let arn = point.recovery_point_arn.as_deref().unwrap_or("ARN");
-        notes.push(format!(
-            "keys of the backup itself are missing, for no event holds them. Add --metadata metadata.json, from: aws backup \
-             get-recovery-point-restore-metadata --backup-vault-name {vault} --recovery-point-arn {arn} > metadata.json"
-        ));
+        notes.push(Note {
+            words: "keys of the backup itself are missing, for no event holds them. Add --metadata metadata.json, made by:",
+            command: Some(format!(
+                "aws backup get-recovery-point-restore-metadata --backup-vault-name {vault} --recovery-point-arn {arn} > metadata.json"
+            )),
+        });
     }
     if restore.devices_unknown {
-        notes.push(
-            "the function looks up the devices of the image, to encrypt and delete every volume: give --device /dev/xvda"
-                .to_owned(),
-        );
+        notes.push(Note {
+            words: "the function looks up the devices of the image, so that every volume is encrypted and deleted. Add --device /dev/xvda",
+            command: None,
+        });
     }
     notes
 }
@@ -371,7 +388,7 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
             "resource_type": restore.resource_type.name(),
             "target_name": restore.target_name,
             "keys": keys,
-            "missing": notes(point, restore),
+            "missing": notes(point, restore).iter().map(|note| note.words).collect::<Vec<_>>(),
         })
     });
     Ok(json!({

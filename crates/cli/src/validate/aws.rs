@@ -1,0 +1,171 @@
+//! The deployed function, and what keeps us from it.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::ProvideCredentials as _;
+use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_lambda::primitives::Blob;
+use serde_json::Value;
+
+use crate::exit::Problem;
+
+/// The longest a function runs, and a little.
+const ANSWER: Duration = Duration::from_secs(15 * 60 + 30);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A Lambda function.
+pub(super) struct Function {
+    client: Client,
+    name: String,
+    region: String,
+}
+
+impl Function {
+    /// The function of this name, in the Region and with the credentials that the environment tells.
+    ///
+    /// # Errors
+    /// When it tells none.
+    pub(super) async fn find(name: &str) -> Result<Function, Problem> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ANSWER)
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        let region = config.region().map(ToString::to_string).ok_or_else(|| {
+            Problem::cannot_run("no AWS Region is given")
+                .help("set AWS_REGION, or region in the profile of ~/.aws/config")
+        })?;
+        let no_credentials = |why: String| {
+            Problem::cannot_run(format!("there are no AWS credentials: {why}")).help(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
+                 eval \"$(aws configure export-credentials --format env)\"",
+            )
+        };
+        match config.credentials_provider() {
+            None => return Err(no_credentials("none are configured".to_owned())),
+            Some(provider) => {
+                // Asked for here, for the call itself would hide why there are none.
+                provider
+                    .provide_credentials()
+                    .await
+                    .map_err(|error| no_credentials(chain(&error)))?;
+            }
+        }
+        Ok(Function {
+            client: Client::new(&config),
+            name: name.to_owned(),
+            region,
+        })
+    }
+
+    /// Invokes the function and waits for its answer.
+    ///
+    /// # Errors
+    /// When it cannot be invoked, or fails.
+    pub(super) async fn ask(&self, payload: &Value) -> Result<Value, Problem> {
+        let answer = self
+            .client
+            .invoke()
+            .function_name(&self.name)
+            .payload(Blob::new(payload.to_string()))
+            .send()
+            .await
+            .map_err(|error| {
+                let code = error
+                    .as_service_error()
+                    .and_then(|e| e.code())
+                    .map(str::to_owned);
+                let message = error
+                    .as_service_error()
+                    .and_then(|e| e.message())
+                    .map(str::to_owned);
+                self.problem(code, message, &error)
+            })?;
+        let body = answer.payload().map(Blob::as_ref).unwrap_or_default();
+        let told: Value = serde_json::from_slice(body).unwrap_or_default();
+        if answer.function_error().is_some() {
+            let message = told["errorMessage"]
+                .as_str()
+                .unwrap_or("it does not say why");
+            return Err(Problem::cannot_run(format!(
+                "the function {} failed: {message}",
+                self.name
+            ))
+            .help(format!(
+                "its log says more: aws logs tail /aws/lambda/{}",
+                self.name
+            )));
+        }
+        if !told.is_object() {
+            return Err(Problem::cannot_run(format!(
+                "the function {} answers nothing that can be read",
+                self.name
+            )));
+        }
+        Ok(told)
+    }
+
+    /// What a call that did not succeed means, and what to do.
+    fn problem<E, R>(
+        &self,
+        code: Option<String>,
+        message: Option<String>,
+        error: &SdkError<E, R>,
+    ) -> Problem
+    where
+        E: std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let Function { name, region, .. } = self;
+        let said = message.or(code.clone()).unwrap_or_default();
+        match code.as_deref() {
+            Some("ResourceNotFoundException") => {
+                Problem::cannot_run(format!("there is no function {name} in {region}")).help(
+                    "name it with --function (the stack's parameter NamePrefix), and look at Region and account",
+                )
+            }
+            Some("AccessDeniedException" | "AccessDenied") => {
+                Problem::cannot_run(format!("AWS refuses to invoke {name}: {said}"))
+                    .help("these credentials need the permission lambda:InvokeFunction on it")
+            }
+            Some(
+                "UnrecognizedClientException"
+                | "InvalidSignatureException"
+                | "ExpiredTokenException"
+                | "ExpiredToken"
+                | "InvalidClientTokenId",
+            ) => Problem::cannot_run(format!("AWS does not take the credentials: {said}"))
+                .help("they may have expired, or be those of another account: log in again"),
+            Some("TooManyRequestsException") => {
+                Problem::cannot_run(format!("AWS has no room to run {name} now: {said}"))
+                    .help("try again in a while")
+            }
+            Some(_) => Problem::cannot_run(format!("invoking {name} in {region} failed: {said}")),
+            None => Problem::cannot_run(format!(
+                "invoking {name} in {region} failed: {}",
+                chain(error)
+            ))
+            .help("is there a way to AWS from here? AWS_ENDPOINT_URL and the Region decide where it leads"),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !words.ends_with(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = inner.source();
+    }
+    words
+}
