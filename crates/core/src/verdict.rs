@@ -81,8 +81,8 @@ pub fn of_checks(checks: &[CheckResult]) -> (Verdict, String) {
 
 /// Words in AWS's messages that speak of access, quotas, capacity, subnets or keys: of our environment, not of
 /// the backup. In lower case. Sources: AWS Backup developer guide, "Restore testing" (documented failures), and
-/// the error codes of RDS `RestoreDBInstanceFromDBSnapshot`.
-const ENVIRONMENT: [&str; 32] = [
+/// the error codes of RDS `RestoreDBInstanceFromDBSnapshot` and EC2 `RunInstances`.
+const ENVIRONMENT: [&str; 36] = [
     "access denied",
     "accessdenied",
     "not authorized",
@@ -111,6 +111,10 @@ const ENVIRONMENT: [&str; 32] = [
     "parameter group",
     "parametergroup",
     "instance class",
+    "instance type",
+    "instance profile",
+    "network interface",
+    "does not permit",
     "already exists",
     "alreadyexists",
     "invalid parameter",
@@ -222,6 +226,8 @@ mod tests {
             "Restore job was unable to start within the specified start window. Try increasing your start window.",
             "You have exceeded the quota of DB instances. InstanceQuotaExceeded",
             "InsufficientDBInstanceCapacity: no capacity",
+            "AWS Backup does not permit attaching a new instance profile to an EC2 instance. Please restore using the backed up instance profile.",
+            "The requested instance type is not supported.",
         ] {
             assert_eq!(
                 of_failed_restore("FAILED", Some(message)).0,

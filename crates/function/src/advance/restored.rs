@@ -57,7 +57,8 @@ impl Run<'_> {
     ///    it. 5. Runs the checks, until the machine has booted.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
-        let mut begun = false;
+        // Made for the first try, and kept for those that follow while a machine boots.
+        let mut access = None;
         loop {
             let ready = match self.ready().await? {
                 ControlFlow::Continue(ready) => ready,
@@ -89,32 +90,33 @@ impl Run<'_> {
                 let (verdict, reason) = verdict::of_checks(&[]);
                 return self.decide(verdict, reason).await;
             }
-            if validation.check_runs >= CHECK_RUNS && !begun {
+            if validation.check_runs >= CHECK_RUNS && access.is_none() {
                 let reason = format!(
                     "the checks were begun {CHECK_RUNS} times and ended the function each time"
                 );
                 validation.checks = check::not_begun(&rule, &reason);
                 return self.decide(Verdict::Inconclusive, reason).await;
             }
-            let reset = match self.reset_login(&rule, &ready).await? {
-                ControlFlow::Continue(login) => login,
-                ControlFlow::Break(next) => return Ok(next),
+            let access = match &access {
+                Some(access) => access,
+                None => {
+                    let reset = match self.reset_login(&rule, &ready).await? {
+                        ControlFlow::Continue(login) => login,
+                        ControlFlow::Break(next) => return Ok(next),
+                    };
+                    self.validation().check_runs += 1;
+                    self.write().await?;
+                    let ca_bundle = app.config.ca_bundle.as_ref();
+                    access.insert(Access::read(&app.aws, &rule, ca_bundle, reset).await)
+                }
             };
-            if !begun {
-                self.validation().check_runs += 1;
-                self.write().await?;
-                begun = true;
-            }
-
-            let ca_bundle = app.config.ca_bundle.as_ref();
-            let access = Access::read(&app.aws, &rule, ca_bundle, reset).await;
             let now = self.now();
             let clocks = Clocks {
                 recovery_point_created,
                 now,
             };
             let left = self.time_left();
-            let ran = check::run(&rule, &ready.target, &access, clocks, left).await;
+            let ran = check::run(&rule, &ready.target, access, clocks, left).await;
 
             let all_passed = ran
                 .results
