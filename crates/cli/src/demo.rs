@@ -24,6 +24,8 @@ use restore_proof_local_aws::process::{StateFolder, processes_in};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::exit::{self, Problem};
+use crate::output;
 use judge::Outcome;
 use progress::Progress;
 use record::Record;
@@ -68,9 +70,6 @@ pub struct Args {
     /// and metadata
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Print nothing but one JSON document at the end.
-    #[arg(skip)]
-    pub json: bool,
 }
 
 /// What can be shown in full.
@@ -99,12 +98,13 @@ struct Played {
 }
 
 /// Plays the demo. Exit code 0 means that everything was as it must be, 1 that something was not,
-/// 130 that it was interrupted. Whatever happens, nothing of it is left running.
+/// 130 that it was interrupted. Whatever happens, nothing of it is left running. With `json` nothing is printed
+/// but one document, at the end.
 ///
 /// # Errors
 /// When it cannot be played: an engine, the function or the template is missing or unusable.
-pub fn run(args: Args) -> Result<ExitCode> {
-    let screen = Screen::new(args.json);
+pub fn run(args: &Args, json: bool) -> Result<ExitCode> {
+    let screen = Screen::new(json);
     let began = Instant::now();
     let mut state = StateFolder::create()?;
     if args.keep {
@@ -115,7 +115,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    let played = runtime.block_on(play_or_stop(&args, screen, state.path()));
+    let played = runtime.block_on(play_or_stop(args, screen, state.path()));
     // Ends every task, and with it what the task holds: servers and programs that still run.
     runtime.shutdown_timeout(Duration::from_secs(5));
     let left = wait_until_gone(state.path());
@@ -124,10 +124,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let Played {
         mut faults,
         mut document,
-    } = match played? {
+    } = match played.map_err(cannot_play)? {
         End::Interrupted => {
             screen.say("\nInterrupted. Everything was stopped and removed.")?;
-            return Ok(ExitCode::from(130));
+            return Ok(ExitCode::from(exit::INTERRUPTED));
         }
         End::Played(played) => played,
     };
@@ -135,12 +135,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         left.into_iter()
             .map(|process| format!("a process was left running: {process}")),
     );
-    if args.json {
+    if json {
         document["as_expected"] = faults.is_empty().into();
         document["faults"] = json!(faults);
         document["seconds"] = (began.elapsed().as_millis() as f64 / 1000.0).into();
         document["state_folder"] = json!(kept);
-        println!("{document:#}");
+        output::say_json(&document)?;
     }
     if let Some(folder) = kept {
         screen.say(&format!("\nThe state folder stays: {}", folder.display()))?;
@@ -160,7 +160,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for fault in faults {
         screen.say(&format!("  - {fault}"))?;
     }
-    Ok(ExitCode::FAILURE)
+    Ok(ExitCode::from(exit::BAD_NEWS))
+}
+
+/// That it could not be played says nothing about how it would have ended.
+fn cannot_play(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Problem>() {
+        return error;
+    }
+    Problem::cannot_run(format!("{error:#}")).into()
+}
+
+/// What was given on the command line cannot be used.
+fn unusable(error: anyhow::Error) -> anyhow::Error {
+    Problem::usage(format!("{error:#}")).into()
 }
 
 async fn play_or_stop(args: &Args, screen: Screen, folder: &Path) -> Result<End> {
@@ -176,14 +189,14 @@ async fn play_or_stop(args: &Args, screen: Screen, folder: &Path) -> Result<End>
 }
 
 async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
-    report::empty(&args.records)?;
+    report::empty(&args.records).map_err(unusable)?;
     let secrets = match &args.secrets {
-        Some(file) => Secrets::read(file)?,
+        Some(file) => Secrets::read(file).map_err(unusable)?,
         None => Secrets::random()?,
     };
     let heading = |text: &str| screen.say(&format!("\n{}\n", screen.paint(Tone::Strong, text)));
     screen.say(&format!(
-        "{}\n\nSetting the stage: a shop of 22 tables and {} rows, in PostgreSQL and in MySQL, and web servers …",
+        "{}\n\nSetting the stage: a shop of 22 tables and {} rows, in PostgreSQL and MySQL; web servers …",
         screen.paint(Tone::Strong, "Restore Proof, on this machine"),
         screen::thousands(SAMPLE_ROWS),
     ))?;

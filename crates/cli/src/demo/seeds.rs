@@ -27,7 +27,7 @@ pub struct Stock {
 /// Where the web servers of the demo listen.
 const PORT: u16 = 8080;
 /// From running to the first good answer of the machine that boots.
-const BOOT: Duration = Duration::from_millis(1500);
+const BOOT: Duration = Duration::from_secs(3);
 /// How long RDS takes to set a password: it is pending, then being set.
 const NEW_PASSWORD: PasswordReset = PasswordReset {
     unseen_for: Duration::ZERO,

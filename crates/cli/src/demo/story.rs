@@ -123,19 +123,19 @@ pub fn cases() -> Vec<Case> {
     vec![
         case(
             "web-main",
-            "a healthy web server that has to boot first",
+            "healthy; has to boot first",
             Web(self::Web::Booting),
             "passed",
         ),
         case(
             "web-broken",
-            "a web server; a file of its application is missing",
+            "an application file is missing",
             Web(self::Web::WithoutFile),
             "failed",
         ),
         case(
             "web-hijacked",
-            "a web server that redirects to the metadata address",
+            "redirects to the metadata address",
             Web(self::Web::Hijacked),
             "failed",
         ),
@@ -143,7 +143,7 @@ pub fn cases() -> Vec<Case> {
             told: Told::BackupJob,
             ..case(
                 "web-local",
-                "a backup of this account's own, no copy; a backup job told of it",
+                "no copy; a backup job told of it",
                 Web(self::Web::Healthy),
                 "passed",
             )
@@ -152,14 +152,14 @@ pub fn cases() -> Vec<Case> {
             told: Told::Notification,
             ..case(
                 "web-announced",
-                "its copy event is lost; a vault notification told of it",
+                "a vault notification told of it",
                 Web(self::Web::Healthy),
                 "passed",
             )
         },
         case(
             "orders-mysql",
-            "a healthy MySQL database; no secret for it in this account",
+            "healthy MySQL, without any secret",
             MySql,
             "passed",
         ),
@@ -171,13 +171,13 @@ pub fn cases() -> Vec<Case> {
         ),
         case(
             "billing, noon",
-            "the first copy of its day",
+            "first copy of the day",
             FirstOfDay,
             "passed",
         ),
         case(
             "shop-replica",
-            "stale: its newest data is 3 days old",
+            "stale: newest data is 3 days old",
             Stale,
             "failed",
         ),
@@ -198,7 +198,7 @@ pub fn cases() -> Vec<Case> {
         case("scratch", "no rule matches it", NoRule, "not_tested"),
         case(
             "billing, night",
-            "the second copy of a day; one a day is asked for",
+            "second copy of the day",
             SecondOfDay,
             "not_tested",
         ),
@@ -212,7 +212,7 @@ pub fn rush() -> Vec<Case> {
     ]
     .map(|name| {
         let what = What::Web(Web::Healthy);
-        new(name, "a healthy web server", what, "passed", "deleted", 1)
+        new(name, "healthy", what, "passed", "deleted", 1)
     })
     .into()
 }
