@@ -110,24 +110,22 @@ impl PlannedMachine {
     }
 }
 
-/// Launches the restored instance with its volumes, for a restore job that was created at `job_at`. Takes its
-/// address at once, which needs no waiting.
+/// Launches the restored instance with its volumes, at the time when that was due. Takes its address at once,
+/// which needs no waiting.
 ///
 /// # Errors
 /// When no address has its ports free.
 pub(crate) fn create(
     state: &mut State,
     planned: &PlannedMachine,
-    job_at: Timestamp,
+    launched_at: Timestamp,
 ) -> anyhow::Result<()> {
     let web = match planned.ports.as_slice() {
         [] => None,
         ports => Some(Web::reserve(ports)?),
     };
     let mut instance = planned.instance.clone();
-    // EC2 tells whole seconds, and milliseconds of volumes. A world may be faster than life, and must not turn the
-    // order of things round: what a job launches is younger than the job.
-    let launched_at = state.now.max(later(job_at, Duration::from_millis(1)));
+    // EC2 tells whole seconds. A world may be faster than life, and must not turn the order of things round.
     instance.launched_at = launched_at;
     if let Some(web) = &web {
         instance.private_address = web.address();

@@ -121,12 +121,21 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         restore_testing_plan_arn: None,
     };
     let id = job.id.clone();
+    let mut runs_at = later(state.now, (takes / 10).min(Duration::from_secs(1)));
+    let mut ends_at = later(state.now, takes);
+    if machine.is_some() {
+        // A machine is launched after its job began and before it ends, also in a world faster than life: by more
+        // than what is lost of the times on their way as numbers of seconds.
+        let tick = Duration::from_millis(1);
+        runs_at = runs_at.max(later(state.now, tick));
+        ends_at = ends_at.max(later(runs_at, tick));
+    }
     let plan = Plan {
         events: behaviour.events.unwrap_or(state.options.events),
         size_bytes: point.size_bytes,
         point_created_at: point.created_at,
-        runs_at: later(state.now, (takes / 10).min(Duration::from_secs(1))),
-        ends_at: later(state.now, takes),
+        runs_at,
+        ends_at,
         doom,
         instance,
         machine,
@@ -207,7 +216,7 @@ fn advance(state: &mut State, job: &mut Job) {
             }));
         }
         if let (Some(machine), LaunchState::NotNeeded) = (&plan.machine, &plan.launch)
-            && let Err(error) = ec2::create(state, machine, job.job.created_at)
+            && let Err(error) = ec2::create(state, machine, plan.runs_at)
         {
             plan.launch = LaunchState::Failed(format!("local-aws could not restore: {error:#}"));
         }

@@ -66,7 +66,7 @@ fn a_restored_machine_starts_ends_and_is_forgotten() {
         ("imageId", IMAGE),
         ("ownerId", "111111111111"),
         ("instanceType", "t3.small"),
-        ("launchTime", "2026-11-21T01:40:30.000Z"),
+        ("launchTime", "2026-11-21T01:40:01.000Z"),
         ("subnetId", "subnet-1"),
         ("vpcId", "vpc-1"),
         ("privateIpAddress", "127.77.0.4"),
