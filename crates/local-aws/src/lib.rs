@@ -4,7 +4,8 @@
 //! protocols, and answers anything else with an error that names the operation. It can be plugged
 //! into the AWS SDK as its HTTP client in the same process ([`World::http_client`]) or served on
 //! loopback ([`serve`]). A restore restores something real: a recovery point with a database dump
-//! becomes a running PostgreSQL or MariaDB server ([`engine`]).
+//! becomes a running PostgreSQL or MariaDB server ([`engine`]), and one of a machine an HTTP server
+//! at a loopback address of its own ([`Machine`]).
 //!
 //! Time is the world's clock ([`Clock`]): restores, deletions and tokens follow it, so that tests
 //! can move it ahead. Events leave through [`World::set_event_sink`], Lambda invocations through
