@@ -250,6 +250,7 @@ fn trouble(error: Error) -> Trouble {
             too_large()
         }
         // The driver's words hold nothing of what was read.
+        Error::Io(mysql_async::IoError::Io(error)) => Trouble::CannotTell(chain(&error)),
         error => Trouble::CannotTell(chain(&error)),
     }
 }
@@ -270,74 +271,78 @@ fn server_trouble(error: &ServerError) -> Trouble {
         state,
     } = error;
     // Messages about values may quote the data. These are about tables, columns, logins, locks and limits.
-    let quotes_no_data = matches!(
-        code,
-        1030 | 1033
-            ..=1035
-                | 1040
-                | 1044
-                | 1045
-                | 1046
-                | 1049
-                | 1052
-                | 1054
-                | 1055
-                | 1064
-                | 1109
-                | 1129
-                | 1130
-                | 1140
-                | 1142
-                | 1143
-                | 1146
-                | 1194
-                | 1195
-                | 1203
-                | 1205
-                | 1213
-                | 1222
-                | 1226
-                | 1227
-                | 1235
-                | 1241
-                | 1242
-                | 1251
-                | 1290
-                | 1295
-                | 1305
-                | 1317
-                | 1356
-                | 1370
-                | 1449
-                | 1524
-                | 1712
-                | 1792
-                | 1812
-                | 1820
-                | 1862
-                | 1877
-                | 1932
-                | 1969
-                | 3024
-                | 3118
-                | 3159
-                | 4151
-    );
+    let quotes_no_data = is_damage(*code)
+        || matches!(
+            code,
+            1030 | 1033
+                ..=1035
+                    | 1040
+                    | 1044
+                    | 1045
+                    | 1046
+                    | 1049
+                    | 1052
+                    | 1054
+                    | 1055
+                    | 1064
+                    | 1109
+                    | 1129
+                    | 1130
+                    | 1140
+                    | 1142
+                    | 1143
+                    | 1146
+                    | 1194
+                    | 1195
+                    | 1203
+                    | 1205
+                    | 1213
+                    | 1222
+                    | 1226
+                    | 1227
+                    | 1235
+                    | 1241
+                    | 1242
+                    | 1251
+                    | 1290
+                    | 1295
+                    | 1305
+                    | 1317
+                    | 1356
+                    | 1370
+                    | 1449
+                    | 1524
+                    | 1712
+                    | 1792
+                    | 1812
+                    | 1820
+                    | 1862
+                    | 1877
+                    | 1932
+                    | 1969
+                    | 3024
+                    | 3118
+                    | 3159
+                    | 4151
+        );
     let words = if quotes_no_data {
         format!("{message} (error {code})")
     } else {
         format!("the server answers error {code} (SQLSTATE {state})")
     };
+    let damaged = |words| Trouble::Wrong(format!("the data is damaged: {words}"));
     match code {
         1049 | 1054 | 1146 | 1356 => Trouble::Wrong(words),
-        126 | 127 | 144 | 145 | 1033..=1035 | 1194 | 1195 | 1712 | 1812 | 1877 | 1932 => {
-            Trouble::Wrong(format!("the data is damaged: {words}"))
-        }
-        1030 if matches!(engine_error(message), Some(126 | 127 | 144 | 145 | 194)) => {
-            Trouble::Wrong(format!("the data is damaged: {words}"))
-        }
+        1033..=1035 | 1194 | 1195 | 1712 | 1812 | 1877 | 1932 => damaged(words),
+        1030 if engine_error(message).is_some_and(is_damage) => damaged(words),
+        _ if is_damage(*code) => damaged(words),
         _ => Trouble::CannotTell(words),
     }
+}
+
+/// Whether a number of the storage engines speaks of files that are broken, cut off or not there.
+fn is_damage(number: u16) -> bool {
+    matches!(number, 126 | 127 | 130 | 144 | 145 | 175 | 176 | 180 | 194)
 }
 
 /// The storage engine's own number in `Got error 127 …`.
@@ -483,7 +488,19 @@ mod tests {
                 "Table 'orders' is marked as crashed and should be repaired",
             ),
             (1712, "Index PRIMARY is corrupted"),
+            (
+                126,
+                "Index for table './shop/orders' is corrupt; try to repair it",
+            ),
             (1030, "Got error 127 from storage engine Aria"),
+            (
+                1030,
+                "Got error 175 \"File too short; Expected more data in file\" from storage engine Aria",
+            ),
+            (
+                1877,
+                "Table `shop`.`orders` is corrupted. Please drop the table and recreate.",
+            ),
             (1030, "Got error 194 \"Tablespace is missing\""),
             (1932, "Table 'shop.orders' doesn't exist in engine"),
         ] {
