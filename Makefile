@@ -26,9 +26,9 @@ scenarios: ## The scenario tests, on real database and web servers
 	@scripts/test.sh scenarios
 
 conformance: ## AWS calls and IAM policies against what others wrote; the function against moto
-	@scripts/test.sh judge local-aws scenarios demo records calls moto
+	@scripts/test.sh judge local-aws schema scenarios demo records calls moto
 
-mutants: ## Remove each leg of the ownership proof in turn; the tests must notice
+mutants: ## Remove each safeguard in turn; the tests must notice
 	@scripts/mutants.sh
 
 advisories: ## Known vulnerabilities in the dependencies (needs the internet, so not in `make test`)
