@@ -5,12 +5,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "ownership/adoption.rs"]
+mod adoption;
+#[path = "ownership/machines.rs"]
+mod machines;
+#[path = "ownership/volumes.rs"]
+mod volumes;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use restore_proof_core::validation::validation_id;
-use restore_proof_local_aws::{DbInstance, Fault, RestoreBehaviour, RestoreJob, Times};
+use restore_proof_local_aws::{
+    DbInstance, Fault, RecoveryPoint, RestoreBehaviour, RestoreJob, Times,
+};
 use restore_proof_tests::{ACCOUNT, REGION, RESTORE_ROLE, SUBNET_GROUP, Scene, UNCHECKED};
 use serde_json::json;
 
@@ -186,7 +195,7 @@ async fn an_instance_without_the_planned_name_is_left_alone_whatever_the_job_say
         record["cleanup_reason"]
             .as_str()
             .unwrap()
-            .contains("planned name"),
+            .contains("was planned"),
         "{record:#}"
     );
 }

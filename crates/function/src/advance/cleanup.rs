@@ -109,6 +109,8 @@ impl Run<'_> {
             return self.close_deleted().await;
         };
         let mut left = false;
+        // One that is not to be deleted keeps none of the others.
+        let mut kept_by = None;
         for id in validation.volumes.clone() {
             let Some(volume) = ec2::find_volume(&app.aws, &id).await? else {
                 continue;
@@ -120,7 +122,10 @@ impl Run<'_> {
             let noted = &self.lease.validation.volumes;
             let owned = match ownership::prove_volume(noted, &machine, &job, &volume.found) {
                 Ok(owned) => owned,
-                Err(not_ours) => return self.leave_behind(not_ours.to_string()).await,
+                Err(not_ours) => {
+                    kept_by.get_or_insert(not_ours.to_string());
+                    continue;
+                }
             };
             // Termination has not let go of it yet.
             if !volume.found.attached_to.is_empty() {
@@ -128,8 +133,11 @@ impl Run<'_> {
             }
             info!(validation.id = %self.lease.validation.id, volume.id = owned.id(), "deleting {}", owned.id());
             if let Deletion::Blocked(why) = ec2::delete_volume(&app.aws, owned).await? {
-                return self.leave_behind(why).await;
+                kept_by.get_or_insert(why);
             }
+        }
+        if let Some(why) = kept_by {
+            return self.leave_behind(why).await;
         }
         if left {
             self.validation().missing_since = None;

@@ -1,0 +1,115 @@
+//! Volumes: those that came with a restored machine are ours, and no others.
+
+use restore_proof_local_aws::{Attachment, ImageDevice, Machine, Volume};
+
+use super::machines::{ANNAS, foreign_machine};
+use super::*;
+
+/// A volume that somebody else made.
+const ANNAS_VOLUME: &str = "vol-0a22a000000000001";
+
+/// A backup of a machine with two volumes, which are not ended with it.
+fn leaves_volumes(scene: &Scene) -> String {
+    let device = |name: &str| ImageDevice {
+        name: name.to_owned(),
+        ..ImageDevice::default()
+    };
+    scene.add(scene.machine_point(
+        "0150a9",
+        Machine {
+            devices: vec![device("/dev/xvda"), device("/dev/xvdb")],
+            volumes_stay: true,
+            ..Machine::default()
+        },
+    ))
+}
+
+/// Somebody attaches a volume of their own to our restored machine, before anybody has looked at it.
+async fn annas_volume_at_ours(made_after: impl FnOnce(&Scene) -> SignedDuration) {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = leaves_volumes(&scene);
+    let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_mins(2));
+    let made_after = made_after(&scene);
+    scene.world.add_volume(Volume {
+        id: ANNAS_VOLUME.to_owned(),
+        state: "in-use".to_owned(),
+        created_at: scene.now() + made_after,
+        attachment: Some(Attachment {
+            instance_id: scene.machines().remove(0),
+            device: "/dev/sdf".to_owned(),
+            delete_on_termination: false,
+        }),
+        ..Volume::default()
+    });
+    let record = scene.close(&id).await;
+    assert_eq!(record["cleanup"], "deleted", "{record:#}");
+    scene.assert_untouched(ANNAS_VOLUME);
+    assert_eq!(scene.machines(), [""; 0], "ours is terminated");
+    assert_eq!(scene.volumes(), [ANNAS_VOLUME], "and its volumes are gone");
+    let annas = scene.world.volumes().remove(0);
+    assert_eq!(
+        (annas.state.as_str(), annas.attachment),
+        ("available", None),
+        "it is detached"
+    );
+}
+
+#[tokio::test]
+async fn a_volume_that_was_attached_after_the_restore_is_left_alone() {
+    annas_volume_at_ours(|_| SignedDuration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_volume_older_than_the_job_is_left_alone() {
+    annas_volume_at_ours(|scene| {
+        let job = scene.world.restore_jobs().remove(0);
+        job.created_at.duration_since(scene.now()) - SignedDuration::from_millis(1)
+    })
+    .await;
+}
+
+/// Ours, and somebody attached it to a machine of theirs before we could delete it.
+#[tokio::test]
+async fn a_volume_that_somebody_uses_is_left_behind_and_the_others_are_deleted() {
+    for lent in [0, 1] {
+        let scene = Scene::set(UNCHECKED).await;
+        let point = leaves_volumes(&scene);
+        let id = scene.lands(&point).await;
+        scene.pass(SignedDuration::from_mins(2));
+        scene.deliver().await;
+        assert_eq!(scene.validation(&id)["stage"], "deleting");
+        scene.pass(SignedDuration::from_secs(30));
+        let mut volume = scene.world.volumes().remove(lent);
+        assert_eq!(volume.state, "available", "the machine is terminated");
+        foreign_machine(&scene, ANNAS, SignedDuration::ZERO);
+        volume.state = "in-use".to_owned();
+        volume.attachment = Some(Attachment {
+            instance_id: ANNAS.to_owned(),
+            device: "/dev/sdf".to_owned(),
+            delete_on_termination: false,
+        });
+        let used = volume.id.clone();
+        scene.world.add_volume(volume.clone());
+        for _ in 0..4 {
+            scene.sweep().await;
+        }
+        scene.assert_untouched(&used);
+        scene.assert_untouched(ANNAS);
+        let record = scene.record(&id);
+        assert_eq!(record["cleanup"], "left_behind", "{record:#}");
+        let reason = record["cleanup_reason"].as_str().unwrap();
+        assert!(reason.contains(&used) && reason.contains(ANNAS), "{reason}");
+        assert_eq!(scene.volumes(), [used.as_str()], "the other is gone");
+
+        // Given back, it is as ours as it was.
+        volume.state = "available".to_owned();
+        volume.attachment = None;
+        scene.world.add_volume(volume);
+        scene.pass(SignedDuration::from_hours(24));
+        let record = scene.close(&id).await;
+        assert_eq!(record["cleanup"], "deleted");
+        assert_eq!(scene.volumes(), [""; 0]);
+        scene.assert_untouched(ANNAS);
+    }
+}
