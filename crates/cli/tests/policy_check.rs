@@ -27,11 +27,15 @@ fn a_good_policy_is_described() {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), err), (Some(0), ""));
     for part in [
-        "examples/policy.toml: no mistakes. Version \"2026-11-21\", 3 rules, SHA-256 ",
+        "examples/policy.toml: no mistakes. Version \"2026-11-21\", 6 rules, SHA-256 ",
         "1. orders databases\n   matches      RDS, arn:aws:rds:*:*:db:orders-*, tag env = prod\n   restores     every copy\n",
         "objectives   recovered within 2h, data at most 15m old\n",
         "checks       orders are there                sql  at least 10000\n",
         "newest order is fresh           sql  at most 15m old; tells the data's age\n",
+        "checks       the port answers        connect  the database's port takes connections; within 30s\n",
+        "password     a new one, set on the restored copy\n",
+        "type         t3.small\n   may boot for 15m; until then checks are tried again\n",
+        "the shop works         http     5 steps at http port 8080: /, /assets/shop.css,",
         "checks       none: the verdict is `unchecked`",
     ] {
         assert!(out.contains(part), "{part:?} is missing in\n{out}");

@@ -90,7 +90,8 @@ fn text(report: &Report) -> String {
         out,
         "{style}{}:{style:#} {}{skipped}",
         report.verdict.as_str(),
-        printable(&report.reason)
+        // What went wrong stands above.
+        printable(report.reason.split("; ").next().unwrap_or_default())
     );
     out
 }

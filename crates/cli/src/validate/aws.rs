@@ -41,20 +41,25 @@ impl Function {
             Problem::cannot_run("no AWS Region is given")
                 .help("set AWS_REGION, or region in the profile of ~/.aws/config")
         })?;
-        let no_credentials = |why: String| {
-            Problem::cannot_run(format!("there are no AWS credentials: {why}")).help(
+        let no_credentials = |why: &str| {
+            // The chain's own words name every place that was looked at, over several lines.
+            let why = match why {
+                why if why.contains("no credentials found in chain") => String::new(),
+                why => format!(": {}", crate::output::one_line(why)),
+            };
+            Problem::cannot_run(format!("there are no AWS credentials{why}")).help(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
                  eval \"$(aws configure export-credentials --format env)\"",
             )
         };
         match config.credentials_provider() {
-            None => return Err(no_credentials("none are configured".to_owned())),
+            None => return Err(no_credentials("none are configured")),
             Some(provider) => {
                 // Asked for here, for the call itself would hide why there are none.
                 provider
                     .provide_credentials()
                     .await
-                    .map_err(|error| no_credentials(chain(&error)))?;
+                    .map_err(|error| no_credentials(&chain(&error)))?;
             }
         }
         Ok(Function {

@@ -1,0 +1,266 @@
+//! `restore-proof policy explain`, `policy schema` and `completions` as people run them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{file, run};
+use serde_json::json;
+
+const POLICY: &str = "examples/policy.toml";
+
+/// Explains a sample event; more arguments behind it.
+fn explain(event: &str, more: &[&str]) -> common::Ran {
+    let event = format!("tests/events/{event}");
+    let mut arguments = vec!["policy", "explain", POLICY, "--event", &event];
+    arguments.extend(more);
+    run(&arguments)
+}
+
+#[test]
+fn the_rule_that_decides_is_named_and_why_the_others_do_not() {
+    let ran = explain("copy-job-landed.json", &[]);
+    ran.assert(
+        0,
+        &[
+            "a copy has landed",
+            "1. orders databases: does not match",
+            "✗  source_arn     arn:aws:rds:eu-central-1:222233334444:db:orders is not like arn:aws:rds:*:*:db:orders-*",
+            "✗  account        222233334444 is not 111122223333",
+            "other RDS databases: matches",
+            "other RDS databases, at most one copy a week of each resource",
+            "PubliclyAccessible               false",
+            "a copy of production is never reachable from the internet",
+            "<isolated DB subnet group>",
+            "get-recovery-point-restore-metadata --backup-vault-name central --recovery-point-arn arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:copyjob-orders",
+            "the verdict is `unchecked`, never `passed`",
+        ],
+    );
+    assert!(!ran.out.contains('\u{1b}'), "no colours into a pipe");
+}
+
+#[test]
+fn what_is_not_told_is_asked_for_and_not_guessed() {
+    let source = "arn:aws:rds:eu-central-1:222233334444:db:orders-eu";
+    let ran = explain("copy-job-landed.json", &["--source-arn", source]);
+    ran.assert(
+        3,
+        &[
+            "1. orders databases: may match",
+            "it depends on tags.env",
+            "--tag KEY=VALUE",
+        ],
+    );
+    assert!(!ran.out.contains("sent to AWS Backup"), "{}", ran.out);
+    let document = explain("copy-job-landed.json", &["--source-arn", source, "--json"]).json();
+    assert_eq!(document["outcome"], "undecided");
+    assert_eq!(document["missing"], json!(["tags.env"]));
+
+    let none = explain(
+        "copy-job-landed.json",
+        &["--source-arn", source, "--no-tags"],
+    );
+    none.assert(
+        0,
+        &[
+            "tag env        is not there; wanted: prod",
+            "other RDS databases: matches",
+        ],
+    );
+}
+
+#[test]
+fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
+    let metadata = file(
+        "metadata.json",
+        r#"{ "RecoveryPointArn": "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:copyjob-orders",
+             "RestoreMetadata": { "DBInstanceClass": "db.r6g.4xlarge", "Engine": "postgres", "Port": "6000",
+                                  "aws:backup:request-id": "abc" } }"#,
+    );
+    let more = [
+        "--source-arn",
+        "arn:aws:rds:eu-central-1:222233334444:db:orders-eu",
+        "--tag",
+        "env=prod",
+        "--db-subnet-group",
+        "rp-subnets",
+        "--metadata",
+        &metadata,
+    ];
+    explain("copy-job-landed.json", &more).assert(
+        0,
+        &[
+            "Rule 1 decides: orders databases, every copy.",
+            "db.t4g.medium                           the policy's instance_class",
+            "6000                                    clients find it where the source listened",
+            "in the DB subnet group rp-subnets, not public",
+            "aws:backup:request-id  not needed to restore",
+            "select count(*) from order_lines l left join orders o on o.id = l.order_id where o.id is null",
+            "must be equal to 0; within 2m",
+            "secret restore-proof/orders-db of Secrets Manager",
+            "recovered within 2h, data at most 15m old",
+            "it is deleted, 4h later if its data is wrong",
+        ],
+    );
+    let document = explain("copy-job-landed.json", &[&more[..], &["--json"]].concat()).json();
+    assert_eq!(document["outcome"], "restored");
+    assert_eq!(document["rule"]["name"], "orders databases");
+    assert_eq!(document["rules"].as_array().unwrap().len(), 1);
+    let keys = document["restore"]["keys"].as_array().unwrap();
+    assert!(
+        keys.iter()
+            .all(|key| !key["reason"].as_str().unwrap().is_empty())
+    );
+    let key = |name: &str| &keys.iter().find(|key| key["key"] == name).unwrap()["value"];
+    assert_eq!(key("DBSubnetGroupName"), "rp-subnets");
+    assert!(key("aws:backup:request-id").is_null());
+    assert_eq!(document["restore"]["missing"], json!([]));
+    let target = document["restore"]["target_name"].as_str().unwrap();
+    assert_eq!(key("DBInstanceIdentifier"), target);
+    // The stack would call it the same: `restore-proof-<validation>-<attempt>`.
+    assert!(target.starts_with("restore-proof-") && target.ends_with("-1") && target.len() == 36);
+}
+
+#[test]
+fn a_machine_is_explained_with_its_devices() {
+    let more = [
+        "--tag",
+        "app=shop",
+        "--device",
+        "/dev/xvda",
+        "--subnet",
+        "subnet-7",
+    ];
+    explain("copy-job-ec2-landed.json", &more).assert(
+        0,
+        &[
+            "shop machines: matches",
+            "A new EC2 instance in the subnet subnet-7, without an instance profile.",
+            "\"DeviceName\":\"/dev/xvda\"",
+            "a request forged by the restored application gets no metadata",
+            "GET / (home page): status 200, holds \"Welcome\", within 2000 ms",
+            "port 22 takes connections and greets with text matching",
+        ],
+    );
+}
+
+#[test]
+fn other_events_are_explained_too() {
+    let asked = r#"{"validate":{"recovery_point_arn":"arn:aws:rds:eu-central-1:111122223333:snapshot:x","backup_vault_name":"central"}}"#;
+    let asked = file("validate.json", asked);
+    let arguments = ["policy", "explain", POLICY, "--event", &asked];
+    run(&arguments).assert(
+        3,
+        &["Somebody asks for a validation", "give --resource-type"],
+    );
+
+    explain("backup-job-landed.json", &["--no-tags"]).assert(0, &["Backup job", "is complete"]);
+    explain("notification-copy-job.json", &[]).assert(
+        3,
+        &[
+            "Nothing but the id is trusted",
+            "aws backup describe-copy-job --copy-job-id 0175DE71-5784-589F-D8AC-541ACCB4CAC8",
+        ],
+    );
+    explain("copy-job-failed.json", &[]).assert(0, &["failed: there is no copy", "`copy_failed`"]);
+    explain("copy-job-running.json", &[]).assert(0, &["The function does nothing about it"]);
+    explain("restore-job-completed.json", &[]).assert(0, &["The ledger knows whether it is ours"]);
+    explain("copy-job-ebs-landed.json", &["--no-tags"]).assert(0, &["No rule matches"]);
+}
+
+/// Whatever an event holds: an answer, in words and as JSON.
+#[test]
+fn every_sample_event_is_explained() {
+    let folder = common::root().join("tests/events");
+    let mut events = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".json") {
+            let ran = explain(&name, &["--json"]);
+            assert!([0, 3].contains(&ran.code), "{name}: {}", ran.all());
+            assert!(ran.json()["event"].as_str().unwrap().len() > 20, "{name}");
+            events += 1;
+        }
+    }
+    assert!(events > 40, "{events} events");
+}
+
+#[test]
+fn what_cannot_be_used_is_said_with_its_place() {
+    let broken = [
+        "policy",
+        "explain",
+        "tests/policy/twenty-mistakes.toml",
+        "--event",
+        "x",
+    ];
+    run(&broken).assert(
+        2,
+        &[
+            "twenty-mistakes.toml:33:24:",
+            "error: the policy tests/policy/twenty-mistakes.toml has 20 mistakes",
+            "help: ",
+        ],
+    );
+    let nothing = ["policy", "explain", POLICY, "--event", "nowhere.json"];
+    run(&nothing).assert(2, &["cannot read the event nowhere.json: No such file"]);
+    let no_json = ["policy", "explain", POLICY, "--event", POLICY];
+    run(&no_json).assert(2, &["the event examples/policy.toml is not JSON"]);
+    let other = r#"{ "RecoveryPointArn": "arn:other", "RestoreMetadata": {} }"#;
+    let other = file("other-metadata.json", other);
+    explain("copy-job-landed.json", &["--metadata", &other])
+        .assert(2, &["is that of another recovery point, arn:other"]);
+
+    let failed = run(&[&nothing[..], &["--json"]].concat());
+    assert_eq!(failed.json()["exit_code"], 2);
+    assert!(
+        failed.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("nowhere.json")
+    );
+}
+
+#[test]
+fn policies_are_checked_for_programs_too() {
+    let files = [
+        "policy",
+        "check",
+        "--json",
+        POLICY,
+        "tests/policy/twenty-mistakes.toml",
+        "nowhere.toml",
+    ];
+    let ran = run(&files);
+    assert_eq!((ran.code, ran.err.as_str()), (2, ""));
+    let document = ran.json();
+    assert_eq!(
+        (&document["mistakes"], &document["unreadable"]),
+        (&json!(20), &json!(1))
+    );
+    assert_eq!(document["files"][0]["ok"], true);
+    assert_eq!(document["files"][0]["rules"][0]["name"], "orders databases");
+    assert_eq!(
+        document["files"][1]["mistakes"].as_array().unwrap().len(),
+        20
+    );
+    assert!(document["files"][2]["error"].is_string());
+}
+
+#[test]
+fn the_schema_is_json() {
+    let ran = run(&["policy", "schema"]);
+    assert_eq!(ran.code, 0);
+    let schema = ran.json();
+    assert!(
+        schema["$schema"].is_string() && schema["properties"]["rules"].is_object(),
+        "{schema}"
+    );
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        run(&["completions", shell]).assert(0, &["explain", "backed-up-at"]);
+    }
+    run(&["completions", "tcsh"]).assert(2, &["possible values"]);
+}
