@@ -5,9 +5,9 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use common::{Ran, file, program, ran, run};
+use common::{Ran, file, on_terminal, program, ran, run};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_local_aws::engine::{
     Dump, MASTER_USER, MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant, Server,
@@ -299,16 +299,10 @@ fn check_database(server: &Server, scheme: &str, ca: &str, backed_up_at: Timesta
 
 /// On a terminal the password is asked for, and not shown while it is typed.
 fn asked_for_its_password(policy: &str, url: &str, more: &[&str]) {
-    let program = env!("CARGO_BIN_EXE_restore-proof");
-    let line = format!(
-        "{program} check --policy {policy} --rule shop --target {url} {}",
-        more.join(" ")
-    );
-    // Of util-linux: runs a command on a terminal of its own.
-    let mut terminal = Command::new("script")
-        .args(["-qec", &line, "/dev/null"])
-        .env("SHELL", "/bin/sh")
-        .env_remove("RESTORE_PROOF_PASSWORD")
+    let arguments = [
+        "check", "--policy", policy, "--rule", "shop", "--target", url,
+    ];
+    let mut terminal = on_terminal(&[&arguments[..], more].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Ran, program};
+use common::{Ran, on_terminal, program};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -63,9 +63,12 @@ async fn answer(
 
 /// Runs the program while the function answers, and time, events and sweeps pass.
 async fn run(scene: &Scene, arguments: &[&str]) -> Ran {
+    ran(scene, program(arguments)).await
+}
+
+async fn ran(scene: &Scene, mut program: Command) -> Ran {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let mut program = program(arguments);
     program
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_REGION", REGION)
@@ -154,6 +157,18 @@ async fn a_validation_is_followed_to_its_end() {
         lines.windows(2).all(|two| two[0] != two[1]),
         "only changes are told"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_a_bar_fills() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = scene.backup("orders", RestoreBehaviour::bare());
+    let watch = [
+        "validate", &point, "--vault", VAULT, "--watch", "--every", "1s",
+    ];
+    let watched = ran(&scene, on_terminal(&watch)).await;
+    watched.assert(3, &["AWS Backup restores it", "█", "closed", "unchecked"]);
+    assert!(watched.out.contains("\u{1b}["), "{}", watched.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -20,6 +20,28 @@ pub fn program(arguments: &[&str]) -> Command {
         .env_clear()
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+/// The same on a terminal of its own, 100 columns wide (`script` is of util-linux).
+pub fn on_terminal(arguments: &[&str]) -> Command {
+    let words: Vec<_> = arguments.iter().map(|word| format!("'{word}'")).collect();
+    let line = format!(
+        "stty cols 100; exec {} {}",
+        env!("CARGO_BIN_EXE_restore-proof"),
+        words.join(" ")
+    );
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(root())
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "xterm-256color")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null());
     command
 }
 
