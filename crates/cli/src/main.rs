@@ -59,7 +59,7 @@ enum PolicyCommand {
         files: Vec<PathBuf>,
     },
     /// Says what a policy makes of an event: which rule decides and why, what is restored how, what is checked
-    Explain(policy::explain::Args),
+    Explain(Box<policy::explain::Args>),
     /// Prints the JSON Schema of policy files, for editors
     Schema,
 }

@@ -51,11 +51,11 @@ fn long_help() -> String {
 }
 
 fn every(text: &str) -> Result<Duration, String> {
-    let duration = parse_duration(text).map_err(|problem| problem.to_string())?;
-    match Duration::try_from(duration) {
-        Ok(every) if every >= Duration::from_secs(1) => Ok(every),
-        _ => Err("at least 1s".to_owned()),
+    let every = parse_duration(text).map_err(|problem| problem.to_string())?;
+    if every < Duration::from_secs(1) {
+        return Err("at least 1s".to_owned());
     }
+    Ok(every)
 }
 
 /// How a validation is, as the function tells it.
