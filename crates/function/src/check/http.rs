@@ -346,4 +346,3 @@ fn unreadable(error: reqwest::Error) -> Trouble {
         cause.map_or_else(|| error.to_string(), chain)
     ))
 }
-
