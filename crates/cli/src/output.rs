@@ -135,9 +135,14 @@ fn lay_out(indent: usize, rows: &[Vec<Cell>], width: Option<usize>) -> String {
     if let Some(width) = width {
         let room = width.saturating_sub(indent + 2 * columns.saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
-            match widths.iter_mut().max() {
+            // The first column names the row: it gives way last.
+            let widest = widths.iter_mut().skip(1).max();
+            match widest {
                 Some(widest) if *widest > NARROWEST => *widest -= 1,
-                _ => break,
+                _ => match widths.first_mut() {
+                    Some(first) if *first > NARROWEST => *first -= 1,
+                    _ => break,
+                },
             }
         }
     }
@@ -178,6 +183,9 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
             length = 0;
         }
         for letter in word.chars() {
+            if length == 0 && letter == ' ' {
+                continue;
+            }
             // The space behind the last word of a line may hang over.
             if length >= width && letter != ' ' {
                 lines.push(std::mem::take(&mut line));

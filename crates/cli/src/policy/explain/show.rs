@@ -161,16 +161,18 @@ fn rules(explanation: &Explanation<'_>) -> String {
 
 /// The options that would tell what is open.
 fn options(open: &[String]) -> String {
-    let mut options: Vec<&str> = open
-        .iter()
-        .map(|key| match key.as_str() {
+    let mut options: Vec<&str> = Vec::new();
+    for key in open {
+        let option = match key.as_str() {
             "resource_type" => "--resource-type TYPE",
             "source_arn" | "account" => "--source-arn ARN",
             "vault" => "--vault NAME",
             _ => "--tag KEY=VALUE (or --no-tags)",
-        })
-        .collect();
-    options.dedup();
+        };
+        if !options.contains(&option) {
+            options.push(option);
+        }
+    }
     format!(
         "The function looks it up. Here, give {}.\n",
         options.join(", ")
