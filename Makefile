@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios conformance mutants advisories build-RestoreProofFunction clean
+.PHONY: help demo test lint unit scenarios conformance mutants advisories install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -30,6 +30,9 @@ conformance: ## AWS calls and IAM policies against what others wrote; the functi
 
 mutants: ## Remove each safeguard in turn; the tests must notice
 	@scripts/mutants.sh
+
+install: ## Put the command line tool `restore-proof` where cargo keeps programs
+	@scripts/install.sh
 
 advisories: ## Known vulnerabilities in the dependencies (needs the internet, so not in `make test`)
 	@scripts/test.sh advisories
