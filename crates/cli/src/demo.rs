@@ -195,9 +195,14 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
         None => Secrets::random()?,
     };
     let heading = |text: &str| screen.say(&format!("\n{}\n", screen.paint(Tone::Strong, text)));
-    screen.say(&format!(
-        "{}\n\nSetting the stage: a shop of 22 tables and {} rows, in PostgreSQL and MySQL; web servers …",
-        screen.paint(Tone::Strong, "Restore Proof, on this machine"),
+    let prose = |text: &str| {
+        let lines = screen::wrap(text, screen.width().saturating_sub(1));
+        screen.say(&lines.join("\n"))
+    };
+    let title = "Restore Proof, on this machine";
+    screen.say(&format!("{}\n", screen.paint(Tone::Strong, title)))?;
+    prose(&format!(
+        "Setting the stage: a shop of 22 tables and {} rows, in PostgreSQL and MySQL; web servers …",
         screen::thousands(SAMPLE_ROWS),
     ))?;
     let began = Instant::now();
@@ -256,7 +261,7 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
     let shown = outcomes.iter().find(|outcome| outcome.case.name == SHOWN);
     let shown = shown.and_then(|outcome| outcome.record.as_ref());
     let all = args.show.contains(&Show::Messages);
-    screen.say(if all {
+    prose(if all {
         "As mail shows them:"
     } else {
         "One of them as mail shows it (all of them: --show messages):"
@@ -272,7 +277,7 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
 
     heading("Records")?;
     let all = args.show.contains(&Show::Records);
-    screen.say(if all {
+    prose(if all {
         "As Athena shows them, the columns as lines:"
     } else {
         "The same one as Athena shows it, the columns as lines (all of them: --show records):"
@@ -283,9 +288,12 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
             screen.say(&format!("\n{}", report::row(screen, record).trim_end()))?;
         }
     }
+    screen.say("")?;
+    prose(&format!(
+        "{written} files, one JSON object on one line each, as they lie in S3. For example with DuckDB:"
+    ))?;
     screen.say(&format!(
-        "\n  {written} files, one JSON object on one line each, as they lie in S3. For example with DuckDB:\n  \
-         duckdb -c \"select source_resource_arn, verdict, cleanup\n             \
+        "\n  duckdb -c \"select source_resource_arn, verdict, cleanup\n    \
          from read_json('{}/*/*.json', hive_partitioning = true)\"",
         args.records.display()
     ))?;

@@ -16,25 +16,27 @@ use super::story::{COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE};
 /// The table of verdicts; with `told` there is the reason of each below it.
 pub fn verdicts(screen: Screen, outcomes: &[Outcome], told: bool) -> String {
     const WIDTHS: [usize; 6] = [14, 14, 14, 13, 8, 17];
-    let row = |cells: [&str; 6]| -> Vec<String> {
-        cells
-            .iter()
-            .zip(WIDTHS)
-            .map(|(cell, width)| fit(cell, width))
-            .collect()
+    const EXPECTED: usize = 2;
+    // Where there is no room for all, the mark at the end must do instead of what was expected.
+    let narrow = screen.width() < 99;
+    let row = |cells: [&str; 6], tones: [Tone; 6]| -> String {
+        let mut shown = Vec::new();
+        for (number, (cell, width)) in cells.iter().zip(WIDTHS).enumerate() {
+            if !(narrow && number == EXPECTED) {
+                shown.push(screen.paint(tones[number], &fit(cell, width)));
+            }
+        }
+        shown.join("  ")
     };
-    let head = row([
+    let names = [
         "copy",
         "verdict",
         "expected",
         "recovery time",
         "data age",
         "cleanup",
-    ]);
-    let mut text = format!(
-        "  {}\n",
-        screen.paint(Tone::Dim, head.join("  ").trim_end())
-    );
+    ];
+    let mut text = format!("  {}\n", row(names, [Tone::Dim; 6]).trim_end());
     for outcome in outcomes {
         let (case, record) = (&outcome.case, outcome.record.as_ref());
         let verdict = record.map_or("none", |record| record.verdict.as_str());
@@ -46,7 +48,7 @@ pub fn verdicts(screen: Screen, outcomes: &[Outcome], told: bool) -> String {
             .and_then(|record| record.data_age_minutes)
             .map_or("–".to_owned(), readable_age);
         let as_expected = outcome.faults.is_empty();
-        let cells = row([case.name, verdict, case.verdict, &recovery, &age, cleanup]);
+        let cells = [case.name, verdict, case.verdict, &recovery, &age, cleanup];
         let verdict_tone = match (as_expected, verdict) {
             (false, _) => Tone::Bad,
             (true, "passed") => Tone::Good,
@@ -58,19 +60,17 @@ pub fn verdicts(screen: Screen, outcomes: &[Outcome], told: bool) -> String {
         } else {
             screen.paint(Tone::Bad, "✗")
         };
-        text.push_str(&format!(
-            "  {}  {}  {}  {}  {}  {} {mark}\n",
-            screen.paint(Tone::Strong, &cells[0]),
-            screen.paint(verdict_tone, &cells[1]),
-            cells[2],
-            cells[3],
-            cells[4],
-            cells[5],
-        ));
+        let plain = Tone::Plain;
+        let tones = [Tone::Strong, verdict_tone, plain, plain, plain, plain];
+        text.push_str(&format!("  {} {mark}\n", row(cells, tones)));
         if !told {
             continue;
         }
         let mut about = case.about.to_owned();
+        // Messages and records know it by this name alone.
+        if case.source() != case.name {
+            about.push_str(&format!(" ({})", case.source()));
+        }
         if let Some(record) = record {
             about.push_str(" → ");
             about.push_str(&record.reason);
