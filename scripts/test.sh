@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt records calls moto sam mutants)
+all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt secrets records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -70,6 +70,12 @@ step_demo() {
 step_interrupt() {
     build_binaries
     DEMO="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_interrupt.py
+}
+
+# A demo with secrets of the test's choice, and then none of them anywhere.
+step_secrets() {
+    build_binaries
+    DEMO="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_secrets.py
 }
 
 # The records as Athena reads them.
