@@ -129,6 +129,8 @@ pub struct FoundVolume {
     pub created_at: Option<Timestamp>,
     /// The machines it is attached to.
     pub attached_to: Vec<String>,
+    /// Since when it is attached to the machine it was looked up by.
+    pub attached_at: Option<Timestamp>,
 }
 
 /// A volume proved to have come with a restored machine of ours. Only [`prove_volume`] makes one, and deletion
@@ -177,10 +179,20 @@ pub fn prove_volume(
     })
 }
 
-/// Whether a volume was made while the job ran: what somebody attaches afterwards is not ours.
-pub fn came_with_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
-    match (volume.created_at, job.created_at, job.completed_at) {
-        (Some(made), Some(began), Some(ended)) => made > began && made <= ended,
+/// Whether a volume was made while the job ran.
+fn came_with_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
+    while_running(job, volume.created_at)
+}
+
+/// Whether a volume that is attached to a restored machine of ours came with it: made, and attached, while the job ran.
+/// What somebody attaches afterwards is not ours, even if it was made in those minutes.
+pub fn is_of_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
+    came_with_restore(job, volume) && while_running(job, volume.attached_at)
+}
+
+fn while_running(job: &RestoreJob, at: Option<Timestamp>) -> bool {
+    match (at, job.created_at, job.completed_at) {
+        (Some(at), Some(began), Some(ended)) => at > began && at <= ended,
         _ => false,
     }
 }
@@ -208,8 +220,17 @@ pub fn adopts(
         && !recognised_by.is_empty()
         && recognised_by.iter().all(|key| {
             let planned = value(&intent.metadata, key);
-            planned.is_some() && planned == value(job_metadata, key)
+            let known = value(job_metadata, key);
+            planned.is_some() && planned.as_deref().map(meaning) == known.as_deref().map(meaning)
         })
+}
+
+/// A value of restore metadata: lists are JSON inside the text, and one more space means nothing.
+fn meaning(value: &str) -> serde_json::Value {
+    match serde_json::from_str(value) {
+        Ok(json @ (serde_json::Value::Array(_) | serde_json::Value::Object(_))) => json,
+        _ => serde_json::Value::from(value),
+    }
 }
 
 /// The name in the ARN of what a job created.
@@ -449,6 +470,7 @@ mod tests {
             id: "vol-1".to_owned(),
             created_at: Some(at(150)),
             attached_to: vec!["i-1".to_owned()],
+            attached_at: Some(at(150)),
         };
         let noted = ["vol-1".to_owned()];
         let prove = |noted: &[String], found: FoundVolume| {

@@ -115,6 +115,14 @@ pub struct RecoveryPoint {
 }
 
 impl RecoveryPoint {
+    /// Whether it is a continuous backup, from which any point in time can be restored: AWS Backup gives it one ARN for
+    /// its whole life, `arn:aws:backup:…:recovery-point:continuous:db-…`.
+    pub fn is_continuous(&self) -> bool {
+        self.arn
+            .parse()
+            .is_ok_and(|arn: Arn| arn.resource.starts_with("recovery-point:continuous:"))
+    }
+
     /// Account of the backed-up resource, 12 digits.
     pub fn source_account(&self) -> Option<String> {
         let arn: Arn = self.resource_arn.as_deref()?.parse().ok()?;
@@ -183,6 +191,13 @@ pub struct RestoreJob {
     pub size_bytes: Option<u64>,
 }
 
+impl RestoreJob {
+    /// Whether AWS Backup does no more about it.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status.as_str(), "COMPLETED" | "FAILED" | "ABORTED")
+    }
+}
+
 /// What became of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
@@ -248,6 +263,12 @@ pub struct Validation {
     /// When RDS took the request.
     #[serde(default)]
     pub password_set_at: Option<Timestamp>,
+    /// Since when the validation waits between two runs for the resource to be ready.
+    #[serde(default)]
+    pub waiting_since: Option<Timestamp>,
+    /// Restore jobs that all fit the intent, or one that may: whose is which cannot be told.
+    #[serde(default)]
+    pub suspected_jobs: Vec<String>,
     /// How often checks were begun: a check that ends the process is not begun for ever.
     pub check_runs: u32,
     /// What became of the checks.
@@ -321,6 +342,8 @@ impl Validation {
             volumes: Vec::new(),
             password_wished_at: None,
             password_set_at: None,
+            waiting_since: None,
+            suspected_jobs: Vec::new(),
             check_runs: 0,
             checks: Vec::new(),
             findings: Vec::new(),

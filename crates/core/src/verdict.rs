@@ -82,7 +82,7 @@ pub fn of_checks(checks: &[CheckResult]) -> (Verdict, String) {
 /// Words in AWS's messages that speak of access, quotas, capacity, subnets or keys: of our environment, not of
 /// the backup. In lower case. Sources: AWS Backup developer guide, "Restore testing" (documented failures), and
 /// the error codes of RDS `RestoreDBInstanceFromDBSnapshot` and EC2 `RunInstances`.
-const ENVIRONMENT: [&str; 36] = [
+const ENVIRONMENT: [&str; 40] = [
     "access denied",
     "accessdenied",
     "not authorized",
@@ -115,6 +115,10 @@ const ENVIRONMENT: [&str; 36] = [
     "instance profile",
     "network interface",
     "does not permit",
+    "not supported",
+    "unsupported",
+    "client error on launch",
+    "internalerror",
     "already exists",
     "alreadyexists",
     "invalid parameter",
@@ -227,7 +231,8 @@ mod tests {
             "You have exceeded the quota of DB instances. InstanceQuotaExceeded",
             "InsufficientDBInstanceCapacity: no capacity",
             "AWS Backup does not permit attaching a new instance profile to an EC2 instance. Please restore using the backed up instance profile.",
-            "The requested instance type is not supported.",
+            "The requested configuration is currently not supported. Please check the documentation for supported configurations.",
+            "Client.InternalError: Client error on launch",
         ] {
             assert_eq!(
                 of_failed_restore("FAILED", Some(message)).0,

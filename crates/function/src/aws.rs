@@ -80,6 +80,18 @@ impl AwsError {
             .is_some_and(|code| codes.contains(&code))
     }
 
+    /// Whether the same call may succeed a little later: no answer that can be read, too many calls, a fault of the
+    /// service (AWS, "Common Errors").
+    pub fn may_pass(&self) -> bool {
+        self.code.as_deref().is_none_or(|code| {
+            code.contains("Throttl")
+                || code.contains("LimitExceeded") && code.starts_with("Request")
+                || code.starts_with("Internal")
+                || code.starts_with("ServiceUnavailable")
+                || code == "TooManyRequestsException"
+        })
+    }
+
     /// Whether the service refused for lack of permission.
     pub fn is_access_denied(&self) -> bool {
         self.is(&[

@@ -404,6 +404,7 @@ pub fn colleague_has_a_machine(world: &World) {
         state: "in-use".to_owned(),
         created_at: since,
         attachment: Some(Attachment {
+            attached_at: None,
             instance_id: COLLEAGUES_MACHINE.to_owned(),
             device: "/dev/xvda".to_owned(),
             delete_on_termination: true,

@@ -152,6 +152,9 @@ pub(super) fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
     };
     let same = |name: &str, key: &str| name.eq_ignore_ascii_case(key);
 
+    // What suits the source's type may be refused for another: EbsOptimized, processor credits, hibernation.
+    let rule_chooses_type =
+        rule.instance_type.is_some() || rule.restore.keys().any(|key| same("InstanceType", key));
     let mut stored_profile = None;
     let mut stored_devices = None;
     for (key, value) in &source.metadata {
@@ -168,6 +171,9 @@ pub(super) fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
             FROM_BACKUP.iter().find(|(name, _)| same(name, key)),
             left_out,
         ) {
+            (Some((name, _)), _) if rule_chooses_type && *name != "InstanceType" => {
+                set(name, None, "the policy's instance type may not take it")
+            }
             (Some((name, reason)), _) if is_set => set(name, Some(value), reason),
             (Some((name, _)), _) => set(name, None, "not set in the backup"),
             (None, Some((name, reason))) => set(name, None, reason),
@@ -248,12 +254,20 @@ fn devices(stored: Option<&str>, of_image: &[String], key_arn: Option<&str>) -> 
         else {
             continue;
         };
-        let taken = ["VolumeType", "VolumeSize", "Iops", "Throughput"]
+        let kind = field(&ebs, "VolumeType");
+        // EC2 refuses both for types that have them fixed (EC2 API reference, `EbsBlockDevice`).
+        let performance: &[&str] = match kind.as_ref().and_then(Value::as_str) {
+            Some("gp3") => &["Iops", "Throughput"],
+            Some("io1" | "io2") => &["Iops"],
+            _ => &[],
+        };
+        let taken = ["VolumeType", "VolumeSize"]
             .iter()
+            .chain(performance)
             .filter_map(|key| {
                 Some((
                     (*key).to_owned(),
-                    field(&ebs, key).filter(|v| !v.is_null())?,
+                    field(&ebs, key).filter(|value| !value.is_null())?,
                 ))
             });
         mappings.push((name.to_owned(), taken.collect()));
@@ -384,7 +398,6 @@ mod tests {
             .collect();
         let wanted = [
             ("DisableApiTermination", "false"),
-            ("EbsOptimized", "true"),
             ("InstanceInitiatedShutdownBehavior", "stop"),
             ("InstanceType", "t3.small"),
             ("Monitoring", "{\"State\":\"disabled\"}"),
@@ -396,6 +409,35 @@ mod tests {
         assert!(plan.keys.values().all(|planned| !planned.reason.is_empty()));
         for key in source().metadata.keys() {
             assert!(plan.keys.contains_key(key), "{key} has a reason");
+        }
+    }
+
+    #[test]
+    fn what_suits_the_sources_type_goes_with_it_alone() {
+        let sent = |toml: &str| {
+            let metadata = plan(&source(), &rule(toml), &network()).metadata();
+            metadata.get("EbsOptimized").cloned()
+        };
+        assert_eq!(sent(""), Some("true".to_owned()));
+        assert_eq!(sent("instance_type = \"t2.small\""), None);
+        assert_eq!(sent("restore = { instancetype = \"t2.small\" }"), None);
+    }
+
+    #[test]
+    fn performance_is_asked_for_where_a_volume_takes_it() {
+        for (kind, kept) in [
+            ("gp2", &[][..]),
+            ("gp3", &["Iops", "Throughput"]),
+            ("io2", &["Iops"]),
+            ("st1", &[]),
+        ] {
+            let stored = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "VolumeType": kind, "Iops": 300, "Throughput": 125 } }]);
+            let mappings = devices(Some(&stored.to_string()), &[], None).expect("one device");
+            let mappings: Value = serde_json::from_str(&mappings).expect("JSON");
+            for key in ["Iops", "Throughput"] {
+                let there = mappings[0]["Ebs"].get(key).is_some();
+                assert_eq!(there, kept.contains(&key), "{kind} {key}");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Recorded, Deleting and Closed: what was restored is deleted, confirmed gone, and the record is made final.
 
+use jiff::SignedDuration;
 use restore_proof_core::ownership;
 use restore_proof_core::policy::Rule;
 use restore_proof_core::record::Record;
@@ -11,7 +12,10 @@ use super::restored::Looked;
 use super::{DAILY, Next, RETRY, Run};
 use crate::policy_file::{self, PolicyFile};
 use crate::publish;
-use crate::resource::{self, Condition, Deletion, ec2};
+use crate::resource::{self, Deletion, ec2};
+
+/// How long a deletion may take, until what is left counts as left behind.
+const DELETED_AT_MOST: SignedDuration = SignedDuration::from_hours(3);
 
 impl Run<'_> {
     /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
@@ -39,6 +43,7 @@ impl Run<'_> {
             Looked::Missing => self.missing().await,
             Looked::Gone => self.gone().await,
             Looked::NotYet => Ok(Next::At(self.look_again())),
+            Looked::Ending => self.ending().await,
             Looked::NotOurs(why) => self.leave_behind(why).await,
         }
     }
@@ -51,19 +56,41 @@ impl Run<'_> {
             Looked::Missing => return self.missing().await,
             Looked::Gone => return self.gone().await,
             Looked::NotYet => return Ok(Next::At(self.look_again())),
+            Looked::Ending => return self.ending().await,
             Looked::NotOurs(why) => return self.leave_behind(why).await,
         };
         self.validation().missing_since = None;
-        if matches!(resource.condition(&app.config), Condition::Deleting) {
-            return Ok(Next::At(self.look_again()));
-        }
         info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
         match resource::delete(&app.aws, self.resource_type()?, owned).await? {
             Deletion::Asked => Ok(Next::At(self.look_again())),
-            // Just restored, it may be backing up or modifying itself: soon it can be deleted.
-            Deletion::Blocked(_) if resource.is_passing() => Ok(Next::At(self.now() + RETRY)),
-            Deletion::Blocked(why) => self.leave_behind(why).await,
+            Deletion::Blocked(why) => match self.look().await? {
+                // The SDK repeats a call whose answer was lost, and meets its own work.
+                Looked::Missing | Looked::Gone | Looked::Ending => Ok(Next::At(self.look_again())),
+                // Just restored, it may be backing up or modifying itself: soon it can be deleted.
+                Looked::Ours(now, _)
+                    if (resource.is_passing() || now.is_passing()) && !self.is_overdue() =>
+                {
+                    Ok(Next::At(self.now() + RETRY))
+                }
+                _ => self.leave_behind(why).await,
+            },
         }
+    }
+
+    /// Waits for the end of what is ending, as long as that may take.
+    async fn ending(&mut self) -> anyhow::Result<Next> {
+        self.validation().missing_since = None;
+        if self.is_overdue() {
+            let hours = DELETED_AT_MOST.as_hours();
+            let why = format!("it is being deleted, and was not gone after {hours} hours");
+            return self.leave_behind(why).await;
+        }
+        Ok(Next::At(self.look_again()))
+    }
+
+    fn is_overdue(&self) -> bool {
+        let asked_at = self.lease.validation.deletion_asked_at;
+        asked_at.is_some_and(|at| self.now().duration_since(at) > DELETED_AT_MOST)
     }
 
     /// Until when a failed restore is kept; none when it may go.
@@ -108,14 +135,14 @@ impl Run<'_> {
         ) else {
             return self.close_deleted().await;
         };
-        let mut left = false;
+        let mut left = None;
         // One that is not to be deleted keeps none of the others.
         let mut kept_by = None;
         for id in validation.volumes.clone() {
             let Some(volume) = ec2::find_volume(&app.aws, &id).await? else {
                 continue;
             };
-            left = true;
+            left.get_or_insert_with(|| id.clone());
             if volume.state == "deleting" {
                 continue;
             }
@@ -128,19 +155,28 @@ impl Run<'_> {
                 }
             };
             // Termination has not let go of it yet.
-            if !volume.found.attached_to.is_empty() {
+            if !volume.found.attached_to.is_empty() || volume.state == "in-use" {
                 continue;
             }
             info!(validation.id = %self.lease.validation.id, volume.id = owned.id(), "deleting {}", owned.id());
             if let Deletion::Blocked(why) = ec2::delete_volume(&app.aws, owned).await? {
-                kept_by.get_or_insert(why);
+                // As above: it may be refused because it was taken before.
+                let now = ec2::find_volume(&app.aws, &id).await?;
+                if now.is_some_and(|volume| volume.state != "deleting") {
+                    kept_by.get_or_insert(why);
+                }
             }
         }
         if let Some(why) = kept_by {
             return self.leave_behind(why).await;
         }
-        if left {
+        if let Some(id) = left {
             self.validation().missing_since = None;
+            if self.is_overdue() {
+                let hours = DELETED_AT_MOST.as_hours();
+                let why = format!("volume {id} was not gone after {hours} hours");
+                return self.leave_behind(why).await;
+            }
             return Ok(Next::At(self.look_again()));
         }
         match self.missing_twice().await? {

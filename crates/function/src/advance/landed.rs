@@ -16,6 +16,10 @@ impl Run<'_> {
     pub(super) async fn landed(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
+        if point.is_continuous() {
+            let reason = "a continuous backup is restored to a point in time, which this version does not do";
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
         let described =
             backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn).await;
         let described = match described {

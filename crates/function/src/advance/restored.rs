@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::ownership::{self, OwnedResource};
-use restore_proof_core::plan::ResourceType;
 use restore_proof_core::policy::{Check, Credentials, Rule};
 use restore_proof_core::record::minutes_between;
 use restore_proof_core::validation::Cleanup;
@@ -15,9 +14,9 @@ use tracing::info;
 
 use super::{Next, POLL, Run};
 use crate::check::{self, Access, Login, Target};
-use crate::reset;
 use crate::resource::rds::{self, PasswordSet};
 use crate::resource::{self, Condition, Resource};
+use crate::{backup, reset};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
 const CHECK_RUNS: u32 = 2;
@@ -28,6 +27,10 @@ const MOST_WAITED: SignedDuration = SignedDuration::from_mins(5);
 const UNSEEN_LOOKS: u32 = 6;
 /// A booting machine is asked again in the same run only when so much of it is left, or what its checks may take.
 const MOST_KEPT_FOR_CHECKS: Duration = Duration::from_secs(5 * 60);
+/// How long a restored resource may take to be ready, from our seeing the end of its restore.
+const READY_AT_MOST: SignedDuration = SignedDuration::from_hours(6);
+/// How long RDS may take to set a password, from the first wish.
+const PASSWORD_SET_AT_MOST: SignedDuration = SignedDuration::from_mins(30);
 /// RDS may not show a password that is being set at once: what it shows counts from then on.
 const PASSWORD_SETTLES: SignedDuration = SignedDuration::from_secs(60);
 
@@ -41,6 +44,8 @@ pub(super) enum Looked {
     Gone,
     /// Its service is still creating it and does not say yet since when it exists.
     NotYet,
+    /// What our job names is ending, as we have asked.
+    Ending,
     /// Not provably ours.
     NotOurs(String),
 }
@@ -56,6 +61,24 @@ impl Run<'_> {
     /// 1. Proves ownership. 2. Waits until it is ready. 3. Asserts its isolation. 4. Sets a password, when the policy asks for
     ///    it. 5. Runs the checks, until the machine has booted.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
+        let runs = self.lease.validation.check_runs;
+        let next = self.try_checks().await;
+        let validation = &mut self.lease.validation;
+        if validation.verdict.is_none() && validation.check_runs > runs {
+            // No process has ended: these checks are to be begun again in good order.
+            validation.check_runs = runs;
+            if next.is_err() {
+                self.write().await?;
+            }
+        }
+        if matches!(next, Ok(Next::At(_))) {
+            let now = self.now();
+            self.validation().waiting_since.get_or_insert(now);
+        }
+        next
+    }
+
+    async fn try_checks(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         // Made for the first try, and kept for those that follow while a machine boots.
         let mut access = None;
@@ -67,9 +90,11 @@ impl Run<'_> {
             let now = self.now();
             let validation = self.validation();
             if validation.preparation_minutes.is_none() {
+                // Ready at the first look after a wait: when it became so is not known, and our waiting is not the backup's.
+                let ready_at = validation.waiting_since.unwrap_or(now);
                 validation.preparation_minutes = validation
                     .restore_seen_at
-                    .map(|seen| minutes_between(seen, now));
+                    .map(|seen| minutes_between(seen, ready_at));
             }
             let (Some(rule), Some(recovery_point_created)) = (
                 validation.rule.clone(),
@@ -126,17 +151,17 @@ impl Run<'_> {
                 // What it answers says nothing yet, and its recovery is not over.
                 let validation = self.validation();
                 validation.preparation_minutes = None;
+                validation.waiting_since = None;
                 let needed: Duration = rule.checks.iter().map(Check::timeout).sum();
                 if self.time_left() > needed.min(MOST_KEPT_FOR_CHECKS) + POLL {
                     tokio::time::sleep(POLL.min(app.poll)).await;
                     continue;
                 }
-                // These checks have ended in good order.
-                self.validation().check_runs -= 1;
                 return Ok(Next::At(self.look_again()));
             }
 
             let validation = self.validation();
+            validation.waiting_since = None;
             validation.first_passed_check_minutes = ran
                 .first_passed_after
                 .map(|after| after.as_secs_f64() / 60.0);
@@ -160,7 +185,7 @@ impl Run<'_> {
                 Looked::NotOurs(why) => {
                     return self.give_up_unowned(why).await.map(ControlFlow::Break);
                 }
-                Looked::NotYet => return Ok(ControlFlow::Break(Next::At(self.look_again()))),
+                Looked::NotYet | Looked::Ending => return self.not_ready().await,
                 Looked::Missing if unseen < UNSEEN_LOOKS && may_wait => {
                     // Right after COMPLETED AWS may not show it yet.
                     unseen += 1;
@@ -191,13 +216,30 @@ impl Run<'_> {
                 }
                 Condition::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
                 Condition::Preparing | Condition::Deleting if may_wait => {
+                    self.validation().waiting_since = None;
                     tokio::time::sleep(POLL.min(self.app.poll)).await;
                 }
-                Condition::Preparing | Condition::Deleting => {
-                    return Ok(ControlFlow::Break(Next::At(self.look_again())));
-                }
+                Condition::Preparing | Condition::Deleting => return self.not_ready().await,
             }
         }
+    }
+
+    /// Comes back later, unless the resource has had its time.
+    async fn not_ready(&mut self) -> anyhow::Result<ControlFlow<Next, Ready>> {
+        let now = self.now();
+        let validation = self.validation();
+        validation.waiting_since = None;
+        let overdue = validation
+            .restore_seen_at
+            .is_some_and(|seen| now.duration_since(seen) > READY_AT_MOST);
+        let next = if overdue {
+            let hours = READY_AT_MOST.as_hours();
+            let reason = format!("what was restored was not ready within {hours} hours");
+            self.decide(Verdict::Inconclusive, reason).await?
+        } else {
+            Next::At(self.look_again())
+        };
+        Ok(ControlFlow::Break(next))
     }
 
     /// Whether a machine may still be booting.
@@ -248,7 +290,7 @@ impl Run<'_> {
             self.write().await?;
             match rds::set_password(&app.aws, &ready.owned, &login.password).await? {
                 PasswordSet::Asked => {}
-                PasswordSet::NotNow => return Ok(ControlFlow::Break(Next::At(self.look_again()))),
+                PasswordSet::NotNow => return self.password_not_yet(rule).await,
                 PasswordSet::Refused(code) => {
                     let problem = format!("RDS refuses to set a master password: {code}");
                     return self.give_up_login(rule, problem).await;
@@ -259,23 +301,38 @@ impl Run<'_> {
             self.write().await?;
             info!(validation.id = %self.lease.validation.id, "a master password was set on {}", ready.owned.name());
         }
-        self.password_settles().await.map(|settled| match settled {
-            ControlFlow::Continue(()) => ControlFlow::Continue(Some(login)),
-            ControlFlow::Break(next) => ControlFlow::Break(next),
-        })
+        if self.password_settles().await? {
+            Ok(ControlFlow::Continue(Some(login)))
+        } else {
+            self.password_not_yet(rule).await
+        }
+    }
+
+    /// Comes back later, unless RDS has had its time.
+    async fn password_not_yet(
+        &mut self,
+        rule: &Rule,
+    ) -> anyhow::Result<ControlFlow<Next, Option<Login>>> {
+        let wished_at = self.lease.validation.password_wished_at;
+        if wished_at.is_some_and(|at| self.now().duration_since(at) > PASSWORD_SET_AT_MOST) {
+            let minutes = PASSWORD_SET_AT_MOST.as_mins();
+            let problem = format!("RDS has not set the master password within {minutes} minutes");
+            return self.give_up_login(rule, problem).await;
+        }
+        Ok(ControlFlow::Break(Next::At(self.look_again())))
     }
 
     /// Waits until RDS has set the password: it showed the change and is done with it, or has had time enough to show it.
-    async fn password_settles(&mut self) -> anyhow::Result<ControlFlow<Next>> {
+    async fn password_settles(&mut self) -> anyhow::Result<bool> {
         let mut shown = false;
         let patience = self.now() + MOST_WAITED;
         loop {
             let Looked::Ours(resource, _) = self.look().await? else {
                 // Whatever became of it, the next run looks from the beginning.
-                return Ok(ControlFlow::Break(Next::At(self.look_again())));
+                return Ok(false);
             };
             let Resource::Rds(instance) = &*resource else {
-                return Ok(ControlFlow::Continue(()));
+                return Ok(false);
             };
             let changing = instance.password_pending || instance.status != "available";
             shown |= changing;
@@ -285,10 +342,10 @@ impl Run<'_> {
                 .password_set_at
                 .is_some_and(|at| self.now().duration_since(at) >= PASSWORD_SETTLES);
             if !changing && (shown || had_time) {
-                return Ok(ControlFlow::Continue(()));
+                return Ok(true);
             }
             if self.now() >= patience || self.time_left() <= POLL * 2 {
-                return Ok(ControlFlow::Break(Next::At(self.look_again())));
+                return Ok(false);
             }
             tokio::time::sleep(POLL.min(self.app.poll)).await;
         }
@@ -314,7 +371,7 @@ impl Run<'_> {
             .volumes
             .iter()
             .filter(|volume| !volume.goes_with_machine)
-            .filter(|volume| ownership::came_with_restore(job, &volume.found))
+            .filter(|volume| ownership::is_of_restore(job, &volume.found))
             .map(|volume| volume.found.id.clone())
             .filter(|id| !noted.contains(id))
             .collect();
@@ -330,20 +387,19 @@ impl Run<'_> {
         let app = self.app;
         let validation = &self.lease.validation;
         let (Some(intent), Some(job)) = (&validation.intent, &validation.restore) else {
-            let known = validation.cleanup_reason.clone();
-            return Ok(Looked::NotOurs(
-                known.unwrap_or_else(|| "no restore job is known".to_owned()),
-            ));
+            return self.look_at_suspects().await;
         };
         let resource_type = self.resource_type()?;
-        let name = match (ownership::created_name(job), resource_type) {
-            (Some(name), _) => name,
-            // A job that names nothing may have left something of the planned name; then the proof fails, and says so.
-            (None, ResourceType::Rds) => intent.target_name.clone(),
-            (None, ResourceType::Ec2) => {
-                let why = format!("restore job {} names nothing that it made", job.id);
-                return Ok(Looked::NotOurs(why));
-            }
+        let Some(name) = resource::made_by(resource_type, job) else {
+            // It may have left something all the same: then that is not provably ours, and people are told.
+            let left = self.left_unnamed(intent, job).await?;
+            return Ok(match left.first() {
+                Some(name) => Looked::NotOurs(format!(
+                    "not provably ours: restore job {} does not name {name}",
+                    job.id
+                )),
+                None => Looked::Missing,
+            });
         };
         let Some(found) = resource::find(&app.aws, &app.config, resource_type, &name).await? else {
             return Ok(Looked::Missing);
@@ -352,6 +408,13 @@ impl Run<'_> {
             Condition::Gone => return Ok(Looked::Gone),
             Condition::Preparing if found.found().created_at.is_none() => {
                 return Ok(Looked::NotYet);
+            }
+            // What is ending may have lost what it is proved by; nothing more is done to it.
+            Condition::Deleting
+                if validation.deletion_asked_at.is_some()
+                    && job.created_resource_arn.as_ref() == Some(&found.found().arn) =>
+            {
+                return Ok(Looked::Ending);
             }
             _ => {}
         }
@@ -363,6 +426,34 @@ impl Run<'_> {
                 Err(not_ours) => Looked::NotOurs(not_ours.to_string()),
             },
         )
+    }
+
+    /// Looks whether anything is left of what restore jobs made of which ours could not be told. It is not touched.
+    async fn look_at_suspects(&self) -> anyhow::Result<Looked> {
+        let app = self.app;
+        let validation = &self.lease.validation;
+        let why = || {
+            let known = validation.cleanup_reason.clone();
+            Looked::NotOurs(known.unwrap_or_else(|| "no restore job is known".to_owned()))
+        };
+        if validation.suspected_jobs.is_empty() {
+            return Ok(why());
+        }
+        for id in &validation.suspected_jobs {
+            let job = backup::describe_restore_job(&app.aws, id).await?;
+            let Some(job) = job.filter(|job| job.has_ended()) else {
+                return Ok(why());
+            };
+            let resource_type = self.resource_type()?;
+            let Some(name) = resource::made_by(resource_type, &job) else {
+                continue;
+            };
+            let found = resource::find(&app.aws, &app.config, resource_type, &name).await?;
+            if found.is_some_and(|one| !matches!(one.condition(&app.config), Condition::Gone)) {
+                return Ok(why());
+            }
+        }
+        Ok(Looked::Missing)
     }
 
     async fn give_up_gone(&mut self) -> anyhow::Result<Next> {

@@ -1,9 +1,9 @@
 //! Restoring: started once, recognised again after a death, and waited for.
 
 use jiff::SignedDuration;
-use restore_proof_core::ownership;
+use restore_proof_core::ownership::{self, Mark};
 use restore_proof_core::plan;
-use restore_proof_core::validation::{Cleanup, Intent, Stage};
+use restore_proof_core::validation::{Cleanup, Intent, RestoreJob, Stage};
 use restore_proof_core::verdict::{self, Verdict};
 use tracing::info;
 
@@ -54,16 +54,14 @@ impl Run<'_> {
                 let named = job.created_resource_arn.is_some();
                 // What has the planned name without being named by the job is not provably ours.
                 let unnamed = if named {
-                    None
+                    Vec::new()
                 } else {
-                    let (kind, name) = (self.resource_type()?, &intent.target_name);
-                    resource::find_unnamed(&app.aws, &app.config, kind, name).await?
+                    self.left_unnamed(&intent, &job).await?
                 };
                 let validation = self.validation();
                 validation.restore = Some(job);
                 validation.restore_seen_at = Some(now);
-                if let Some(unnamed) = unnamed {
-                    let name = &unnamed.found().name;
+                if let [name, ..] = unnamed.as_slice() {
                     let reason =
                         format!("{name} exists, and the failed restore job does not name it");
                     validation.settle(Cleanup::LeftBehind, Some(reason), now);
@@ -139,7 +137,7 @@ impl Run<'_> {
         let point = self.lease.validation.recovery_point.clone();
         let role = &app.config.restore_role_arn;
         let keys = plan::recognised_by(self.resource_type()?);
-        let mut ours = Vec::new();
+        let (mut ours, mut unclear) = (Vec::new(), Vec::new());
         for job in backup::restore_jobs_since(&app.aws, intent.planned_at - CLOCKS_DIFFER).await? {
             if job.recovery_point_arn.as_deref() != Some(point.arn.as_str()) {
                 continue;
@@ -152,22 +150,61 @@ impl Run<'_> {
             let metadata = backup::restore_job_metadata(&app.aws, &job.id).await?;
             if ownership::adopts(intent, &point.arn, role, &job, keys, &metadata) {
                 ours.push(job.id);
+            } else if matches!(intent.mark, Mark::Subnet(_))
+                && job.role_arn.as_deref() == Some(role.as_str())
+            {
+                // Under our role, for our recovery point, nobody's in the ledger, and without a name that tells more.
+                unclear.push(job.id);
             }
         }
-        match ours.as_slice() {
-            [] => Ok(None),
-            [only] => self.started(only.clone()).await.map(Some),
-            several => {
-                let jobs = several.join(", ");
-                let now = self.now();
+        match (ours.as_slice(), unclear.as_slice()) {
+            ([], []) => Ok(None),
+            ([only], _) => self.started(only.clone()).await.map(Some),
+            ([], jobs) => {
                 let reason = format!(
-                    "restore jobs {jobs} all fit the intent; whose is which cannot be told"
+                    "restore job {} may be ours, and does not say so; nothing is restored beside it",
+                    jobs.join(", ")
                 );
-                self.validation()
-                    .settle(Cleanup::LeftBehind, Some(reason.clone()), now);
-                self.decide(Verdict::Inconclusive, reason).await.map(Some)
+                self.give_up_suspecting(unclear, reason).await.map(Some)
+            }
+            (jobs, _) => {
+                let reason = format!(
+                    "restore jobs {} all fit the intent; whose is which cannot be told",
+                    jobs.join(", ")
+                );
+                self.give_up_suspecting(ours, reason).await.map(Some)
             }
         }
+    }
+
+    async fn give_up_suspecting(
+        &mut self,
+        jobs: Vec<String>,
+        reason: String,
+    ) -> anyhow::Result<Next> {
+        let now = self.now();
+        let validation = self.validation();
+        validation.suspected_jobs = jobs;
+        validation.settle(Cleanup::LeftBehind, Some(reason.clone()), now);
+        self.decide(Verdict::Inconclusive, reason).await
+    }
+
+    /// What a restore job that ended without naming anything may have left.
+    pub(super) async fn left_unnamed(
+        &self,
+        intent: &Intent,
+        job: &RestoreJob,
+    ) -> anyhow::Result<Vec<String>> {
+        let app = self.app;
+        Ok(resource::left_unnamed(
+            &app.aws,
+            &app.config,
+            self.resource_type()?,
+            &intent.target_name,
+            &self.lease.validation.recovery_point.arn,
+            job.created_at,
+        )
+        .await?)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A restored machine takes no name. It is ours when our restore job names it, it lies in our isolated subnet and
 //! it was launched after the job began.
 
+use jiff::Timestamp;
 use restore_proof_core::ownership::{Found, FoundVolume, Mark, OwnedResource, OwnedVolume};
 use restore_proof_core::policy::{InstanceProfile, Rule};
 use restore_proof_core::validation::RecoveryPoint;
@@ -169,6 +170,51 @@ pub(super) async fn find(
     }))
 }
 
+/// The machines of an image in our subnet that were launched after a point in time and have not ended. For a restore
+/// that failed without naming what it made.
+///
+/// # Errors
+/// When EC2 refuses or does not answer.
+pub(super) async fn launched_from(
+    aws: &Aws,
+    config: &Config,
+    image_id: &str,
+    since: Timestamp,
+) -> Result<Vec<String>, AwsError> {
+    let filter = |name: &str, value: &str| {
+        aws_sdk_ec2::types::Filter::builder()
+            .name(name)
+            .values(value)
+            .build()
+    };
+    let mut pages = aws
+        .ec2
+        .describe_instances()
+        .filters(filter("image-id", image_id))
+        .filters(filter("subnet-id", &config.network.machine_subnet))
+        .into_paginator()
+        .send();
+    let mut ids = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("ec2:DescribeInstances"))?;
+        let instances = page
+            .reservations()
+            .iter()
+            .flat_map(|reservation| reservation.instances());
+        ids.extend(
+            instances
+                .filter(|instance| {
+                    let launched = instance.launch_time().and_then(timestamp);
+                    let state = instance.state().and_then(|state| state.name());
+                    launched.is_none_or(|at| at >= since)
+                        && state.is_none_or(|state| state.as_str() != "terminated")
+                })
+                .filter_map(|instance| instance.instance_id().map(str::to_owned)),
+        );
+    }
+    Ok(ids)
+}
+
 async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, AwsError> {
     let filter = aws_sdk_ec2::types::Filter::builder()
         .name("attachment.instance-id")
@@ -230,6 +276,10 @@ fn volume(described: &aws_sdk_ec2::types::Volume, machine_id: Option<&str>) -> O
                 .iter()
                 .filter_map(|attachment| attachment.instance_id().map(str::to_owned))
                 .collect(),
+            attached_at: attachments
+                .iter()
+                .find(|attachment| machine_id.is_some() && attachment.instance_id() == machine_id)
+                .and_then(|attachment| attachment.attach_time().and_then(timestamp)),
         },
         state: described
             .state()
@@ -338,20 +388,10 @@ pub async fn delete_volume(aws: &Aws, owned: OwnedVolume) -> Result<Deletion, Aw
 fn asked(result: Result<(), AwsError>, gone: &str) -> Result<Deletion, AwsError> {
     match result {
         Ok(()) => Ok(Deletion::Asked),
-        // Gone in between: what follows confirms it.
-        Err(error) if error.is(&[gone]) => Ok(Deletion::Asked),
-        Err(error)
-            if error.is_access_denied()
-                || error.is(&[
-                    "OperationNotPermitted",
-                    "IncorrectInstanceState",
-                    "IncorrectState",
-                    "VolumeInUse",
-                    "UnsupportedOperation",
-                ]) =>
-        {
-            Ok(Deletion::Blocked(error.message))
-        }
+        // Gone in between, or not let go of yet: what follows asks again.
+        Err(error) if error.is(&[gone, "IncorrectState", "VolumeInUse"]) => Ok(Deletion::Asked),
+        // Whatever else it answers, it will answer again.
+        Err(error) if !error.may_pass() => Ok(Deletion::Blocked(error.message)),
         Err(error) => Err(error),
     }
 }

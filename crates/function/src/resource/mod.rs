@@ -11,7 +11,7 @@ use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, OwnedResource};
 use restore_proof_core::plan::ResourceType;
 use restore_proof_core::policy::Rule;
-use restore_proof_core::validation::RecoveryPoint;
+use restore_proof_core::validation::{RecoveryPoint, RestoreJob};
 
 use crate::aws::{Aws, AwsError};
 use crate::check::Target;
@@ -117,19 +117,44 @@ pub async fn find(
     })
 }
 
-/// Looks for what a failed restore may have left under the planned name; none where a restore takes no name.
+/// The name or id of what a restore job says it made; none when it names nothing of this type.
+pub fn made_by(resource_type: ResourceType, job: &RestoreJob) -> Option<String> {
+    let arn: Arn = job.created_resource_arn.as_deref()?.parse().ok()?;
+    let (service, kind) = match resource_type {
+        ResourceType::Rds => ("rds", "db"),
+        ResourceType::Ec2 => ("ec2", "instance"),
+    };
+    let (is, name) = arn.resource.split_once(['/', ':'])?;
+    (arn.service == service && is == kind).then(|| name.to_owned())
+}
+
+/// What a restore job that ended without naming anything may have left: of the planned name, or launched from the
+/// recovery point's image where a restore takes no name. It is not provably ours; its names are for people.
 ///
 /// # Errors
 /// When the service refuses or does not answer.
-pub async fn find_unnamed(
+pub async fn left_unnamed(
     aws: &Aws,
     config: &Config,
     resource_type: ResourceType,
     target_name: &str,
-) -> Result<Option<Resource>, AwsError> {
+    recovery_point_arn: &str,
+    job_created_at: Option<Timestamp>,
+) -> Result<Vec<String>, AwsError> {
     match resource_type {
-        ResourceType::Rds => find(aws, config, resource_type, target_name).await,
-        ResourceType::Ec2 => Ok(None),
+        ResourceType::Rds => {
+            let found = find(aws, config, resource_type, target_name).await?;
+            Ok(found.iter().map(|one| one.found().name.clone()).collect())
+        }
+        ResourceType::Ec2 => {
+            let image = recovery_point_arn.parse::<Arn>();
+            match (image, job_created_at) {
+                (Ok(image), Some(since)) => {
+                    ec2::launched_from(aws, config, image.name(), since).await
+                }
+                _ => Ok(Vec::new()),
+            }
+        }
     }
 }
 

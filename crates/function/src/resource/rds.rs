@@ -222,16 +222,8 @@ pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, 
         Err(error) if error.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => {
             Ok(Deletion::Asked)
         }
-        Err(error)
-            if error.is_access_denied()
-                || error.is(&[
-                    "InvalidDBInstanceState",
-                    "InvalidDBInstanceStateFault",
-                    "InvalidParameterCombination",
-                ]) =>
-        {
-            Ok(Deletion::Blocked(error.message))
-        }
+        // Whatever else it answers, it will answer again.
+        Err(error) if !error.may_pass() => Ok(Deletion::Blocked(error.message)),
         Err(error) => Err(error),
     }
 }
@@ -265,18 +257,18 @@ pub async fn set_password(
         .send()
         .await
         .map_err(failed("rds:ModifyDBInstance"));
-    match result {
-        Ok(_) => Ok(PasswordSet::Asked),
-        Err(error) if error.is(&["InvalidDBInstanceState", "InvalidDBInstanceStateFault"]) => {
-            Ok(PasswordSet::NotNow)
-        }
-        Err(error)
-            if error.is_access_denied()
-                || error.is(&["InvalidParameterValue", "InvalidParameterCombination"]) =>
-        {
-            Ok(PasswordSet::Refused(error.code.unwrap_or_default()))
-        }
-        Err(error) => Err(error),
+    let error = match result {
+        Ok(_) => return Ok(PasswordSet::Asked),
+        Err(error) => error,
+    };
+    match &error.code {
+        Some(code) if code.starts_with("InvalidDBInstanceState") => Ok(PasswordSet::NotNow),
+        // RDS may be asked again; its words may quote what was sent, and stay here.
+        _ if error.may_pass() => Err(AwsError {
+            message: "RDS did not take the request".to_owned(),
+            ..error
+        }),
+        code => Ok(PasswordSet::Refused(code.clone().unwrap_or_default())),
     }
 }
 

@@ -27,8 +27,12 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
 }
 
 fn describe_instances(state: &mut State, request: &Request) -> Answer {
-    if !filters(request).is_empty() {
-        return Err(not_played(request, "with filters"));
+    let filters = filters(request);
+    if let Some((name, _)) = filters
+        .iter()
+        .find(|(name, _)| !matches!(name.as_str(), "image-id" | "subnet-id"))
+    {
+        return Err(not_played(request, &format!("with filter {name}")));
     }
     let asked = instance_ids(state, request)?;
     for id in &asked {
@@ -45,7 +49,13 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
         xml.element("reservationSet", |xml| {
             for machine in state.machines.values() {
                 let instance = &machine.instance;
-                if asked.is_empty() || asked.contains(&instance.id) {
+                // What is terminated has no place in a subnet any more.
+                let placed = instance.state != "terminated";
+                let passes = filters.iter().all(|(name, values)| match name.as_str() {
+                    "image-id" => values.contains(&instance.image_id),
+                    _ => placed && values.contains(&instance.subnet_id),
+                });
+                if passes && (asked.is_empty() || asked.contains(&instance.id)) {
                     write_reservation(xml, state, instance);
                 }
             }
@@ -409,7 +419,10 @@ fn write_instance(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
             xml.element("ebs", |xml| {
                 xml.text("volumeId", &volume.id)
                     .text("status", "attached")
-                    .text("attachTime", millis(volume.created_at))
+                    .text(
+                        "attachTime",
+                        millis(attachment.attached_at.unwrap_or(volume.created_at)),
+                    )
                     .text("deleteOnTermination", attachment.delete_on_termination);
             });
         }
@@ -511,7 +524,10 @@ fn write_volume(xml: &mut Xml, state: &State, volume: &Volume) {
                 .text("instanceId", &attachment.instance_id)
                 .text("device", &attachment.device)
                 .text("status", "attached")
-                .text("attachTime", millis(volume.created_at))
+                .text(
+                    "attachTime",
+                    millis(attachment.attached_at.unwrap_or(volume.created_at)),
+                )
                 .text("deleteOnTermination", attachment.delete_on_termination);
         },
     );

@@ -123,6 +123,7 @@ fn volumes_go_with_the_machine_or_stay() {
     let foreign = Volume {
         id: "vol-0ffffffffffffffff".into(),
         attachment: Some(Attachment {
+            attached_at: None,
             instance_id: "i-0ffffffffffffffff".into(),
             device: "/dev/xvda".into(),
             delete_on_termination: true,

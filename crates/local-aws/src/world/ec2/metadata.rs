@@ -491,6 +491,7 @@ fn volume(
         key.or(of_snapshot).unwrap_or_else(default_key)
     });
     let attachment = Attachment {
+        attached_at: None,
         instance_id: String::new(),
         device: device.to_owned(),
         delete_on_termination: asked

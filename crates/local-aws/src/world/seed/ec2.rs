@@ -262,4 +262,7 @@ pub struct Attachment {
     pub device: String,
     /// Whether the instance's termination deletes it.
     pub delete_on_termination: bool,
+    /// When it was attached; `None`: when it was created.
+    #[serde(default)]
+    pub attached_at: Option<Timestamp>,
 }
