@@ -20,6 +20,7 @@ pub(super) async fn run(
     target: &Target,
     limit: Duration,
 ) -> Result<Judgement, Trouble> {
+    let own_time = limit < check.timeout;
     // A little is left to tell what came in time.
     let deadline = Instant::now() + limit.mul_f64(0.98);
     let cannot = Trouble::CannotTell;
@@ -50,9 +51,9 @@ pub(super) async fn run(
     let end = loop {
         let mut rest = (&mut stream).take((LONGEST_GREETING - greeting.len()) as u64);
         match tokio::time::timeout_at(deadline, rest.read_buf(&mut greeting)).await {
-            Err(_) => break "nothing more in time",
-            Ok(Err(_)) => break "then the connection broke off",
-            Ok(Ok(0)) => break "then the connection was closed",
+            Err(_) => break End::Time,
+            Ok(Err(_)) => break End::Broken,
+            Ok(Ok(0)) => break End::Closed,
             Ok(Ok(_)) => {}
         }
         if pattern.is_match(&String::from_utf8_lossy(&greeting)) {
@@ -60,17 +61,46 @@ pub(super) async fn run(
             return Ok(ruling(CheckOutcome::Passed, detail));
         }
         if greeting.len() >= LONGEST_GREETING {
-            break "no more is read";
+            break End::Full;
         }
     };
-    match greeting.len() {
-        0 => Err(cannot(format!(
-            "port {port} takes connections and says nothing: {end}"
-        ))),
-        length => Err(Trouble::Wrong(format!(
-            "port {port} greets with {length} bytes that do not match, {end}"
-        ))),
-    }
+    let length = greeting.len();
+    let so_far = match length {
+        0 => format!("port {port} takes connections and says nothing"),
+        _ => format!("port {port} greets with {length} bytes that do not match"),
+    };
+    // Half a greeting would perhaps have become the right one.
+    let is_whole = match end {
+        End::Full => true,
+        End::Closed => length > 0,
+        End::Broken => greeting.contains(&b'\n'),
+        End::Time => greeting.contains(&b'\n') && !own_time,
+    };
+    let words = match end {
+        End::Full => "no more is read",
+        End::Closed => "then the connection was closed",
+        End::Broken => "then the connection broke off",
+        End::Time if own_time => "the function's time was used up",
+        End::Time => "nothing more in time",
+    };
+    let detail = format!("{so_far}: {words}");
+    Err(if is_whole {
+        Trouble::Wrong(detail)
+    } else {
+        cannot(detail)
+    })
+}
+
+/// How the reading of a greeting that does not match ended.
+enum End {
+    /// All was read that ever is.
+    Full,
+    /// The server closed in good order.
+    Closed,
+    /// The connection was reset.
+    Broken,
+    /// The time was up.
+    Time,
 }
 
 #[cfg(test)]
@@ -81,11 +111,29 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
-    /// What becomes of a check against a server that sends these pieces, half a second apart, and then stays open or
-    /// closes.
+    /// What a server does when it has said all.
+    #[derive(Clone, Copy)]
+    enum Then {
+        Stays,
+        Closes,
+        Resets,
+    }
+    use Then::{Closes, Resets, Stays};
+
+    /// What becomes of a check against a server that sends these pieces, half a second apart.
     async fn against(
         pieces: &'static [&'static [u8]],
-        closes: bool,
+        then: Then,
+        greeting: Option<&str>,
+    ) -> (Result<Judgement, Trouble>, Duration) {
+        against_within(Duration::from_secs(2), pieces, then, greeting).await
+    }
+
+    /// The same when the function has no more than this time for the check, which may take two seconds.
+    async fn against_within(
+        limit: Duration,
+        pieces: &'static [&'static [u8]],
+        then: Then,
         greeting: Option<&str>,
     ) -> (Result<Judgement, Trouble>, Duration) {
         let listener = TcpListener::bind("127.77.200.1:0").await.unwrap();
@@ -101,13 +149,16 @@ mod tests {
                 stream.write_all(piece).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            if !closes {
-                std::future::pending::<()>().await;
+            match then {
+                Stays => std::future::pending().await,
+                Closes => {}
+                // Closing with nothing left to send tells the other side at once.
+                Resets => stream.set_zero_linger().unwrap(),
             }
         };
         let began = Instant::now();
         let machine = machine("127.77.200.1");
-        let client = run(&check, &machine, check.timeout);
+        let client = run(&check, &machine, limit);
         tokio::pin!(client);
         let ran = tokio::select! {
             biased;
@@ -141,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_listens_passes() {
-        let (ran, _) = against(&[], false, None).await;
+        let (ran, _) = against(&[], Stays, None).await;
         assert_eq!(ran.unwrap().outcome, CheckOutcome::Passed);
     }
 
@@ -149,7 +200,7 @@ mod tests {
     async fn a_greeting_in_pieces_passes_as_soon_as_it_matches() {
         let (ran, took) = against(
             &[b"220 mail.exam", b"ple ESMTP\r\n"],
-            false,
+            Stays,
             Some("^220 .* ESMTP"),
         )
         .await;
@@ -159,21 +210,47 @@ mod tests {
 
     #[tokio::test]
     async fn another_greeting_speaks_against_the_backup() {
-        let (ran, _) = against(&[b"SSH-1.5-old\r\n"], true, Some("^SSH-2")).await;
+        let (ran, _) = against(&[b"SSH-1.5-old\r\n"], Closes, Some("^SSH-2")).await;
         assert!(wrong(ran).contains("13 bytes"));
-        let (ran, took) = against(&[b"SSH-1.5-old\r\n"], false, Some("^SSH-2")).await;
+        let (ran, took) = against(&[b"SSH-1.5-old\r\n"], Stays, Some("^SSH-2")).await;
         assert!(wrong(ran).contains("in time"));
         assert!(took <= Duration::from_secs(2), "{took:?}");
-        let (ran, _) = against(&[&[0xff; 4096]], false, Some("^SSH-2")).await;
+        let (ran, _) = against(&[&[0xff; 4096]], Stays, Some("^SSH-2")).await;
         assert!(wrong(ran).contains("1024 bytes"));
     }
 
     #[tokio::test]
+    async fn a_whole_line_or_all_that_is_said_speaks_against_the_backup() {
+        let (ran, _) = against(&[b"SSH-1.5"], Closes, Some("^SSH-2")).await;
+        assert!(wrong(ran).contains("closed"));
+        let (ran, _) = against(&[b"SSH-1.5-old\r\n"], Resets, Some("^SSH-2")).await;
+        assert!(wrong(ran).contains("broke off"));
+    }
+
+    #[tokio::test]
+    async fn half_a_greeting_cannot_tell() {
+        let (ran, took) = against(&[b"220 mail.exam"], Stays, Some("ESMTP")).await;
+        assert!(cannot_tell(ran).contains("in time"));
+        assert!(took <= Duration::from_secs(2), "{took:?}");
+        let (ran, _) = against(&[b"220 mail.exam"], Resets, Some("ESMTP")).await;
+        assert!(cannot_tell(ran).contains("broke off"));
+    }
+
+    #[tokio::test]
+    async fn a_function_without_time_cannot_tell() {
+        let limit = Duration::from_millis(800);
+        let line: &[&[u8]] = &[b"220-wait\r\n"];
+        let (ran, took) = against_within(limit, line, Stays, Some("ESMTP")).await;
+        assert!(cannot_tell(ran).contains("the function's time"));
+        assert!(took <= limit, "{took:?}");
+    }
+
+    #[tokio::test]
     async fn silence_cannot_tell() {
-        let (ran, took) = against(&[], false, Some("^SSH-2")).await;
+        let (ran, took) = against(&[], Stays, Some("^SSH-2")).await;
         assert!(cannot_tell(ran).contains("says nothing"));
         assert!(took <= Duration::from_secs(2), "{took:?}");
-        let (ran, _) = against(&[], true, Some("^SSH-2")).await;
+        let (ran, _) = against(&[], Closes, Some("^SSH-2")).await;
         assert!(cannot_tell(ran).contains("closed"));
     }
 
