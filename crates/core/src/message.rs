@@ -108,11 +108,15 @@ pub fn of_left_behind(record: &Record, records_uri: &str) -> Message {
         .cleanup_reason
         .as_deref()
         .unwrap_or("the reason is not known");
+    // Of a machine, volumes alone may be left.
     let headline = format!(
-        "LEFT BEHIND: {name} still exists: {reason}\nIt costs money and holds production data. Deletion is tried again daily."
+        "LEFT BEHIND: not all of {name} was deleted: {reason}\nWhat is left costs money and holds production data. Deletion is tried again daily."
     );
     Message {
-        subject: subject(&format!("LEFT BEHIND: {name} of {}", source_name(record))),
+        subject: subject(&format!(
+            "LEFT BEHIND: not all of {name} was deleted, a restore of {}",
+            source_name(record)
+        )),
         body: capped(body(record, &headline, records_uri)),
         attributes: attributes(record, "left_behind"),
     }
@@ -312,6 +316,13 @@ mod tests {
 
     /// The message about a restore of `source` with these checks.
     fn message(source: &str, checks: Vec<CheckResult>) -> Message {
+        let validation = validation(source, checks);
+        let record = Record::of(&validation).unwrap();
+        of_verdict(&validation, &record, "s3://results/records")
+    }
+
+    /// A restore of `source` with these checks.
+    fn validation(source: &str, checks: Vec<CheckResult>) -> Validation {
         let now = "2026-11-21T06:00:00Z".parse().unwrap();
         let vault = "arn:aws:backup:eu-central-1:111122223333:backup-vault:central";
         let mut validation =
@@ -340,8 +351,39 @@ mod tests {
         let (verdict, reason) = of_checks(&checks);
         validation.checks = checks;
         validation.decide(verdict, reason, now);
-        let record = Record::of(&validation).unwrap();
-        of_verdict(&validation, &record, "s3://results/records")
+        validation
+    }
+
+    /// A machine may be gone and its volumes left, so that nothing says that the machine still exists.
+    #[test]
+    fn what_is_left_behind_is_all_or_a_part() {
+        for (source, name, reason) in [
+            (
+                MACHINE,
+                "i-0123456789abcdef0",
+                "volume vol-1 is attached to i-2",
+            ),
+            (DATABASE, "orders", "it is protected against deletion"),
+        ] {
+            let mut validation = validation(source, vec![]);
+            let now = "2026-11-21T07:00:00Z".parse().unwrap();
+            validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
+            let record = Record::of(&validation).unwrap();
+            let message = of_left_behind(&record, "s3://results/records");
+            let top = message.body.lines().next().unwrap();
+            assert_eq!(
+                top,
+                format!("LEFT BEHIND: not all of {name} was deleted: {reason}")
+            );
+            assert!(!message.body.contains("still exists"), "{}", message.body);
+            assert!(
+                message
+                    .subject
+                    .starts_with(&format!("LEFT BEHIND: not all of {name} was deleted")),
+                "{}",
+                message.subject
+            );
+        }
     }
 
     #[test]
