@@ -200,8 +200,10 @@ fn read_step(
     })
 }
 
-/// A step without a name is called by its path.
+/// A step without a name is called by its path. Not by its query: that may hold a key, and names stand in records and
+/// messages.
 fn name_by_path(path: &str, item: &Item<'_>, names: &mut Names) -> Option<String> {
+    let path = path.split('?').next().unwrap_or(path);
     if path.chars().count() > LONGEST_NAME {
         item.mistake(format!(
             "is longer than {LONGEST_NAME} characters, too long to call the step by; give the step a name"
@@ -347,4 +349,41 @@ fn read_pointer(item: &Item<'_>) -> Option<String> {
     };
     item.mistake(problem);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::policy::{CheckKind, parse};
+
+    fn with_steps(steps: &str) -> String {
+        format!(
+            "version = \"1\"\n[[rules]]\nname = \"web\"\nfrequency = \"every-copy\"\n\
+             match = {{ resource_type = \"EC2\" }}\n[[rules.checks]]\nname = \"site\"\nkind = \"http\"\n\
+             steps = [{steps}]\n"
+        )
+    }
+
+    #[test]
+    fn a_step_is_not_called_by_its_query() {
+        let long = "k".repeat(200);
+        let text = with_steps(&format!(
+            "{{ path = \"/health?key={long}\" }}, {{ name = \"b\", path = \"/health?key=b\" }}, {{ path = \"/?\" }}"
+        ));
+        let policy = parse(&text).unwrap();
+        let CheckKind::Http(http) = &policy.rules[0].checks[0].kind else {
+            panic!("{policy:?}");
+        };
+        let names: Vec<_> = http.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["/health", "b", "/"]);
+        assert_eq!(http.steps[1].path, "/health?key=b");
+    }
+
+    #[test]
+    fn steps_that_differ_in_their_query_alone_need_names() {
+        let text = with_steps("{ path = \"/a?sesame=1\" }, { path = \"/a?sesame=2\" }");
+        let mistakes = format!("{:?}", parse(&text).unwrap_err());
+        assert!(mistakes.contains("is called so already"), "{mistakes}");
+        assert!(!mistakes.contains("sesame"), "{mistakes}");
+    }
 }
