@@ -24,6 +24,9 @@ pub use access::Access;
 pub use credentials::Login;
 pub use tls::Certificates;
 
+/// The longest that the words about a check are, characters.
+const LONGEST_WORDS: usize = 2000;
+
 /// What checks are run against.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -98,7 +101,7 @@ pub async fn run(
     Ran {
         results,
         first_passed_after,
-        findings: access.findings(&rule.checks),
+        findings: access.findings(&rule.checks).into_iter().map(cut).collect(),
     }
 }
 
@@ -226,6 +229,16 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     words
 }
 
+/// Words of at most [`LONGEST_WORDS`] characters: what a database or a machine says may be in them.
+fn cut(mut words: String) -> String {
+    if let Some((end, _)) = words.char_indices().nth(LONGEST_WORDS) {
+        let last = words[..end].char_indices().next_back();
+        words.truncate(last.map_or(0, |(start, _)| start));
+        words.push('…');
+    }
+    words
+}
+
 fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResult {
     let measures = check.measures_data_age();
     let minutes = |age: Option<jiff::SignedDuration>| {
@@ -238,9 +251,37 @@ fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResult {
         value: judgement.value,
         value_number: judgement.value_number,
         expectation: judgement.expectation,
-        detail: judgement.detail,
+        detail: cut(judgement.detail),
         duration_minutes: took.as_secs_f64() / 60.0,
         age_at_backup_minutes: minutes(judgement.age_at_backup),
         age_against_now_minutes: minutes(judgement.age_against_now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use restore_proof_core::policy::parse;
+
+    fn detail(words: &str) -> String {
+        let policy = parse(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"every-copy\"\n\
+             match = { resource_type = \"EC2\" }\n\
+             [[rules.checks]]\nname = \"ssh\"\nkind = \"connect\"\nport = 22\n",
+        );
+        not_begun(&policy.unwrap().rules[0], words).remove(0).detail
+    }
+
+    #[test]
+    fn words_are_cut_between_characters() {
+        for whole in ["", "short", &"ü".repeat(2000)] {
+            assert_eq!(detail(whole), whole);
+        }
+        for letter in ["x", "ü", "🦀"] {
+            let expected = letter.repeat(1999) + "…";
+            assert_eq!(detail(&letter.repeat(2001)), expected);
+            assert_eq!(detail(&letter.repeat(1 << 20)), expected);
+        }
     }
 }
