@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "hostile/database.rs"]
+mod database;
 #[path = "hostile/memory.rs"]
 mod memory;
 #[path = "hostile/server.rs"]
@@ -475,6 +477,20 @@ async fn answers_that_do_not_end_cost_no_more_than_their_limits() {
                 "1024 bytes",
             ),
             case(
+                "greeting that drips",
+                |_| {
+                    Box::new(|stream| {
+                        loop {
+                            std::io::Write::write_all(stream, b"s")?;
+                            std::thread::sleep(Duration::from_millis(100));
+                        }
+                    })
+                },
+                "kind = \"connect\"\ngreeting = \"^SSH-2\"",
+                Errored,
+                "nothing more in time",
+            ),
+            case(
                 "no greeting",
                 |_| is_silent(),
                 "kind = \"connect\"\ngreeting = \"^SSH-2\"",
@@ -503,7 +519,11 @@ async fn answers_that_cannot_be_read_are_no_verdict() {
         case("chunk of 16 EiB", |_| floods("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", "sesame"), ROOT, Errored, "larger than 4 MiB"),
         case("switches protocols", |_| floods("HTTP/1.1 101 Switching Protocols\r\nUpgrade: sesame\r\nConnection: upgrade\r\n\r\n", "sesame"), ROOT, Failed, "status 101"),
         case("no TLS where it is expected", |_| Box::new(|stream| std::io::Write::write_all(stream, b"HTTP/1.1 200 OK\r\n\r\n")), "kind = \"http\"\nscheme = \"https\"\nsteps = [{ path = \"/\" }]", Errored, "no readable answer"),
-        case("gzip bomb", |_| answers("Content-Encoding: gzip\r\n", gzip_bomb()), "kind = \"http\"\nsteps = [{ path = \"/\", contains = \"\\u0001\\u0001\\u0001\" }]", Failed, "does not hold"),
+        case("gzip bomb", |_| answers("Content-Encoding: gzip\r\n", gzip_bomb()), "kind = \"http\"\nsteps = [{ path = \"/\", contains = \"\\u0001\\u0001\\u0001\" }]", Errored, "the answer is compressed (gzip), which was not asked for"),
+        case("gzip bomb of which nothing is expected", |_| answers("Content-Encoding: gzip\r\n", gzip_bomb()), ROOT, CheckOutcome::Passed, ""),
+        case("compressed again and again", |_| answers("Content-Encoding: identity, ,BR\r\nContent-Encoding: gzip\r\n", "sesame"), JSON, Errored, "compressed (br)"),
+        case("compressed in its own way", |_| answers("Content-Encoding: sesame\r\n", "sesame"), HOLDS, Errored, "compressed (in a way unknown)"),
+        case("not compressed, as it says", |_| answers("Content-Encoding: Identity\r\n", "Welcome"), HOLDS, CheckOutcome::Passed, ""),
         case("NUL and bytes that are no text", |_| ok([0, 0xff, 0xfe, 0, b'W'].repeat(100_000)), HOLDS, Failed, "does not hold"),
         case("4 MiB that are no text", |_| ok(vec![0xff; 4 << 20]), "kind = \"http\"\nsteps = [{ path = \"/\", matches = \"(a|b)+[^x]{50}c$\" }]", Failed, "does not match"),
         case("JSON of lists in lists, not closed", |_| ok("[".repeat(4 << 20)), JSON, Failed, "is not JSON"),

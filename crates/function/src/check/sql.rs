@@ -1,5 +1,6 @@
 //! `sql` checks: one query, one value, read-only. One file for each family of engines.
 
+mod bounded;
 mod mysql;
 mod postgres;
 

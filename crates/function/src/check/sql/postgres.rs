@@ -1,22 +1,31 @@
 //! PostgreSQL.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use restore_proof_core::expectation::Value;
+use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Server;
+use super::bounded::{Bounded, Budget};
+use crate::check::apart::apart;
 use crate::check::tls::Connector;
 use crate::check::{Trouble, chain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is read from a server for one check, bytes: all that it says, the value among it.
+const LARGEST_ANSWER: usize = 16 << 20;
 
 /// The one value that the query answers.
 pub(super) async fn value(
@@ -30,33 +39,81 @@ pub(super) async fn value(
     })?;
     let mut config = tokio_postgres::Config::new();
     config
-        .host(server.host)
-        .port(server.port)
         .user(&server.login.username)
         .password(&server.login.password)
         .dbname(database)
         .application_name("restore-proof")
-        .connect_timeout(CONNECT_TIMEOUT.min(limit))
         .options(session_options(limit));
-    let client = match server.connector {
+    let place = (server.host.to_owned(), server.port);
+    let connector = server.connector.clone();
+    let query = query.trim().trim_end_matches(';').trim_end().to_owned();
+    let zone = zone.clone();
+    // The client's connection is a task of its own, which would read the rest of an answer that nobody waits for any more.
+    // Here it ends with the check.
+    apart(limit, move || async move {
+        let budget = Arc::new(Budget::new(LARGEST_ANSWER));
+        let answered = async {
+            let stream = connect(&place, limit, &budget).await?;
+            let client = log_in(config, stream, &place.0, connector).await?;
+            ask(&client, &query, &zone).await
+        }
+        .await;
+        match answered {
+            // The client says only that the connection was closed.
+            Err(_) if budget.is_exceeded() => Err(Trouble::CannotTell(format!(
+                "the answer is larger than {} MiB",
+                LARGEST_ANSWER >> 20
+            ))),
+            answered => answered,
+        }
+    })
+    .await
+}
+
+async fn connect(
+    (host, port): &(String, u16),
+    limit: Duration,
+    budget: &Arc<Budget>,
+) -> Result<Bounded<TcpStream>, Trouble> {
+    let cannot = |why: String| Trouble::CannotTell(format!("error connecting to server: {why}"));
+    let connecting = TcpStream::connect((host.as_str(), *port));
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT.min(limit), connecting)
+        .await
+        .map_err(|_| cannot("connection timed out".to_owned()))?
+        .map_err(|error| cannot(error.to_string()))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| cannot(error.to_string()))?;
+    Ok(Bounded {
+        stream,
+        budget: Arc::clone(budget),
+    })
+}
+
+async fn log_in(
+    mut config: tokio_postgres::Config,
+    stream: Bounded<TcpStream>,
+    host: &str,
+    connector: Connector,
+) -> Result<Client, Trouble> {
+    Ok(match connector {
         Connector::Tls { config: tls, .. } => {
             config.ssl_mode(SslMode::Require);
-            let (client, connection) = config
-                .connect(MakeRustlsConnect::new((**tls).clone()))
-                .await
-                .map_err(trouble)?;
-            // Its error reaches the client's calls; when the client goes, it ends.
+            let mut tls = MakeRustlsConnect::new((*tls).clone());
+            let tls = MakeTlsConnect::<Bounded<TcpStream>>::make_tls_connect(&mut tls, host)
+                .map_err(|error| Trouble::CannotTell(chain(&error)))?;
+            let (client, connection) = config.connect_raw(stream, tls).await.map_err(trouble)?;
+            // Its error reaches the client's calls.
             tokio::spawn(connection);
             client
         }
         Connector::Plain => {
             config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect(NoTls).await.map_err(trouble)?;
+            let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(trouble)?;
             tokio::spawn(connection);
             client
         }
-    };
-    ask(&client, query, zone).await
+    })
 }
 
 /// Nothing is written, nothing runs for ever, and text means the same whatever the server's settings are.
@@ -70,8 +127,6 @@ fn session_options(limit: Duration) -> String {
 }
 
 async fn ask(client: &Client, query: &str, zone: &TimeZone) -> Result<Value, Trouble> {
-    // A cursor's query ends where the text ends.
-    let query = query.trim().trim_end_matches(';').trim_end();
     client
         .batch_execute("begin transaction read only")
         .await
@@ -95,21 +150,27 @@ async fn ask(client: &Client, query: &str, zone: &TimeZone) -> Result<Value, Tro
         .await
         .map_err(trouble)?;
     let answer = client
-        .simple_query("fetch 2 from restore_proof_check")
+        .simple_query_raw("fetch 2 from restore_proof_check")
         .await
         .map_err(trouble)?;
-    let mut rows = answer.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(0)),
-        _ => None,
-    });
-    match (rows.next(), rows.next()) {
-        (None, _) => Ok(Value::NoRow),
-        (Some(_), Some(_)) => Err(Trouble::CannotTell(
-            "the query answers several rows; it must answer one value".to_owned(),
-        )),
-        (Some(None), None) => Ok(Value::Null),
-        (Some(Some(text)), None) => Ok(read(&kind, text, zone)),
+    let mut answer = pin!(answer);
+    let mut first = None;
+    while let Some(message) = answer.try_next().await.map_err(trouble)? {
+        let SimpleQueryMessage::Row(row) = message else {
+            continue;
+        };
+        if first.is_some() {
+            return Err(Trouble::CannotTell(
+                "the query answers several rows; it must answer one value".to_owned(),
+            ));
+        }
+        first = Some(row);
     }
+    let Some(row) = first else {
+        return Ok(Value::NoRow);
+    };
+    let text = row.try_get(0).map_err(trouble)?;
+    Ok(text.map_or(Value::Null, |text| read(&kind, text, zone)))
 }
 
 /// The value that PostgreSQL wrote as text.
@@ -148,16 +209,19 @@ fn read(kind: &Type, text: &str, zone: &TimeZone) -> Value {
 
 /// Sorts an error of PostgreSQL: does it speak against the data, or did we just not get to see it?
 fn trouble(error: tokio_postgres::Error) -> Trouble {
-    let Some(db) = error.as_db_error() else {
-        return Trouble::CannotTell(chain(&error));
-    };
-    let code = db.code();
+    match error.as_db_error() {
+        Some(db) => server_trouble(db.code(), db.message()),
+        None => Trouble::CannotTell(chain(&error)),
+    }
+}
+
+fn server_trouble(code: &SqlState, message: &str) -> Trouble {
     // The message of other classes may quote the data.
     let quotes_no_data = ["08", "25", "28", "3D", "3F", "42", "53", "57"]
         .iter()
         .any(|class| code.code().starts_with(class));
     let words = if quotes_no_data {
-        format!("{} (SQLSTATE {})", db.message(), code.code())
+        format!("{message} (SQLSTATE {})", code.code())
     } else {
         format!("PostgreSQL answers SQLSTATE {}", code.code())
     };
@@ -167,18 +231,22 @@ fn trouble(error: tokio_postgres::Error) -> Trouble {
         SqlState::INVALID_SCHEMA_NAME,
         SqlState::INVALID_CATALOG_NAME,
     ];
-    let damaged = [
-        SqlState::DATA_CORRUPTED,
-        SqlState::INDEX_CORRUPTED,
-        SqlState::UNDEFINED_FILE,
-    ];
+    let damaged = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
+    let lacks_file = *code == SqlState::UNDEFINED_FILE && names_file_of_data(message);
     if missing.contains(code) {
         Trouble::Wrong(words)
-    } else if damaged.contains(code) {
+    } else if damaged.contains(code) || lacks_file {
         Trouble::Wrong(format!("the data is damaged: {words}"))
     } else {
         Trouble::CannotTell(words)
     }
+}
+
+/// Whether a message names a file that tables are kept in (PostgreSQL's manual, "Database File Layout"), and neither one for
+/// passing results nor one of the program, as an extension that is not installed is.
+fn names_file_of_data(message: &str) -> bool {
+    let holds = |folder| message.contains(folder);
+    (holds("base/") || holds("global/") || holds("pg_tblspc/")) && !holds("pgsql_tmp")
 }
 
 #[cfg(test)]
@@ -210,6 +278,33 @@ mod tests {
             read(&Type::NUMERIC, "12.50", &berlin()),
             Value::Number { number: 12.5, .. }
         ));
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_damage_where_data_is_kept() {
+        for message in [
+            "could not open file \"base/16384/16385\": No such file or directory",
+            "could not open file \"global/1262\": No such file or directory",
+            "could not open file \"pg_tblspc/16400/PG_17_202406281/5/16401\": No such file or directory",
+        ] {
+            match server_trouble(&SqlState::UNDEFINED_FILE, message) {
+                Trouble::Wrong(words) => assert!(!words.contains("No such file"), "{words}"),
+                other => panic!("{message}: {other:?}"),
+            }
+        }
+        for message in [
+            "could not access file \"$libdir/postgis-3\": No such file or directory",
+            "could not open file \"/etc/hostname\" for reading: No such file or directory",
+            "could not open temporary file \"base/pgsql_tmp/pgsql_tmp1.0\": No such file or directory",
+        ] {
+            match server_trouble(&SqlState::UNDEFINED_FILE, message) {
+                Trouble::CannotTell(words) => assert!(words.contains("58P01"), "{words}"),
+                other => panic!("{message}: {other:?}"),
+            }
+        }
+        for code in [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED] {
+            assert!(matches!(server_trouble(&code, ""), Trouble::Wrong(_)));
+        }
     }
 
     #[test]
