@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect, retry};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
 use restore_proof_core::policy::{HttpCheck, HttpStep, Method, Scheme};
@@ -67,6 +67,7 @@ impl Visit {
             place.begin(&step.name);
             let began = Instant::now();
             let answer = self.answer(step).await?;
+            readable(step, answer.headers())?;
             let read = self.body(step, answer).await?;
             let took = began.elapsed();
             if let Some(judgement) = body::judge(step, read, &clocks)? {
@@ -314,6 +315,39 @@ fn headers(step: &HttpStep) -> Result<HeaderMap, Trouble> {
             Ok((key, value))
         })
         .collect()
+}
+
+/// Refuses a body that is packed while something is expected of it: packed, it would not hold what it holds.
+fn readable(step: &HttpStep, headers: &HeaderMap) -> Result<(), Trouble> {
+    if step.contains.is_none() && step.matches.is_none() && step.json.is_none() {
+        return Ok(());
+    }
+    let codings = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|coding| coding.trim_ascii());
+    let mut packed =
+        codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    let Some(coding) = packed.next() else {
+        return Ok(());
+    };
+    // The registered ones (RFC 9110, 8.4.1, and its successors); other words are the machine's own.
+    let name = [
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "compress",
+        "x-compress",
+        "br",
+        "zstd",
+    ]
+    .into_iter()
+    .find(|name| coding.eq_ignore_ascii_case(name.as_bytes()))
+    .unwrap_or("in a way unknown");
+    Err(Trouble::CannotTell(format!(
+        "the answer is compressed ({name}), which was not asked for"
+    )))
 }
 
 /// Where an answer redirects to, if it does.
