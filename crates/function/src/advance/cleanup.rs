@@ -17,6 +17,9 @@ use crate::resource::{self, Deletion, ec2};
 /// How long a deletion may take, until what is left counts as left behind.
 const DELETED_AT_MOST: SignedDuration = SignedDuration::from_hours(3);
 
+/// After this long a try is that of another day.
+const TRIED_ANEW: SignedDuration = SignedDuration::from_hours(20);
+
 impl Run<'_> {
     /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
     pub(super) async fn recorded(&mut self) -> anyhow::Result<Next> {
@@ -88,9 +91,17 @@ impl Run<'_> {
         Ok(Next::At(self.look_again()))
     }
 
-    fn is_overdue(&self) -> bool {
-        let asked_at = self.lease.validation.deletion_asked_at;
-        asked_at.is_some_and(|at| self.now().duration_since(at) > DELETED_AT_MOST)
+    /// Whether this try at the deletion has taken too long.
+    fn is_overdue(&mut self) -> bool {
+        let now = self.now();
+        let tried_since = &mut self.validation().deletion_tried_since;
+        match tried_since.map(|since| now.duration_since(since)) {
+            Some(tried) if tried < TRIED_ANEW => tried > DELETED_AT_MOST,
+            _ => {
+                *tried_since = Some(now);
+                false
+            }
+        }
     }
 
     /// Until when a failed restore is kept; none when it may go.
@@ -205,6 +216,8 @@ impl Run<'_> {
         let validation = self.validation();
         validation.settle(Cleanup::LeftBehind, Some(why), now);
         validation.stage = Stage::Recorded;
+        // The next try has as much time as the first.
+        validation.deletion_asked_at = validation.deletion_asked_at.map(|_| now + DAILY);
         self.write_record().await?;
         self.write().await?;
         self.app.ledger.free_slot(&self.lease.validation.id).await?;
