@@ -293,6 +293,9 @@ pub struct Validation {
     pub missing_since: Option<Timestamp>,
     /// When deletion was first asked for.
     pub deletion_asked_at: Option<Timestamp>,
+    /// Since when it is being tried now; a new day's try begins anew.
+    #[serde(default)]
+    pub deletion_tried_since: Option<Timestamp>,
     /// Whether the verdict's log event was written.
     pub verdict_logged: bool,
     /// Whether the verdict's message was sent, or none is wanted.
@@ -356,6 +359,7 @@ impl Validation {
             kept_until: None,
             missing_since: None,
             deletion_asked_at: None,
+            deletion_tried_since: None,
             verdict_logged: false,
             verdict_sent: false,
             left_behind_sent: false,

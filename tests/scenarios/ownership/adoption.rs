@@ -4,7 +4,7 @@
 use restore_proof_local_aws::StartRestore;
 use restore_proof_tests::VAULT;
 
-use super::machines::{ANNAS, like_ours, machine_backup};
+use super::machines::{ANNAS, assert_left, like_ours, machine_backup};
 use super::*;
 
 /// A job like ours but for this change fits no intent: the restore is begun again, and what the job made is left alone.
@@ -42,10 +42,37 @@ async fn a_machines_job_of_another_recovery_point_is_left_alone() {
     is_not_adopted(|job, other| job.recovery_point_arn = other.to_owned()).await;
 }
 
+/// A job under our role, for our recovery point, that no validation knows: it may be ours, and does not say so. It is left
+/// alone, nothing is restored beside it, and people are told until it is gone.
+async fn is_suspected(change: impl FnOnce(&mut RestoreJob)) {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = machine_backup(&scene, RestoreBehaviour::bare());
+    let id = with_forgotten_token(&scene, &point).await;
+    let mut job = like_ours(&scene, &point);
+    change(&mut job);
+    scene.world.add_restore_job(job);
+    for _ in 0..4 {
+        scene.sweep().await;
+    }
+    assert_left(&scene, &id, ANNAS, "may be ours");
+    assert_eq!(
+        scene.world.restore_jobs().len(),
+        1,
+        "nothing is restored beside it"
+    );
+
+    // Anna ends it; the next day it is no longer spoken of.
+    let anna = scene.app.aws.ec2.terminate_instances();
+    anna.instance_ids(ANNAS).send().await.unwrap();
+    scene.pass(SignedDuration::from_hours(24));
+    let record = scene.close(&id).await;
+    assert_eq!(record["cleanup"], "already_gone", "{record:#}");
+}
+
 /// Leg 3, what was planned: the subnet.
 #[tokio::test]
 async fn a_machines_job_into_another_subnet_is_left_alone() {
-    is_not_adopted(|job, _| {
+    is_suspected(|job| {
         let other = "subnet-0f00d0000000000bb".to_owned();
         job.metadata.insert("SubnetId".to_owned(), other);
     })
@@ -55,7 +82,7 @@ async fn a_machines_job_into_another_subnet_is_left_alone() {
 /// Leg 3, what was planned: the security groups.
 #[tokio::test]
 async fn a_machines_job_behind_another_security_group_is_left_alone() {
-    is_not_adopted(|job, _| {
+    is_suspected(|job| {
         let other = json!(["sg-0f00d0000000000bb"]).to_string();
         job.metadata.insert("SecurityGroupIds".to_owned(), other);
     })
@@ -65,7 +92,26 @@ async fn a_machines_job_behind_another_security_group_is_left_alone() {
 /// A job that AWS Backup says nothing of the network of.
 #[tokio::test]
 async fn a_machines_job_without_metadata_is_left_alone() {
-    is_not_adopted(|job, _| job.metadata.clear()).await;
+    is_suspected(|job| job.metadata.clear()).await;
+}
+
+/// AWS Backup may give a list back in its own spelling.
+#[tokio::test]
+async fn our_own_job_is_adopted_however_its_lists_are_written() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = machine_backup(&scene, RestoreBehaviour::bare());
+    let id = with_forgotten_token(&scene, &point).await;
+    let mut job = like_ours(&scene, &point);
+    let spaced = format!("[ {} ]", json!(restore_proof_tests::MACHINE_SECURITY_GROUP));
+    job.metadata.insert("SecurityGroupIds".to_owned(), spaced);
+    scene.world.add_restore_job(job);
+    let record = scene.close(&id).await;
+    assert_eq!(
+        (&record["attempt"], &record["cleanup"]),
+        (&json!(1), &json!("deleted")),
+        "{record:#}"
+    );
+    assert_eq!(scene.world.restore_jobs().len(), 1);
 }
 
 /// A job from before the intent.

@@ -180,6 +180,7 @@ async fn a_job_that_names_nothing_proves_nothing() {
     let point = machine_backup(&scene, RestoreBehaviour::bare());
     let id = with_forgotten_token(&scene, &point).await;
     let job = like_ours(&scene, &point);
+    launched_from(&scene, &point);
     scene.world.add_restore_job(RestoreJob {
         created_resource_arn: None,
         ..job
@@ -187,10 +188,45 @@ async fn a_job_that_names_nothing_proves_nothing() {
     for _ in 0..4 {
         scene.sweep().await;
     }
-    assert_left(&scene, &id, ANNAS, "names nothing");
+    assert_left(&scene, &id, ANNAS, "does not name");
 }
 
-/// The same of a job that failed: nobody looks for what it may have made.
+/// Anna's machine comes from the image of this recovery point.
+fn launched_from(scene: &Scene, point: &str) {
+    let machine = scene.world.ec2_instances().remove(0);
+    let (_, image_id) = point.rsplit_once('/').unwrap();
+    scene.world.add_ec2_instance(Ec2Instance {
+        image_id: image_id.to_owned(),
+        ..machine
+    });
+}
+
+/// A job that failed after it had launched a machine, and does not name it.
+#[tokio::test]
+async fn what_a_failed_restore_may_have_launched_is_told_of() {
+    let scene = Scene::set(UNCHECKED).await;
+    let fails = RestoreBehaviour::fails(Duration::from_secs(60), "The image is damaged");
+    let point = machine_backup(&scene, fails);
+    let id = scene.lands(&point).await;
+    foreign_machine(&scene, ANNAS, SignedDuration::from_secs(30));
+    launched_from(&scene, &point);
+    for _ in 0..4 {
+        scene.sweep().await;
+    }
+    scene.assert_untouched(ANNAS);
+    let record = scene.record(&id);
+    assert_eq!(
+        (&record["verdict"], &record["cleanup"]),
+        (&json!("restore_failed"), &json!("left_behind")),
+        "{record:#}"
+    );
+    let anna = scene.app.aws.ec2.terminate_instances();
+    anna.instance_ids(ANNAS).send().await.unwrap();
+    scene.pass(SignedDuration::from_hours(24));
+    assert_eq!(scene.close(&id).await["cleanup"], "already_gone");
+}
+
+/// A machine that comes from elsewhere.
 #[tokio::test]
 async fn a_machine_beside_a_restore_that_failed_is_left_alone() {
     let scene = Scene::set(UNCHECKED).await;

@@ -36,6 +36,7 @@ async fn annas_volume_at_ours(made_after: impl FnOnce(&Scene) -> SignedDuration)
         state: "in-use".to_owned(),
         created_at: scene.now() + made_after,
         attachment: Some(Attachment {
+            attached_at: Some(scene.now()),
             instance_id: scene.machines().remove(0),
             device: "/dev/sdf".to_owned(),
             delete_on_termination: false,
@@ -58,6 +59,16 @@ async fn annas_volume_at_ours(made_after: impl FnOnce(&Scene) -> SignedDuration)
 #[tokio::test]
 async fn a_volume_that_was_attached_after_the_restore_is_left_alone() {
     annas_volume_at_ours(|_| SignedDuration::ZERO).await;
+}
+
+/// Made in the minutes of our restore, by somebody else, and attached later.
+#[tokio::test]
+async fn a_volume_that_was_made_while_the_job_ran_and_attached_later_is_left_alone() {
+    annas_volume_at_ours(|scene| {
+        let job = scene.world.restore_jobs().remove(0);
+        job.completed_at.unwrap().duration_since(scene.now())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -85,6 +96,7 @@ async fn a_volume_that_somebody_uses_is_left_behind_and_the_others_are_deleted()
         foreign_machine(&scene, ANNAS, SignedDuration::ZERO);
         volume.state = "in-use".to_owned();
         volume.attachment = Some(Attachment {
+            attached_at: None,
             instance_id: ANNAS.to_owned(),
             device: "/dev/sdf".to_owned(),
             delete_on_termination: false,

@@ -290,7 +290,7 @@ fn errors_are_ec2s() {
         (
             "DescribeInstances",
             &[("Filter.1.Name", "vpc-id")][..],
-            "ec2:DescribeInstances with filters",
+            "ec2:DescribeInstances with filter vpc-id",
         ),
         (
             "DescribeVolumes",
