@@ -80,16 +80,16 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         deadline,
     };
     match event::read(payload) {
-        Trigger::Copy(copy) => call.copy(copy).await,
-        Trigger::Backup(backup) => call.backup(backup).await,
-        Trigger::Restore(restore) => call.restore(&restore.restore_job_id).await,
-        Trigger::Notified(jobs) => call.notified(&jobs).await,
+        Trigger::Copy(copy) => Box::pin(call.copy(copy)).await,
+        Trigger::Backup(backup) => Box::pin(call.backup(backup)).await,
+        Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
+        Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
         Trigger::Sweep(Sweep::Due) => Ok(json!({ "invoked": sweep::due(app).await? })),
         Trigger::Sweep(Sweep::Lost) => {
             Ok(json!({ "opened": sweep::lost(app, &call.nonce).await? }))
         }
-        Trigger::Advance { validation_id } => call.advance(&validation_id).await,
-        Trigger::Validate(request) => call.validate(request).await,
+        Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
+        Trigger::Validate(request) => Box::pin(call.validate(request)).await,
         Trigger::Show { validation_id } => call.show(&validation_id).await,
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }

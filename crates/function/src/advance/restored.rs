@@ -62,7 +62,7 @@ impl Run<'_> {
     ///    it. 5. Runs the checks, until the machine has booted.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
         let runs = self.lease.validation.check_runs;
-        let next = self.try_checks().await;
+        let next = Box::pin(self.try_checks()).await;
         let validation = &mut self.lease.validation;
         if validation.verdict.is_none() && validation.check_runs > runs {
             // No process has ended: these checks are to be begun again in good order.
@@ -83,7 +83,7 @@ impl Run<'_> {
         // Made for the first try, and kept for those that follow while a machine boots.
         let mut access = None;
         loop {
-            let ready = match self.ready().await? {
+            let ready = match Box::pin(self.ready()).await? {
                 ControlFlow::Continue(ready) => ready,
                 ControlFlow::Break(next) => return Ok(next),
             };
@@ -125,7 +125,7 @@ impl Run<'_> {
             let access = match &access {
                 Some(access) => access,
                 None => {
-                    let reset = match self.reset_login(&rule, &ready).await? {
+                    let reset = match Box::pin(self.reset_login(&rule, &ready)).await? {
                         ControlFlow::Continue(login) => login,
                         ControlFlow::Break(next) => return Ok(next),
                     };
@@ -141,7 +141,7 @@ impl Run<'_> {
                 now,
             };
             let left = self.time_left();
-            let ran = check::run(&rule, &ready.target, access, clocks, left).await;
+            let ran = Box::pin(check::run(&rule, &ready.target, access, clocks, left)).await;
 
             let all_passed = ran
                 .results
