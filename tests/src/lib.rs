@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -18,8 +18,8 @@ use restore_proof_function::config::Config;
 use restore_proof_function::{App, handle};
 use restore_proof_local_aws::template::{Deployment, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet, Table, Vault,
-    World, WorldOptions,
+    Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet,
+    Table, Vault, World, WorldOptions,
 };
 use serde_json::{Value, json};
 
@@ -331,7 +331,9 @@ impl Scene {
             .world
             .calls()
             .into_iter()
-            .filter(|call| call.mutating && matches!(call.service, "RDS" | "EC2") && call.mentions(name))
+            .filter(|call| {
+                call.mutating && matches!(call.service, "RDS" | "EC2") && call.mentions(name)
+            })
             .map(|call| call.name())
             .collect();
         assert!(named.is_empty(), "{name} was named by {named:?}");
@@ -341,12 +343,18 @@ impl Scene {
 
     /// Nothing that we restored exists, and the ledger holds no slot.
     pub fn assert_clean(&self) {
-        let left: Vec<_> = self
-            .instances()
-            .into_iter()
+        self.assert_clean_beside(&[]);
+    }
+
+    /// The same where these machines and volumes are somebody else's.
+    pub fn assert_clean_beside(&self, foreign: &[&str]) {
+        let instances = self.instances().into_iter();
+        let left: Vec<_> = instances
             .filter(|name| name.starts_with("restore-proof-"))
+            .chain(self.machines())
+            .chain(self.volumes())
+            .filter(|name| !foreign.contains(&name.as_str()))
             .collect();
-        let left = [left, self.machines(), self.volumes()].concat();
         assert!(left.is_empty(), "left: {left:?}");
         let slots = self.item("slots");
         assert!(slots["held"].is_null(), "slots are held: {slots}");
@@ -359,7 +367,13 @@ impl Scene {
 }
 
 /// The function's environment, from the template.
-fn environment() -> BTreeMap<String, String> {
+fn environment() -> &'static BTreeMap<String, String> {
+    // Read once for all scenes: some tests set a thousand.
+    static READ: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    READ.get_or_init(read_environment)
+}
+
+fn read_environment() -> BTreeMap<String, String> {
     let template = Template::read(&root().join("template.yaml")).unwrap();
     let mut environment = template
         .function("RestoreProofFunction", &deployment())
@@ -408,7 +422,10 @@ fn deployment() -> Deployment {
                 "Network.Outputs.SubnetIds",
                 &format!("{SUBNET},subnet-0150ca7ed0000000b"),
             ),
-            ("Network.Outputs.MachineSecurityGroupId", MACHINE_SECURITY_GROUP),
+            (
+                "Network.Outputs.MachineSecurityGroupId",
+                MACHINE_SECURITY_GROUP,
+            ),
             ("Network.Outputs.MachineZone", "eu-central-1a"),
             (
                 "Network.Outputs.FunctionSecurityGroupId",
