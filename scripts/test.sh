@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit local-aws scenarios demo interrupt secrets records calls moto sam mutants)
+all=(fmt deny templates judge clippy doc unit local-aws schema scenarios demo interrupt secrets records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -38,8 +38,8 @@ step_templates() {
     cfn-lint template.yaml infra/*.yaml
 }
 
-# The judge of recorded AWS calls finds what is wrong with a call on purpose.
-step_judge() { python_tests tests/conformance/test_judge.py; }
+# The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies.
+step_judge() { python_tests tests/conformance/test_judge.py tests/conformance/test_policies.py; }
 
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
@@ -50,10 +50,17 @@ step_unit() {
     cargo test --locked --workspace --doc
 }
 
-# AWS's own Python client drives local-aws, and moto must agree with it.
+# AWS's own Python client and the AWS CLI drive local-aws, and moto must agree with it.
 step_local-aws() {
     build_binaries
-    LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" python_tests tests/conformance/test_local_aws.py
+    LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
+        python_tests tests/conformance/test_local_aws.py tests/conformance/test_clients.py
+}
+
+# The JSON Schema of policy files, against policies good and bad.
+step_schema() {
+    build_binaries
+    CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_schema.py
 }
 
 # Every AWS call of the scenarios is recorded, for the step `calls`.
