@@ -1,4 +1,4 @@
-//! The verdicts that rest on data: real PostgreSQL servers, restored from dumps, looked at over TLS.
+//! The verdicts that rest on data: real servers of PostgreSQL and MariaDB, restored from dumps, looked at over TLS.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,18 +6,27 @@
 mod checks;
 #[path = "engine/login.rs"]
 mod login;
+#[path = "engine/mysql.rs"]
+mod mysql;
+#[path = "engine/mysql_hostile.rs"]
+mod mysql_hostile;
+#[path = "engine/mysql_login.rs"]
+mod mysql_login;
+#[path = "engine/reset.rs"]
+mod reset;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_local_aws::engine::{
-    Dump, MASTER_USER, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
+    Authority, Dump, MASTER_USER, MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
 };
 use restore_proof_local_aws::process::StateFolder;
 use restore_proof_local_aws::{RecoveryPoint, RestoreBehaviour, Secret, SourceDatabase};
 use restore_proof_tests::{BUCKET, CA_KEY, Scene};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
 
 /// Of all roles of the sample database.
 const PASSWORD: &str = "correct horse battery staple";
@@ -26,61 +35,131 @@ const SECRET: &str = "restore-proof/shop";
 /// How old the newest data of a healthy backup is, minutes.
 const DATA_AGE: i64 = 4;
 
-/// The engine and the dumps that all scenarios restore: made once, removed with the last scenario that uses it.
+/// The engines that are restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    /// Played by MariaDB, as the world does.
+    MySql,
+    MariaDb,
+}
+
+impl Kind {
+    fn source(self) -> SourceDatabase {
+        match self {
+            Kind::Postgres => SourceDatabase::default(),
+            Kind::MySql => SourceDatabase::mysql(),
+            Kind::MariaDb => SourceDatabase::mariadb(),
+        }
+    }
+}
+
+/// What all scenarios restore: made once, each engine when the first scenario asks for it, and removed with the last.
+struct Engines {
+    postgres: OnceCell<Engine>,
+    mariadb: OnceCell<Engine>,
+    folder: StateFolder,
+}
+
+/// The dumps of one engine.
+#[derive(Clone)]
 struct Engine {
-    postgres: Postgres,
+    /// The certificate of who signed its servers', PEM.
+    authority: String,
     fresh: Dump,
     stale: Dump,
     emptied: Dump,
     /// When all the backups were made.
     backup_at: Timestamp,
-    _folder: StateFolder,
 }
 
-static ENGINE: tokio::sync::Mutex<Weak<Engine>> = tokio::sync::Mutex::const_new(Weak::new());
+static ENGINES: Mutex<Weak<Engines>> = Mutex::const_new(Weak::new());
 
-async fn engine() -> Arc<Engine> {
-    let mut shared = ENGINE.lock().await;
-    if let Some(engine) = shared.upgrade() {
-        return engine;
+async fn engines() -> Arc<Engines> {
+    let mut shared = ENGINES.lock().await;
+    if let Some(engines) = shared.upgrade() {
+        return engines;
     }
-    let folder = StateFolder::create().unwrap();
-    let postgres = Postgres::new(folder.path()).await.unwrap();
-    let backup_at = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
-    let variants = [
-        SampleVariant::Fresh,
-        SampleVariant::Emptied,
-        SampleVariant::Stale(72),
-    ];
-    let newest = backup_at - SignedDuration::from_mins(DATA_AGE);
-    let dumps = postgres.sample(newest, PASSWORD, &variants).await.unwrap();
-    let [fresh, emptied, stale] = <[Dump; 3]>::try_from(dumps).unwrap();
-    let engine = Arc::new(Engine {
-        postgres,
-        fresh,
-        stale,
-        emptied,
-        backup_at,
-        _folder: folder,
+    let engines = Arc::new(Engines {
+        postgres: OnceCell::new(),
+        mariadb: OnceCell::new(),
+        folder: StateFolder::create().unwrap(),
     });
-    *shared = Arc::downgrade(&engine);
-    engine
+    *shared = Arc::downgrade(&engines);
+    engines
+}
+
+impl Engines {
+    async fn of(&self, kind: Kind) -> Engine {
+        let folder = self.folder.path();
+        let backup_at = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let newest = backup_at - SignedDuration::from_mins(DATA_AGE);
+        let variants = [
+            SampleVariant::Fresh,
+            SampleVariant::Emptied,
+            SampleVariant::Stale(72),
+        ];
+        let engine = |authority: &str, dumps: Vec<Dump>| {
+            let [fresh, emptied, stale] = <[Dump; 3]>::try_from(dumps).unwrap();
+            Engine {
+                authority: authority.to_owned(),
+                fresh,
+                stale,
+                emptied,
+                backup_at,
+            }
+        };
+        let made = match kind {
+            Kind::Postgres => {
+                let make = async || {
+                    let postgres = Postgres::new(folder).await.unwrap();
+                    let dumps = postgres.sample(newest, PASSWORD, &variants).await.unwrap();
+                    engine(postgres.ca_certificate_pem(), dumps)
+                };
+                self.postgres.get_or_init(make).await
+            }
+            Kind::MySql | Kind::MariaDb => {
+                let make = async || {
+                    let authority = Authority::create().unwrap();
+                    let mariadb = MariaDb::new(folder, &authority).await.unwrap();
+                    let dumps = mariadb.sample(newest, PASSWORD, &variants).await.unwrap();
+                    engine(authority.certificate_pem(), dumps)
+                };
+                self.mariadb.get_or_init(make).await
+            }
+        };
+        made.clone()
+    }
 }
 
 /// A scene whose restores are real databases. Fields are dropped in this order: servers before their folder.
 struct Shop {
     scene: Scene,
-    engine: Arc<Engine>,
+    kind: Kind,
+    engine: Engine,
+    _engines: Arc<Engines>,
 }
 
 impl Shop {
-    /// A scene with this policy, the right CA and a secret that may read.
+    /// A scene with this policy, the right CA and a secret that may read; its databases are PostgreSQL's.
     async fn open(policy: &str) -> Shop {
-        let engine = engine().await;
-        let scene = Scene::set(policy).await;
-        let authority = engine.postgres.ca_certificate_pem().to_owned();
-        scene.world.put_object(BUCKET, CA_KEY, authority);
-        let shop = Shop { scene, engine };
+        Shop::of(Kind::Postgres, policy).await
+    }
+
+    /// The same with databases of this engine.
+    async fn of(kind: Kind, policy: &str) -> Shop {
+        let engines = engines().await;
+        let engine = Box::pin(engines.of(kind)).await;
+        let scene = Box::pin(Scene::set(policy)).await;
+        scene
+            .world
+            .put_object(BUCKET, CA_KEY, engine.authority.clone());
+        let shop = Shop {
+            scene,
+            kind,
+            engine,
+            _engines: engines,
+        };
         shop.log_in_as(READER_USER, PASSWORD);
         shop
     }
@@ -103,21 +182,27 @@ impl Shop {
 
     /// A backup of a database; names are used once in this binary, for servers are called by them.
     fn backup(&self, database: &str, dump: &Dump) -> String {
+        self.backup_that(database, RestoreBehaviour::database(dump.clone()))
+    }
+
+    /// The same of a database that behaves so when it is restored.
+    fn backup_that(&self, database: &str, behaviour: RestoreBehaviour) -> String {
         self.scene.add(RecoveryPoint {
             created_at: self.engine.backup_at,
             database: SourceDatabase {
                 master_username: MASTER_USER.to_owned(),
                 database_name: SAMPLE_DATABASE.to_owned(),
-                ..SourceDatabase::default()
+                ..self.kind.source()
             },
-            behaviour: RestoreBehaviour::database(dump.clone()),
+            behaviour,
             ..self.scene.point(database)
         })
     }
 
     /// Lets a copy land and waits, in real time, for the end of its restore. Answers the validation's id.
     async fn restores(&self, point: &str) -> String {
-        let id = self.scene.lands(point).await;
+        // Boxed here and below: the whole function in one future is much for a test's stack.
+        let id = Box::pin(self.scene.lands(point)).await;
         self.comes_up(point).await;
         id
     }
@@ -142,15 +227,20 @@ impl Shop {
     /// Lets a copy land and closes its validation. Answers the record.
     async fn prove(&self, point: &str) -> Value {
         let id = self.restores(point).await;
-        self.scene.close(&id).await
+        Box::pin(self.scene.close(&id)).await
     }
 }
 
 /// A policy of one rule with these settings and checks, each given as a name and the rest of its TOML.
 fn policy(settings: &str, checks: &[(&str, &str)]) -> String {
+    policy_with(&format!("{{ secret = \"{SECRET}\" }}"), settings, checks)
+}
+
+/// The same with these credentials.
+fn policy_with(credentials: &str, settings: &str, checks: &[(&str, &str)]) -> String {
     let mut text = format!(
         "version = \"test\"\n[[rules]]\nname = \"shop\"\nmatch = {{}}\nfrequency = \"every-copy\"\n\
-         credentials = {{ secret = \"{SECRET}\" }}\n{settings}\n"
+         credentials = {credentials}\n{settings}\n"
     );
     for (name, rest) in checks {
         text += &format!("[[rules.checks]]\nname = \"{name}\"\nkind = \"sql\"\n{rest}\n");

@@ -54,7 +54,8 @@ pub async fn login(
 /// 30 letters and digits, among them a capital, a small letter and a digit: within the rules of every engine of RDS
 /// (RDS API reference, `ModifyDBInstance`, `MasterUserPassword`: at most 41 characters for MySQL and MariaDB, 30 for
 /// Oracle, none of `/`, `"`, `@` and space). 108 bits of it are the HMAC's.
-fn password(key: &[u8], validation_id: &str, attempt: u32) -> String {
+#[must_use]
+pub fn password(key: &[u8], validation_id: &str, attempt: u32) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(format!("restore-proof master password\n{validation_id}\n{attempt}").as_bytes());
     let digest: String = mac

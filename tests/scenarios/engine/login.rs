@@ -5,9 +5,18 @@ use restore_proof_tests::{LEDGER, LOG_GROUP, root};
 
 use super::*;
 
-/// Proves a good backup by one check under these circumstances; answers the record.
 async fn prove(database: &str, settings: &str, change: impl FnOnce(&Shop)) -> Value {
-    let shop = Shop::open(&policy(settings, &[THERE])).await;
+    prove_on(Kind::Postgres, database, settings, change).await
+}
+
+/// Proves a good backup by one check under these circumstances; answers the record.
+pub async fn prove_on(
+    kind: Kind,
+    database: &str,
+    settings: &str,
+    change: impl FnOnce(&Shop),
+) -> Value {
+    let shop = Shop::of(kind, &policy(settings, &[THERE])).await;
     change(&shop);
     let point = shop.backup(database, &shop.engine.fresh);
     let record = shop.prove(&point).await;
@@ -26,7 +35,8 @@ async fn prove(database: &str, settings: &str, change: impl FnOnce(&Shop)) -> Va
     record
 }
 
-fn assert_cannot_tell(record: &Value, words: &str) {
+#[track_caller]
+pub fn assert_cannot_tell(record: &Value, words: &str) {
     assert_eq!(record["verdict"], "inconclusive", "{record:#}");
     let check = &record["checks"][0];
     assert_eq!(check["outcome"], "errored");
