@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use restore_proof_local_aws::{Fault, Machine, Times, WebBehaviour};
+use restore_proof_local_aws::{
+    Fault, InstanceBehaviour, Machine, RecoveryPoint, RestoreBehaviour, StatusPhase, Times,
+    WebBehaviour,
+};
 use restore_proof_tests::{SUBNET, Scene};
 use serde_json::{Value, json};
 
@@ -316,5 +319,128 @@ async fn a_machine_that_may_not_be_terminated_is_told_of_and_tried_again() {
     scene.pass(SignedDuration::from_hours(24));
     let record = scene.close(&id).await;
     assert_eq!(record["cleanup"], "deleted");
+    scene.assert_clean();
+}
+
+/// A quirk of the restored machine itself.
+fn shop_that(scene: &Scene, machine: Machine, instance: InstanceBehaviour) -> String {
+    let point = scene.machine_point("0150a9", machine);
+    scene.add(RecoveryPoint {
+        behaviour: RestoreBehaviour {
+            instance,
+            ..RestoreBehaviour::bare()
+        },
+        ..point
+    })
+}
+
+/// Errors of AWS while a machine boots are no deaths of the function: the checks go on being begun.
+#[tokio::test]
+async fn errors_while_a_machine_boots_do_not_end_its_checks() {
+    let scene = Scene::set(&policy("boot_timeout = \"50m\"")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(17 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let id = scene.lands(&point).await;
+    // Time for a second look.
+    let short = SignedDuration::from_secs(106);
+    for sweep in 1..=4 {
+        scene.pass(SignedDuration::from_mins(5));
+        if sweep < 4 {
+            // The second look of a run: the checks were begun before it.
+            let denied = Fault::error("UnauthorizedOperation", 403)
+                .times(Times::Once)
+                .skip(1);
+            scene.world.faults().fail("EC2.DescribeInstances", denied);
+        }
+        let due = json!({ "sweep": "due" });
+        scene.try_invoke_within(due, short).await.unwrap();
+        scene.deliver_within(short).await;
+    }
+    assert_eq!(scene.world.faults().hits(), 3);
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "passed", "{record:#}");
+    scene.assert_clean();
+}
+
+/// Our waiting for the sweep is not the backup's recovery time.
+#[tokio::test]
+async fn waiting_between_two_runs_is_not_charged_to_the_backup() {
+    let scene = Scene::set(&policy("boot_timeout = \"50m\"")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(6 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let id = scene.lands(&point).await;
+    let short = SignedDuration::from_secs(97);
+    scene.pass(SignedDuration::from_mins(5));
+    for minutes in [0, 40] {
+        scene.pass(SignedDuration::from_mins(minutes));
+        let due = json!({ "sweep": "due" });
+        scene.try_invoke_within(due, short).await.unwrap();
+        scene.deliver_within(short).await;
+    }
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "passed", "{record:#}");
+    let prepared = record["preparation_duration"].as_f64().unwrap();
+    assert!(prepared < 1.0, "{prepared} min of waiting for ourselves");
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_end_is_told_of_after_hours() {
+    let scene = Scene::set(&policy("")).await;
+    let days = Duration::from_secs(30 * 60 * 60);
+    let quirk = InstanceBehaviour {
+        deletion_takes: Some(days),
+        ..InstanceBehaviour::default()
+    };
+    let point = shop_that(&scene, shop(), quirk);
+    let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_mins(2));
+    scene.sweep().await;
+    for _ in 0..5 {
+        scene.pass(SignedDuration::from_hours(1));
+        scene.sweep().await;
+    }
+    let record = scene.record(&id);
+    assert_eq!(record["cleanup"], "left_behind", "{record:#}");
+    assert_eq!(calls(&scene, "TerminateInstances"), 1);
+    scene.pass(SignedDuration::from_hours(30));
+    let record = scene.close(&id).await;
+    assert_eq!(record["cleanup"], "deleted");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_machine_that_is_never_ready_is_inconclusive_after_hours() {
+    let scene = Scene::set(&policy("")).await;
+    let quirk = InstanceBehaviour {
+        statuses: vec![StatusPhase {
+            status: "pending".to_owned(),
+            lasts: Duration::from_secs(7 * 24 * 60 * 60),
+        }],
+        ..InstanceBehaviour::default()
+    };
+    let point = shop_that(&scene, shop(), quirk);
+    let id = scene.lands(&point).await;
+    let short = SignedDuration::from_secs(97);
+    for _ in 0..8 {
+        scene.pass(SignedDuration::from_hours(1));
+        let due = json!({ "sweep": "due" });
+        scene.try_invoke_within(due, short).await.unwrap();
+        scene.deliver_within(short).await;
+    }
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    assert!(
+        record["verdict_reason"]
+            .as_str()
+            .unwrap()
+            .contains("6 hours"),
+        "{record:#}"
+    );
     scene.assert_clean();
 }

@@ -18,7 +18,7 @@ use restore_proof_local_aws::{
     CopyJob, DbInstance, Fault, InstanceBehaviour, RecoveryPoint, RestoreBehaviour, RestoreOutcome,
     StatusPhase, Times,
 };
-use restore_proof_tests::{BUCKET, POLICY_KEY, Scene, UNCHECKED};
+use restore_proof_tests::{ACCOUNT, BUCKET, POLICY_KEY, REGION, Scene, UNCHECKED};
 use serde_json::{Value, json};
 
 /// Verdict and cleanup of a record.
@@ -340,6 +340,20 @@ async fn nothing_is_checked_in_a_restore_that_is_not_isolated() {
         assert!(findings.contains(words), "{findings} lacks {words:?}");
         scene.assert_clean();
     }
+}
+
+/// A continuous backup has one ARN for all its life, and needs a point in time to be restored to.
+#[tokio::test]
+async fn not_tested_when_the_backup_is_continuous() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = RecoveryPoint {
+        arn: format!("arn:aws:backup:{REGION}:{ACCOUNT}:recovery-point:continuous:db-1a2b3c"),
+        ..scene.point("orders")
+    };
+    let record = scene.prove(&scene.add(point)).await;
+    assert_eq!(outcome(&record), ("not_tested", "nothing_to_delete"));
+    let reason = record["verdict_reason"].as_str().unwrap();
+    assert!(reason.contains("continuous"), "{record:#}");
 }
 
 /// Right after COMPLETED, RDS may answer "not found", and the instance is backing up or modifying itself.
