@@ -36,6 +36,11 @@ fn planned(id: &str) -> String {
 
 /// A foreign job that ended, and its instance, created a minute after it.
 fn foreign_restore(scene: &Scene, point: &str, role: &str, name: &str) -> String {
+    restored_as(scene, point, role, name, db_arn(name))
+}
+
+/// The same of a job that names what it made by this ARN.
+fn restored_as(scene: &Scene, point: &str, role: &str, name: &str, arn: String) -> String {
     let created_at = scene.now();
     scene.world.add_db_instance(DbInstance {
         identifier: name.to_owned(),
@@ -49,7 +54,7 @@ fn foreign_restore(scene: &Scene, point: &str, role: &str, name: &str) -> String
         metadata: BTreeMap::from([("DBInstanceIdentifier".to_owned(), name.to_owned())]),
         created_at,
         completed_at: Some(created_at + SignedDuration::from_secs(2)),
-        created_resource_arn: Some(db_arn(name)),
+        created_resource_arn: Some(arn),
         ..RestoreJob::default()
     })
 }
@@ -218,6 +223,24 @@ async fn an_instance_that_the_job_does_not_name_is_left_alone() {
     }
     scene.assert_untouched(&planned(&id));
     assert_eq!(scene.record(&id)["cleanup"], "left_behind");
+}
+
+/// Leg 3, what the job names: it names an instance of another Region, and here is one of the same name.
+#[tokio::test]
+async fn an_instance_of_the_same_name_as_what_the_job_names_elsewhere_is_left_alone() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = scene.backup("orders", RestoreBehaviour::bare());
+    let id = with_forgotten_token(&scene, &point).await;
+    let arn = db_arn(&planned(&id)).replace(REGION, "eu-west-1");
+    restored_as(&scene, &point, RESTORE_ROLE, &planned(&id), arn);
+    for _ in 0..4 {
+        scene.sweep().await;
+    }
+    scene.assert_untouched(&planned(&id));
+    let record = scene.record(&id);
+    assert_eq!(record["cleanup"], "left_behind", "{record:#}");
+    let reason = record["cleanup_reason"].as_str().unwrap();
+    assert!(reason.contains("does not name"), "{reason}");
 }
 
 /// Leg 4: the ledger, role, recovery point, job and planned name all fit, but the instance existed before the job.

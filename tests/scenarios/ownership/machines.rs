@@ -191,6 +191,21 @@ async fn a_job_that_names_nothing_proves_nothing() {
     assert_left(&scene, &id, ANNAS, "does not name");
 }
 
+/// Leg 3, what the job names: the account in its ARN is not that of the machine with this id.
+#[tokio::test]
+async fn a_machine_of_another_account_than_the_job_names_is_left_alone() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = machine_backup(&scene, RestoreBehaviour::bare());
+    let id = with_forgotten_token(&scene, &point).await;
+    let mut job = like_ours(&scene, &point);
+    job.created_resource_arn = Some(machine_arn(ANNAS).replace(ACCOUNT, "222233334444"));
+    scene.world.add_restore_job(job);
+    for _ in 0..4 {
+        scene.sweep().await;
+    }
+    assert_left(&scene, &id, ANNAS, "does not name");
+}
+
 /// Anna's machine comes from the image of this recovery point.
 fn launched_from(scene: &Scene, point: &str) {
     let machine = scene.world.ec2_instances().remove(0);
