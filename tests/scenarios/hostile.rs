@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "hostile/columns.rs"]
+mod columns;
 #[path = "hostile/database.rs"]
 mod database;
 #[path = "hostile/memory.rs"]

@@ -1,40 +1,123 @@
 //! Streams that are read so far and no further.
 
+use std::fmt::Display;
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::check::Trouble;
+
+/// The longest that connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much may still be read, bytes.
 #[derive(Debug)]
-pub(super) struct Budget {
-    left: AtomicUsize,
-    is_exceeded: AtomicBool,
+pub(super) struct Budget(Mutex<Left>);
+
+#[derive(Debug)]
+struct Left {
+    bytes: usize,
+    /// Whether that is the last of it. Until then a reader waits for more.
+    is_last: bool,
+    /// Whether more came than that.
+    is_exceeded: bool,
+    waiting: Option<Waker>,
 }
 
 impl Budget {
-    /// So many bytes.
+    /// So many bytes and no more.
     pub(super) fn new(bytes: usize) -> Budget {
-        Budget {
-            left: AtomicUsize::new(bytes),
-            is_exceeded: AtomicBool::new(false),
+        Budget::of(bytes, true)
+    }
+
+    /// So many bytes until there is more.
+    pub(super) fn first(bytes: usize) -> Budget {
+        Budget::of(bytes, false)
+    }
+
+    fn of(bytes: usize, is_last: bool) -> Budget {
+        Budget(Mutex::new(Left {
+            bytes,
+            is_last,
+            is_exceeded: false,
+            waiting: None,
+        }))
+    }
+
+    /// Lets so many more be read, the last.
+    pub(super) fn add_last(&self, bytes: usize) {
+        let mut left = self.left();
+        left.bytes += bytes;
+        left.is_last = true;
+        if let Some(reader) = left.waiting.take() {
+            reader.wake();
         }
     }
 
-    /// Whether more came than that.
+    /// Whether more came than the last of it.
     pub(super) fn is_exceeded(&self) -> bool {
-        self.is_exceeded.load(Ordering::Relaxed)
+        self.left().is_exceeded
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A stream that fails once more was read from it than its budget.
+/// A stream that fails once more came than its budget.
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
     pub(super) stream: S,
     pub(super) budget: Arc<Budget>,
+}
+
+impl Bounded<TcpStream> {
+    /// Connects to a host's port.
+    pub(super) async fn connect(
+        (host, port): &(String, u16),
+        limit: Duration,
+        budget: &Arc<Budget>,
+    ) -> Result<Bounded<TcpStream>, Trouble> {
+        let connecting = TcpStream::connect((host.as_str(), *port));
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT.min(limit), connecting)
+            .await
+            .map_err(|_| cannot_connect("connection timed out"))?
+            .map_err(cannot_connect)?;
+        stream.set_nodelay(true).map_err(cannot_connect)?;
+        Ok(Bounded {
+            stream,
+            budget: Arc::clone(budget),
+        })
+    }
+
+    /// A port of this machine that leads to the stream, for a client that makes its own connections. It takes one, and is
+    /// gone with the runtime.
+    pub(super) async fn lend(mut self) -> Result<u16, Trouble> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(cannot_connect)?;
+        let port = listener.local_addr().map_err(cannot_connect)?.port();
+        tokio::spawn(async move {
+            let Ok((mut client, _)) = listener.accept().await else {
+                return;
+            };
+            drop(listener);
+            let _ = client.set_nodelay(true);
+            // However it ends, the client sees its connection closed.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut self).await;
+        });
+        Ok(port)
+    }
+}
+
+fn cannot_connect(why: impl Display) -> Trouble {
+    Trouble::CannotTell(format!("error connecting to server: {why}"))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
@@ -43,20 +126,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
-        let read = into.filled().len() - before;
-        // One stream has one reader.
-        let left = self.budget.left.load(Ordering::Relaxed);
-        match left.checked_sub(read) {
-            Some(left) => {
-                self.budget.left.store(left, Ordering::Relaxed);
+        let this = &mut *self;
+        let mut left = this.budget.left();
+        if left.bytes == 0 && !left.is_last {
+            left.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        // Whether there is a byte more is to be known at the end.
+        let most = left.bytes.saturating_add(usize::from(left.is_last));
+        let most = most.min(into.remaining());
+        let mut part = ReadBuf::new(into.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        match left.bytes.checked_sub(read) {
+            Some(rest) => {
+                left.bytes = rest;
+                into.advance(read);
                 Poll::Ready(Ok(()))
             }
             None => {
-                self.budget.is_exceeded.store(true, Ordering::Relaxed);
-                // With an error nothing was read, as the trait wishes.
-                into.set_filled(before);
+                left.is_exceeded = true;
                 Poll::Ready(Err(io::Error::other("more was sent than is read")))
             }
         }
@@ -100,5 +189,23 @@ mod tests {
             assert_eq!(ended.is_err(), is_exceeded, "{length}");
             assert_eq!(budget.is_exceeded(), is_exceeded, "{length}");
         }
+    }
+
+    #[tokio::test]
+    async fn more_than_the_first_waits_until_there_is_more() {
+        let budget = Arc::new(Budget::first(100));
+        let mut stream = Bounded {
+            stream: &*vec![7; 300],
+            budget: Arc::clone(&budget),
+        };
+        let mut read = Vec::new();
+        let waiting = stream.read_to_end(&mut read);
+        tokio::pin!(waiting);
+        let pause = Duration::from_millis(50);
+        assert!(tokio::time::timeout(pause, &mut waiting).await.is_err());
+        assert!(!budget.is_exceeded());
+        budget.add_last(200);
+        assert_eq!(waiting.await.unwrap(), 300);
+        assert!(!budget.is_exceeded());
     }
 }

@@ -1,6 +1,8 @@
 //! MySQL and MariaDB.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,12 +14,15 @@ use mysql_async::{Column, Conn, DriverError, Error, Opts, OptsBuilder, ServerErr
 use restore_proof_core::expectation::{Expectation, Value};
 
 use super::Server;
+use super::bounded::{Bounded, Budget};
 use crate::check::apart::apart;
 use crate::check::tls::Connector;
 use crate::check::{Trouble, chain};
 
 /// The largest packet, and with it the largest value, that is read, bytes.
 const LARGEST_PACKET: usize = 16 << 20;
+/// The most that is read from a server before the rows, bytes; in memory it may become thirteen times as much.
+const LARGEST_PREAMBLE: usize = 2 << 20;
 /// The character set of columns that hold bytes (`binary`).
 const BINARY: u16 = 63;
 
@@ -29,12 +34,29 @@ pub(super) async fn value(
     limit: Duration,
 ) -> Result<Answer, Trouble> {
     let options = options(server);
+    let place = (server.host.to_owned(), server.port);
     let query = query.trim().trim_end_matches(';').trim_end().to_owned();
     let zone = zone.clone();
     // The driver reads the rest of an answer that nobody wants any more, however long it is, in a task of its own. Here it
     // ends with the check.
     apart(limit, move || async move {
-        ask(options, &query, &zone, limit).await
+        let budget = Arc::new(Budget::first(LARGEST_PREAMBLE));
+        let answered = async {
+            // The driver takes as many columns as a server announces, and keeps them all. The rows are let through when
+            // it has shown that it is one.
+            let port = Bounded::connect(&place, limit, &budget)
+                .await?
+                .lend()
+                .await?;
+            let options = options.tcp_port(port).into();
+            ask(options, &query, &zone, limit, &budget).await
+        }
+        .await;
+        match answered {
+            // The driver says only that the connection was closed.
+            Err(_) if budget.is_exceeded() => Err(too_large()),
+            answered => answered,
+        }
     })
     .await
 }
@@ -67,7 +89,8 @@ impl Answer {
     }
 }
 
-fn options(server: &Server<'_>) -> Opts {
+/// The settings, which lack the port: the driver connects to one of this machine.
+fn options(server: &Server<'_>) -> OptsBuilder {
     let tls = match server.connector {
         Connector::Plain => None,
         Connector::Tls { roots: None, .. } => {
@@ -81,9 +104,10 @@ fn options(server: &Server<'_>) -> Opts {
                 .with_root_certs(vec![pem.to_vec().into()]),
         ),
     };
+    // It is the server's name that the certificate must be for.
+    let tls = tls.map(|tls| tls.with_danger_tls_hostname_override(Some(server.host.to_owned())));
     OptsBuilder::default()
-        .ip_or_hostname(server.host)
-        .tcp_port(server.port)
+        .ip_or_hostname(Ipv4Addr::LOCALHOST.to_string())
         .user(Some(&server.login.username))
         .pass(Some(&server.login.password))
         .db_name(server.database)
@@ -96,7 +120,6 @@ fn options(server: &Server<'_>) -> Opts {
         .max_allowed_packet(Some(LARGEST_PACKET))
         .wait_timeout(Some(60))
         .stmt_cache_size(0)
-        .into()
 }
 
 async fn ask(
@@ -104,6 +127,7 @@ async fn ask(
     query: &str,
     zone: &TimeZone,
     limit: Duration,
+    budget: &Budget,
 ) -> Result<Answer, Trouble> {
     let mut connection = Conn::new(options).await.map_err(trouble)?;
     let version: Option<String> = connection
@@ -127,6 +151,12 @@ async fn ask(
         }
     };
     let mut answer = connection.query_iter(query).await.map_err(trouble)?;
+    if answer.columns_ref().len() != 1 {
+        return Err(Trouble::CannotTell(
+            "the query answers otherwise than the server said".to_owned(),
+        ));
+    }
+    budget.add_last(LARGEST_PACKET);
     let Some(mut row) = answer.next().await.map_err(trouble)? else {
         return Ok(Answer::of(Value::NoRow));
     };
@@ -257,7 +287,7 @@ fn trouble(error: Error) -> Trouble {
 
 fn too_large() -> Trouble {
     Trouble::CannotTell(format!(
-        "the value is larger than {} MiB",
+        "the answer is larger than {} MiB",
         LARGEST_PACKET >> 20
     ))
 }

@@ -23,7 +23,6 @@ use crate::check::apart::apart;
 use crate::check::tls::Connector;
 use crate::check::{Trouble, chain};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is read from a server for one check, bytes: all that it says, the value among it.
 const LARGEST_ANSWER: usize = 16 << 20;
 
@@ -53,7 +52,7 @@ pub(super) async fn value(
     apart(limit, move || async move {
         let budget = Arc::new(Budget::new(LARGEST_ANSWER));
         let answered = async {
-            let stream = connect(&place, limit, &budget).await?;
+            let stream = Bounded::connect(&place, limit, &budget).await?;
             let client = log_in(config, stream, &place.0, connector).await?;
             ask(&client, &query, &zone).await
         }
@@ -68,26 +67,6 @@ pub(super) async fn value(
         }
     })
     .await
-}
-
-async fn connect(
-    (host, port): &(String, u16),
-    limit: Duration,
-    budget: &Arc<Budget>,
-) -> Result<Bounded<TcpStream>, Trouble> {
-    let cannot = |why: String| Trouble::CannotTell(format!("error connecting to server: {why}"));
-    let connecting = TcpStream::connect((host.as_str(), *port));
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT.min(limit), connecting)
-        .await
-        .map_err(|_| cannot("connection timed out".to_owned()))?
-        .map_err(|error| cannot(error.to_string()))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| cannot(error.to_string()))?;
-    Ok(Bounded {
-        stream,
-        budget: Arc::clone(budget),
-    })
 }
 
 async fn log_in(
