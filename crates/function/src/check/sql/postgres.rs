@@ -221,11 +221,17 @@ fn server_trouble(code: &SqlState, message: &str) -> Trouble {
     }
 }
 
-/// Whether a message names a file that tables are kept in (PostgreSQL's manual, "Database File Layout"), and neither one for
+/// Whether a message names a file that tables, or what became of their transactions, are kept in (PostgreSQL's manual, "Database File Layout"), and neither one for
 /// passing results nor one of the program, as an extension that is not installed is.
 fn names_file_of_data(message: &str) -> bool {
-    let holds = |folder| message.contains(folder);
-    (holds("base/") || holds("global/") || holds("pg_tblspc/")) && !holds("pgsql_tmp")
+    const FOLDERS: [&str; 5] = [
+        "base/",
+        "global/",
+        "pg_multixact/",
+        "pg_tblspc/",
+        "pg_xact/",
+    ];
+    FOLDERS.iter().any(|folder| message.contains(folder)) && !message.contains("pgsql_tmp")
 }
 
 #[cfg(test)]
@@ -264,6 +270,7 @@ mod tests {
         for message in [
             "could not open file \"base/16384/16385\": No such file or directory",
             "could not open file \"global/1262\": No such file or directory",
+            "could not open file \"pg_xact/0001\": No such file or directory",
             "could not open file \"pg_tblspc/16400/PG_17_202406281/5/16401\": No such file or directory",
         ] {
             match server_trouble(&SqlState::UNDEFINED_FILE, message) {
