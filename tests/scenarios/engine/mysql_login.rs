@@ -7,6 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn who_may_not_log_in_cannot_tell() {
+    let _for_all_cases = engines().await;
     let cases = [
         ("my-wrong-password", Kind::MySql, READER_USER, "hunter2"),
         ("my-unknown-user", Kind::MariaDb, "nobody", PASSWORD),
@@ -20,6 +21,7 @@ async fn who_may_not_log_in_cannot_tell() {
 
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_inconclusive() {
+    let _for_all_cases = engines().await;
     let amazons = std::fs::read(root().join("crates/function/rds-root-certificates.pem")).unwrap();
     let change = |shop: &Shop| shop.scene.world.put_object(BUCKET, CA_KEY, amazons.clone());
     let record = prove_on(Kind::MySql, "my-foreign-ca", "", change).await;
