@@ -15,7 +15,7 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
     DbInstance, Fault, RecoveryPoint, RestoreBehaviour, RestoreJob, Times,

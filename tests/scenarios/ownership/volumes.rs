@@ -25,16 +25,16 @@ fn leaves_volumes(scene: &Scene) -> String {
 }
 
 /// Somebody attaches a volume of their own to our restored machine, before anybody has looked at it.
-async fn annas_volume_at_ours(made_after: impl FnOnce(&Scene) -> SignedDuration) {
+async fn annas_volume_at_ours(made_at: impl FnOnce(&Scene) -> Timestamp) {
     let scene = Scene::set(UNCHECKED).await;
     let point = leaves_volumes(&scene);
     let id = scene.lands(&point).await;
     scene.pass(SignedDuration::from_mins(2));
-    let made_after = made_after(&scene);
+    let created_at = made_at(&scene);
     scene.world.add_volume(Volume {
         id: ANNAS_VOLUME.to_owned(),
         state: "in-use".to_owned(),
-        created_at: scene.now() + made_after,
+        created_at,
         attachment: Some(Attachment {
             attached_at: Some(scene.now()),
             instance_id: scene.machines().remove(0),
@@ -58,7 +58,7 @@ async fn annas_volume_at_ours(made_after: impl FnOnce(&Scene) -> SignedDuration)
 
 #[tokio::test]
 async fn a_volume_that_was_attached_after_the_restore_is_left_alone() {
-    annas_volume_at_ours(|_| SignedDuration::ZERO).await;
+    annas_volume_at_ours(Scene::now).await;
 }
 
 /// Made in the minutes of our restore, by somebody else, and attached later.
@@ -66,7 +66,7 @@ async fn a_volume_that_was_attached_after_the_restore_is_left_alone() {
 async fn a_volume_that_was_made_while_the_job_ran_and_attached_later_is_left_alone() {
     annas_volume_at_ours(|scene| {
         let job = scene.world.restore_jobs().remove(0);
-        job.completed_at.unwrap().duration_since(scene.now())
+        job.completed_at.unwrap() - SignedDuration::from_millis(1)
     })
     .await;
 }
@@ -75,7 +75,7 @@ async fn a_volume_that_was_made_while_the_job_ran_and_attached_later_is_left_alo
 async fn a_volume_older_than_the_job_is_left_alone() {
     annas_volume_at_ours(|scene| {
         let job = scene.world.restore_jobs().remove(0);
-        job.created_at.duration_since(scene.now()) - SignedDuration::from_millis(1)
+        job.created_at - SignedDuration::from_millis(1)
     })
     .await;
 }
