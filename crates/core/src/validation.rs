@@ -17,6 +17,10 @@ use crate::ownership::Mark;
 use crate::policy::Rule;
 use crate::verdict::Verdict;
 
+mod trouble;
+
+pub use trouble::Trouble;
+
 /// How far a validation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,6 +270,9 @@ pub struct Validation {
     /// Since when the validation waits between two runs for the resource to be ready.
     #[serde(default)]
     pub waiting_since: Option<Timestamp>,
+    /// Errors met run after run; none when the last run got on.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// Restore jobs that all fit the intent, or one that may: whose is which cannot be told.
     #[serde(default)]
     pub suspected_jobs: Vec<String>,
@@ -346,6 +353,7 @@ impl Validation {
             password_wished_at: None,
             password_set_at: None,
             waiting_since: None,
+            trouble: None,
             suspected_jobs: Vec::new(),
             check_runs: 0,
             checks: Vec::new(),

@@ -11,6 +11,7 @@
 
 mod cleanup;
 mod landed;
+mod patience;
 mod restored;
 mod restoring;
 mod verdict;
@@ -30,6 +31,8 @@ use crate::ledger::{Claim, Lease};
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
 /// After an error.
 const RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// After errors that have gone on for longer than [`patience::TROUBLE_AT_MOST`]: there is no hurry any more.
+const RETRY_OLD_TROUBLE: SignedDuration = SignedDuration::from_hours(1);
 /// What was left behind is tried again.
 const DAILY: SignedDuration = SignedDuration::from_hours(24);
 /// How often a waiting run looks.
@@ -41,6 +44,8 @@ enum Next {
     Again,
     /// Come back then.
     At(Timestamp),
+    /// Come back soon: something that should pass stands in the way, and is noted as an error would be.
+    Stuck(String),
     /// Nothing is left to do.
     Done,
 }
@@ -74,16 +79,36 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
             }
             Ok(Next::At(due)) => {
                 run.lease.validation.due_at = Some(due);
+                run.lease.validation.trouble = None;
+                return Ok(app.ledger.release(run.lease).await?);
+            }
+            Ok(Next::Stuck(why)) => {
+                let (now, due) = (run.now(), run.look_again());
+                warn!(validation.id = %run.lease.validation.id, "validation {} does not get on: {why}", run.lease.validation.id);
+                run.lease.validation.meet_trouble(&why, now);
+                run.lease.validation.due_at = Some(due);
                 return Ok(app.ledger.release(run.lease).await?);
             }
             Ok(Next::Done) => {
                 run.lease.validation.due_at = None;
+                run.lease.validation.trouble = None;
                 return Ok(app.ledger.release(run.lease).await?);
             }
             Err(error) => {
-                let due = app.now() + RETRY;
+                let now = app.now();
+                let run_knows = &run.lease.validation;
+                let (logged, sent) = (run_knows.verdict_logged, run_knows.verdict_sent);
+                let note = |validation: &mut Validation| {
+                    // What people were told they need not be told again.
+                    if validation.verdict.is_some() {
+                        validation.verdict_logged |= logged;
+                        validation.verdict_sent |= sent;
+                    }
+                    validation.meet_trouble(&patience::words_of(&error), now);
+                    validation.due_at = Some(now + patience::retry_after(validation));
+                };
                 // The error that matters is the first one; without the lease given back the sweep waits for its end.
-                if let Err(second) = app.ledger.abandon(run.lease, due).await {
+                if let Err(second) = app.ledger.abandon(run.lease, note).await {
                     warn!(
                         "the lease could not be given back: {:#}",
                         anyhow::Error::from(second)
@@ -97,6 +122,9 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
 
 impl Run<'_> {
     async fn step(&mut self) -> anyhow::Result<Next> {
+        if let Some(reason) = self.out_of_patience() {
+            return Box::pin(self.give_up(reason)).await;
+        }
         // Boxed: in one piece the whole way would be one future of many kilobytes.
         match self.lease.validation.stage {
             Stage::Landed => Box::pin(self.landed()).await,

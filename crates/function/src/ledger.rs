@@ -122,13 +122,17 @@ impl Ledger {
         let Some(found) = self.get(id).await? else {
             return Ok(Taken::Unknown);
         };
-        let validation = read(id, &found)?;
+        let mut validation = read(id, &found)?;
         if validation.stage == Stage::Closed && validation.due_at.is_none() {
             return Ok(Taken::Closed(Box::new(validation)));
         }
         let leased = number(&found, "lease_until").is_some_and(|end| end > now.as_millisecond());
         if leased {
             return Ok(Taken::Busy(Box::new(validation)));
+        }
+        if found.contains_key("lease_owner") {
+            // Whoever had the lease died with it.
+            validation.meet_trouble("the function ended in the middle of a run", now);
         }
         let revision = number(&found, "revision")
             .unwrap_or_default()
@@ -166,14 +170,20 @@ impl Ledger {
         Ok(lease.validation)
     }
 
-    /// Gives the lease back with what was written last, to be looked at again at `due`.
+    /// Gives the lease back with what was written last, and with what is to be noted on it. Answers the validation as
+    /// it then stands.
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn abandon(&self, mut lease: Lease, due: Timestamp) -> Result<(), LedgerError> {
+    pub async fn abandon(
+        &self,
+        mut lease: Lease,
+        note: impl FnOnce(&mut Validation),
+    ) -> Result<Validation, LedgerError> {
         lease.validation = lease.written.clone();
-        lease.validation.due_at = Some(due);
-        self.put(&mut lease, None).await
+        note(&mut lease.validation);
+        self.put(&mut lease, None).await?;
+        Ok(lease.validation)
     }
 
     async fn put(

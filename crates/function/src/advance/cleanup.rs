@@ -33,6 +33,9 @@ impl Run<'_> {
             self.app.ledger.free_slot(&self.lease.validation.id).await?;
             return Ok(Next::At(until));
         }
+        if let Some(next) = self.find_out_end().await? {
+            return Ok(next);
+        }
         match self.look().await? {
             Looked::Ours(resource, _) => {
                 self.note_volumes(&resource).await?;
@@ -45,7 +48,7 @@ impl Run<'_> {
             }
             Looked::Missing => self.missing().await,
             Looked::Gone => self.gone().await,
-            Looked::NotYet => Ok(Next::At(self.look_again())),
+            Looked::NotYet => self.not_deletable_yet().await,
             Looked::Ending => self.ending().await,
             Looked::NotOurs(why) => self.leave_behind(why).await,
         }
@@ -58,13 +61,19 @@ impl Run<'_> {
             Looked::Ours(resource, owned) => (resource, owned),
             Looked::Missing => return self.missing().await,
             Looked::Gone => return self.gone().await,
-            Looked::NotYet => return Ok(Next::At(self.look_again())),
+            Looked::NotYet => return self.not_deletable_yet().await,
             Looked::Ending => return self.ending().await,
             Looked::NotOurs(why) => return self.leave_behind(why).await,
         };
         self.validation().missing_since = None;
         info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
         match resource::delete(&app.aws, self.resource_type()?, owned).await? {
+            Deletion::Asked if self.is_overdue() => {
+                let hours = DELETED_AT_MOST.as_hours();
+                let why =
+                    format!("AWS takes its deletion, and it still exists after {hours} hours");
+                self.leave_behind(why).await
+            }
             Deletion::Asked => Ok(Next::At(self.look_again())),
             Deletion::Blocked(why) => match self.look().await? {
                 // The SDK repeats a call whose answer was lost, and meets its own work.
@@ -92,7 +101,7 @@ impl Run<'_> {
     }
 
     /// Whether this try at the deletion has taken too long.
-    fn is_overdue(&mut self) -> bool {
+    pub(super) fn is_overdue(&mut self) -> bool {
         let now = self.now();
         let tried_since = &mut self.validation().deletion_tried_since;
         match tried_since.map(|since| now.duration_since(since)) {
@@ -210,7 +219,7 @@ impl Run<'_> {
     }
 
     /// Records what could not be deleted and why, tells people once, and tries again tomorrow.
-    async fn leave_behind(&mut self, why: String) -> anyhow::Result<Next> {
+    pub(super) async fn leave_behind(&mut self, why: String) -> anyhow::Result<Next> {
         let now = self.now();
         warn!(validation.id = %self.lease.validation.id, "left behind: {why}");
         let validation = self.validation();
@@ -228,7 +237,7 @@ impl Run<'_> {
     }
 
     /// Makes the record final and tells what is still to be told; closed only when all is told.
-    async fn close(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn close(&mut self) -> anyhow::Result<Next> {
         self.write_record().await?;
         self.tell().await;
         self.app.ledger.free_slot(&self.lease.validation.id).await?;

@@ -49,7 +49,7 @@ impl Run<'_> {
         };
         match described.status.as_str() {
             "COMPLETED" | "AVAILABLE" => {}
-            "CREATING" => return Ok(Next::At(self.look_again())),
+            "CREATING" => return self.being_created().await,
             "PARTIAL" => {
                 return self
                     .decide_unrestored(Verdict::CopyFailed, "the recovery point is PARTIAL")

@@ -392,7 +392,7 @@ impl Run<'_> {
         let resource_type = self.resource_type()?;
         let Some(name) = resource::made_by(resource_type, job) else {
             // It may have left something all the same: then that is not provably ours, and people are told.
-            let left = self.left_unnamed(intent, job).await?;
+            let left = self.left_unnamed(intent, job.created_at).await?;
             return Ok(match left.first() {
                 Some(name) => Looked::NotOurs(format!(
                     "not provably ours: restore job {} does not name {name}",

@@ -1,9 +1,9 @@
 //! Restoring: started once, recognised again after a death, and waited for.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::ownership::{self, Mark};
 use restore_proof_core::plan;
-use restore_proof_core::validation::{Cleanup, Intent, RestoreJob, Stage};
+use restore_proof_core::validation::{Cleanup, Intent, Stage};
 use restore_proof_core::verdict::{self, Verdict};
 use tracing::info;
 
@@ -12,9 +12,19 @@ use crate::aws::AwsError;
 use crate::{backup, resource};
 
 /// How long an idempotency token is trusted. AWS once documented an hour and says nothing today.
-const TOKEN_TRUSTED: SignedDuration = SignedDuration::from_mins(50);
+pub(super) const TOKEN_TRUSTED: SignedDuration = SignedDuration::from_mins(50);
 /// How much before the intent a job's creation may be dated: clocks differ.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+/// The restore job that an intent has started, as far as it can be told.
+pub(super) enum Found {
+    /// None: nothing was started.
+    None,
+    /// This one.
+    Ours(String),
+    /// One of these may be it; why it cannot be told.
+    Unclear(Vec<String>, String),
+}
 
 impl Run<'_> {
     /// 1. Makes sure that the restore job of the intent is started. 2. Looks how it is.
@@ -31,7 +41,9 @@ impl Run<'_> {
         };
         // An answer "not found" for a job of ours is not believed: the job is asked for again.
         let Some(job) = backup::describe_restore_job(&app.aws, &job_id).await? else {
-            return Ok(Next::At(self.look_again()));
+            let why =
+                format!("AWS Backup does not know restore job {job_id}, which it has started");
+            return Ok(Next::Stuck(why));
         };
         let now = self.now();
         match job.status.as_str() {
@@ -56,7 +68,7 @@ impl Run<'_> {
                 let unnamed = if named {
                     Vec::new()
                 } else {
-                    self.left_unnamed(&intent, &job).await?
+                    self.left_unnamed(&intent, job.created_at).await?
                 };
                 let validation = self.validation();
                 validation.restore = Some(job);
@@ -70,7 +82,7 @@ impl Run<'_> {
                 }
                 self.decide(verdict, reason).await
             }
-            _ => Ok(Next::At(self.look_again())),
+            _ => self.still_restoring(&intent).await,
         }
     }
 
@@ -86,8 +98,9 @@ impl Run<'_> {
                 Err(error) if is_refusal(&error) => {
                     // A reply may have been lost before: then the job is there all the same.
                     return match self.find_started(&intent).await? {
-                        Some(next) => Ok(next),
-                        None => {
+                        Found::Ours(job_id) => self.started(job_id).await,
+                        Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
+                        Found::None => {
                             let reason =
                                 format!("AWS Backup refused to start the restore: {error}");
                             self.decide_unrestored(Verdict::Inconclusive, reason).await
@@ -98,18 +111,27 @@ impl Run<'_> {
             }
         }
         // The token may have been forgotten: starting again could restore twice.
-        if let Some(next) = self.find_started(&intent).await? {
-            return Ok(next);
+        match self.find_started(&intent).await? {
+            Found::Ours(job_id) => self.started(job_id).await,
+            Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
+            Found::None => self.begin_again().await,
         }
-        self.begin_again().await
     }
 
     async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
+        if !self.take_job(job_id).await? {
+            // Another validation of the same recovery point has adopted it.
+            return self.begin_again().await;
+        }
+        Ok(Next::At(self.look_again()))
+    }
+
+    /// Takes the restore job for this validation, unless another one has it.
+    pub(super) async fn take_job(&mut self, job_id: String) -> anyhow::Result<bool> {
         let (id, now) = (self.lease.validation.id.clone(), self.now());
         // By this the job's event finds its validation. Lost, the sweep looks at the job in time.
         if !self.app.ledger.take_job(&job_id, &id, now).await? {
-            // Another validation of the same recovery point has adopted it.
-            return self.begin_again().await;
+            return Ok(false);
         }
         let validation = self.validation();
         info!(validation.id = %id, restore_job.id = %job_id, "restore job {job_id} of validation {id}");
@@ -117,7 +139,7 @@ impl Run<'_> {
             intent.restore_job_id = Some(job_id);
         }
         self.write().await?;
-        Ok(Next::At(self.look_again()))
+        Ok(true)
     }
 
     /// A new attempt, under a new name and token: nothing of this one was started.
@@ -132,7 +154,7 @@ impl Run<'_> {
 
     /// Looks for the job that an intent has started: by our role, of our recovery point, with the planned name. Several
     /// that fit are nobody's.
-    async fn find_started(&mut self, intent: &Intent) -> anyhow::Result<Option<Next>> {
+    pub(super) async fn find_started(&self, intent: &Intent) -> anyhow::Result<Found> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         let role = &app.config.restore_role_arn;
@@ -157,24 +179,24 @@ impl Run<'_> {
                 unclear.push(job.id);
             }
         }
-        match (ours.as_slice(), unclear.as_slice()) {
-            ([], []) => Ok(None),
-            ([only], _) => self.started(only.clone()).await.map(Some),
+        Ok(match (ours.as_slice(), unclear.as_slice()) {
+            ([], []) => Found::None,
+            ([only], _) => Found::Ours(only.clone()),
             ([], jobs) => {
-                let reason = format!(
+                let why = format!(
                     "restore job {} may be ours, and does not say so; nothing is restored beside it",
                     jobs.join(", ")
                 );
-                self.give_up_suspecting(unclear, reason).await.map(Some)
+                Found::Unclear(unclear, why)
             }
             (jobs, _) => {
-                let reason = format!(
+                let why = format!(
                     "restore jobs {} all fit the intent; whose is which cannot be told",
                     jobs.join(", ")
                 );
-                self.give_up_suspecting(ours, reason).await.map(Some)
+                Found::Unclear(ours, why)
             }
-        }
+        })
     }
 
     async fn give_up_suspecting(
@@ -189,11 +211,11 @@ impl Run<'_> {
         self.decide(Verdict::Inconclusive, reason).await
     }
 
-    /// What a restore job that ended without naming anything may have left.
+    /// What a restore job that ended without naming anything may have left, or one that began then and is forgotten.
     pub(super) async fn left_unnamed(
         &self,
         intent: &Intent,
-        job: &RestoreJob,
+        job_created_at: Option<Timestamp>,
     ) -> anyhow::Result<Vec<String>> {
         let app = self.app;
         Ok(resource::left_unnamed(
@@ -202,7 +224,7 @@ impl Run<'_> {
             self.resource_type()?,
             &intent.target_name,
             &self.lease.validation.recovery_point.arn,
-            job.created_at,
+            job_created_at,
         )
         .await?)
     }
