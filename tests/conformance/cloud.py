@@ -117,6 +117,11 @@ class Cloud:
             ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
             for name in ("databases", "machines")
         )
+        everywhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        nowhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "127.0.0.1/32"}]}]
+        for group in (databases, machines):
+            ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everywhere)
+            ec2.authorize_security_group_egress(GroupId=group, IpPermissions=nowhere)
         rds = self.client("rds")
         rds.create_db_subnet_group(
             DBSubnetGroupName="isolated", DBSubnetGroupDescription="isolated", SubnetIds=subnets)

@@ -65,6 +65,7 @@ S3_ERRORS = {
 EC2_ERRORS = {
     "DescribeImages": {"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"},
     "DescribeInstances": {"InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound"},
+    "DescribeSecurityGroups": {"InvalidGroup.NotFound", "InvalidGroupId.Malformed"},
     "DescribeVolumes": {"InvalidParameterValue", "InvalidVolume.NotFound", "InvalidVolumeID.Malformed"},
     "DeleteVolume": {"IncorrectState", "InvalidParameterValue", "InvalidVolume.NotFound",
                      "InvalidVolumeID.Malformed", "VolumeInUse"},

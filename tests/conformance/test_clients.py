@@ -195,6 +195,9 @@ def test_a_machine(aws):
     assert [group["GroupId"] for group in running["SecurityGroups"]] == ["sg-1"]
     assert running["MetadataOptions"]["HttpTokens"] == "required"
     assert "IamInstanceProfile" not in running and "PublicIpAddress" not in running
+    (group,) = aws("ec2", "describe_security_groups", GroupIds=["sg-1"])["SecurityGroups"]
+    (rule,) = group["IpPermissionsEgress"]
+    assert [to["CidrIp"] for to in rule["IpRanges"]] == ["127.0.0.1/32"]
     volumes = aws("ec2", "describe_volumes", Filters=[{"Name": "attachment.instance-id", "Values": [name]}])["Volumes"]
     outlives = {volume["VolumeId"]: not volume["Attachments"][0]["DeleteOnTermination"] for volume in volumes}
     assert sorted(outlives.values()) == [False, True]

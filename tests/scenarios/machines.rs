@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use restore_proof_local_aws::{
-    Fault, InstanceBehaviour, Machine, RecoveryPoint, RestoreBehaviour, StatusPhase, Times,
-    WebBehaviour,
+    Ec2Instance, Fault, InstanceBehaviour, Machine, NetworkInterface, RecoveryPoint,
+    RestoreBehaviour, SecurityGroup, StatusPhase, Times, WebBehaviour,
 };
-use restore_proof_tests::{SUBNET, Scene};
+use restore_proof_tests::{MACHINE_SECURITY_GROUP, SUBNET, Scene, VPC};
 use serde_json::{Value, json};
 
 /// A rule that asks the shop of a restored machine, in the lab's way: does the application answer?
@@ -262,6 +262,126 @@ async fn a_public_address_is_found_and_nothing_is_checked() {
     assert!(
         record["findings"].to_string().contains("public address"),
         "{record:#}"
+    );
+    assert_eq!(record["checks"], json!([]));
+    scene.assert_clean();
+}
+
+/// What somebody changed of the restored machine while it booted is found before the next try. Answers the record.
+async fn spoiled(change: impl Fn(&mut Ec2Instance)) -> Value {
+    let scene = Scene::set(&policy("")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(24 * 60 * 60),
+        ..shop()
+    };
+    let point = scene.add(scene.machine_point("0150a9", machine));
+    let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_mins(2));
+    scene.deliver_within(SignedDuration::from_secs(97)).await;
+    assert_eq!(scene.validation(&id)["stage"], "restored", "it boots");
+    let mut machine = scene.world.ec2_instances().remove(0);
+    change(&mut machine);
+    scene.world.add_ec2_instance(machine);
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    assert_eq!(record["cleanup"], "deleted", "{record:#}");
+    assert_eq!(record["checks"], json!([]), "none was begun");
+    scene.assert_clean();
+    record
+}
+
+#[tokio::test]
+async fn nothing_is_checked_in_a_machine_that_is_not_isolated() {
+    type Spoil = fn(&mut Ec2Instance);
+    let spoil: [(&str, Spoil); 9] = [
+        ("public address, 203.0.113.7", |machine| {
+            machine.public_address = Some("203.0.113.7".parse().unwrap());
+        }),
+        ("public address, 203.0.113.8", |machine| {
+            machine.secondary_public_address = Some("203.0.113.8".parse().unwrap());
+        }),
+        ("IPv6 address, 2001:db8::7", |machine| {
+            machine.ipv6_addresses.push("2001:db8::7".parse().unwrap());
+        }),
+        ("sent to others", |machine| {
+            machine.source_dest_check = false
+        }),
+        ("behind security group sg-0f00d000", |machine| {
+            machine
+                .security_groups
+                .push("sg-0f00d0000000000bb".to_owned());
+        }),
+        ("behind security group sg-0f00d000", |machine| {
+            machine.further_interfaces.push(NetworkInterface {
+                id: "eni-0f00d0000000000bb".to_owned(),
+                subnet_id: machine.subnet_id.clone(),
+                private_address: "127.77.200.1".parse().unwrap(),
+                security_groups: vec!["sg-0f00d0000000000bb".to_owned()],
+            });
+        }),
+        ("interface in subnet subnet-0f00d000", |machine| {
+            machine.further_interfaces.push(NetworkInterface {
+                id: "eni-0f00d0000000000bb".to_owned(),
+                subnet_id: "subnet-0f00d0000000000bb".to_owned(),
+                private_address: "127.77.200.1".parse().unwrap(),
+                security_groups: machine.security_groups.clone(),
+            });
+        }),
+        ("has instance profile", |machine| {
+            machine.instance_profile = Some("admin".to_owned());
+        }),
+        ("answers without a token", |machine| {
+            machine.requires_imds_v2 = false
+        }),
+    ];
+    for (words, change) in spoil {
+        let record = spoiled(change).await;
+        let findings = record["findings"].to_string();
+        assert!(findings.contains(words), "{findings} lacks {words:?}");
+    }
+}
+
+/// The key of a volume is another, or none.
+#[tokio::test]
+async fn nothing_is_checked_in_a_machine_with_a_volume_under_no_key() {
+    let scene = Scene::set(&policy("")).await;
+    let machine = Machine {
+        boot_takes: Duration::from_secs(24 * 60 * 60),
+        ..shop()
+    };
+    let key = "arn:aws:kms:eu-central-1:111122223333:key/ce27a100-0000-4000-8000-000000000001";
+    let point = scene.add(RecoveryPoint {
+        kms_key_arn: Some(key.to_owned()),
+        ..scene.machine_point("0150a9", machine)
+    });
+    let id = scene.lands(&point).await;
+    scene.pass(SignedDuration::from_mins(2));
+    scene.deliver_within(SignedDuration::from_secs(97)).await;
+    let mut volume = scene.world.volumes().remove(0);
+    assert!(volume.kms_key_arn.is_some());
+    volume.kms_key_arn = None;
+    scene.world.add_volume(volume);
+    let record = scene.close(&id).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    let findings = record["findings"].to_string();
+    assert!(findings.contains("is not"), "{findings}");
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn nothing_is_checked_in_a_machine_behind_an_open_security_group() {
+    let scene = Scene::set(&policy("")).await;
+    let closed = SecurityGroup::closed(MACHINE_SECURITY_GROUP, VPC);
+    scene
+        .world
+        .add_security_group(closed.letting_out("tcp", "0.0.0.0/0"));
+    let point = scene.add(scene.machine_point("0150a9", shop()));
+    let record = scene.prove(&point).await;
+    assert_eq!(record["verdict"], "inconclusive", "{record:#}");
+    let findings = record["findings"].to_string();
+    assert!(
+        findings.contains("lets tcp 443 out to 0.0.0.0/0"),
+        "{findings}"
     );
     assert_eq!(record["checks"], json!([]));
     scene.assert_clean();

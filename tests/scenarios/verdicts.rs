@@ -16,9 +16,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use restore_proof_local_aws::{
     CopyJob, DbInstance, Fault, InstanceBehaviour, RecoveryPoint, RestoreBehaviour, RestoreOutcome,
-    StatusPhase, Times,
+    SecurityGroup, StatusPhase, Times,
 };
-use restore_proof_tests::{ACCOUNT, BUCKET, POLICY_KEY, REGION, Scene, UNCHECKED};
+use restore_proof_tests::{
+    ACCOUNT, BUCKET, POLICY_KEY, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
+};
 use serde_json::{Value, json};
 
 /// Verdict and cleanup of a record.
@@ -310,11 +312,16 @@ async fn a_restore_with_a_message_is_a_finding() {
 #[tokio::test]
 async fn nothing_is_checked_in_a_restore_that_is_not_isolated() {
     type Spoil = fn(&mut DbInstance);
-    let spoil: [(&str, Spoil); 4] = [
+    let spoil: [(&str, Spoil); 6] = [
         ("publicly accessible", |db| db.publicly_accessible = true),
         ("subnet group", |db| db.subnet_group = "default".to_owned()),
         ("security group", |db| {
             db.security_groups.push("sg-of-somebody".to_owned());
+        }),
+        ("IPv6", |db| db.network_type = "DUAL".to_owned()),
+        ("may act as role", |db| {
+            let role = "arn:aws:iam::111122223333:role/export";
+            db.associated_roles.push(role.to_owned());
         }),
         ("encrypted", |db| db.kms_key_arn = None),
     ];
@@ -340,6 +347,71 @@ async fn nothing_is_checked_in_a_restore_that_is_not_isolated() {
         assert!(findings.contains(words), "{findings} lacks {words:?}");
         scene.assert_clean();
     }
+}
+
+/// Somebody has opened our own security group since it was made.
+#[tokio::test]
+async fn nothing_is_checked_behind_a_security_group_that_lets_something_out() {
+    for (protocol, to, words) in [
+        ("-1", "0.0.0.0/0", "lets everything out to 0.0.0.0/0"),
+        ("tcp", "::/0", "lets tcp 443 out to ::/0"),
+        ("-1", "127.0.0.0/8", "out to 127.0.0.0/8"),
+        ("tcp", "pl-6da54004", "lets tcp 443 out to pl-6da54004"),
+        (
+            "udp",
+            "sg-0150ca7ed0000000f",
+            "lets udp 443 out to sg-0150ca7ed0000000f",
+        ),
+    ] {
+        let scene = Scene::set(UNCHECKED).await;
+        let open = SecurityGroup::closed(SECURITY_GROUP, VPC).letting_out(protocol, to);
+        scene.world.add_security_group(open);
+        let point = scene.backup("orders", RestoreBehaviour::bare());
+        let record = scene.prove(&point).await;
+        assert_eq!(outcome(&record), ("inconclusive", "deleted"), "{words}");
+        let findings = record["findings"].to_string();
+        assert!(findings.contains(words), "{findings} lacks {words:?}");
+        assert!(findings.contains(SECURITY_GROUP), "{findings}");
+        scene.assert_clean();
+    }
+}
+
+/// A group without a single rule lets nothing out either.
+#[tokio::test]
+async fn a_security_group_without_rules_is_closed() {
+    let scene = Scene::set(UNCHECKED).await;
+    scene.world.add_security_group(SecurityGroup {
+        egress: vec![],
+        ..SecurityGroup::closed(SECURITY_GROUP, VPC)
+    });
+    let point = scene.backup("orders", RestoreBehaviour::bare());
+    assert_eq!(
+        outcome(&scene.prove(&point).await),
+        ("unchecked", "deleted")
+    );
+}
+
+/// What could not be asked is no finding: it is asked again.
+#[tokio::test]
+async fn an_error_about_security_groups_is_no_finding() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = scene.backup("orders", RestoreBehaviour::bare());
+    let id = scene.lands(&point).await;
+    let denied = Fault::error("UnauthorizedOperation", 403).times(Times::Forever);
+    let fault = scene
+        .world
+        .faults()
+        .fail("EC2.DescribeSecurityGroups", denied);
+    for _ in 0..3 {
+        scene.sweep().await;
+    }
+    let validation = scene.validation(&id);
+    assert_eq!(validation["stage"], "restored");
+    assert_eq!(validation["verdict"], Value::Null);
+    scene.world.faults().remove(fault);
+    let record = scene.close(&id).await;
+    assert_eq!(outcome(&record), ("unchecked", "deleted"));
+    assert_eq!(record["findings"], json!([]));
 }
 
 /// A continuous backup has one ARN for all its life, and needs a point in time to be restored to.

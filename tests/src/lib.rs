@@ -57,8 +57,10 @@ pub const MACHINE_SECURITY_GROUP: &str = "sg-0150ca7ed0000000b";
 /// What passwords of restored copies are derived from.
 pub const RESET_KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
-const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
-const VPC: &str = "vpc-0150ca7ed0000000a";
+/// The security group of restored databases.
+pub const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
+/// The VPC of the isolated network.
+pub const VPC: &str = "vpc-0150ca7ed0000000a";
 const RESET_KEY_SECRET: &str = "restore-proof-reset-key";
 /// How long Lambda lets an invocation run.
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
@@ -467,10 +469,7 @@ fn furnish(world: &World, policy: &str) {
         cidr: "127.77.0.0/16".to_owned(),
     });
     for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
-        world.add_security_group(SecurityGroup {
-            id: id.to_owned(),
-            vpc_id: VPC.to_owned(),
-        });
+        world.add_security_group(SecurityGroup::closed(id, VPC));
     }
     world.add_secret(Secret {
         name: RESET_KEY_SECRET.to_owned(),

@@ -35,9 +35,9 @@ pub use world::behaviour::{
 pub use world::events::Notice;
 pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
 pub use world::seed::{
-    Attachment, BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, ImageDevice,
-    Index, KeyAttribute, Machine, RecoveryPoint, RestoreJob, Secret, SecurityGroup, SourceDatabase,
-    Subnet, Table, Vault, Volume, WebBehaviour,
+    Attachment, BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, EgressRule,
+    ImageDevice, Index, KeyAttribute, Machine, NetworkInterface, RecoveryPoint, RestoreJob, Secret,
+    SecurityGroup, SourceDatabase, Subnet, Table, Vault, Volume, WebBehaviour,
 };
 pub use world::seed_file::{SeedFile, SeedObject};
 pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

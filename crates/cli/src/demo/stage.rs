@@ -389,10 +389,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
         });
     }
     for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
-        world.add_security_group(SecurityGroup {
-            id: id.to_owned(),
-            vpc_id: VPC.to_owned(),
-        });
+        world.add_security_group(SecurityGroup::closed(id, VPC));
     }
     // The network the colleague restores into.
     world.add_db_subnet_group(DbSubnetGroup {

@@ -103,7 +103,10 @@ impl Run<'_> {
                 anyhow::bail!("validation {} was restored without a rule", validation.id);
             };
             let point = &validation.recovery_point;
-            let problems = ready.resource.isolation_problems(&app.config, &rule, point);
+            let isolation = ready
+                .resource
+                .isolation_problems(&app.aws, &app.config, &rule, point);
+            let problems = isolation.await?;
             if !problems.is_empty() {
                 for problem in &problems {
                     validation.find(problem.clone());

@@ -26,6 +26,12 @@ pub struct Machine {
     pub private_address: Option<std::net::IpAddr>,
     /// Its public address.
     pub public_address: Option<std::net::IpAddr>,
+    /// All public addresses of all its network interfaces, secondary ones too.
+    pub public_addresses: Vec<String>,
+    /// All IPv6 addresses of its network interfaces.
+    pub ipv6_addresses: Vec<String>,
+    /// Whether each of its network interfaces takes only what is sent to or by itself.
+    pub checks_source_and_destination: bool,
     /// Ids of the security groups of all its network interfaces.
     pub security_groups: Vec<String>,
     /// Ids of the subnets of its network interfaces.
@@ -138,6 +144,25 @@ pub(super) async fn find(
         .collect();
     interface_subnets.sort();
     interface_subnets.dedup();
+    let associated = interfaces.iter().flat_map(|interface| {
+        let own = interface.association().into_iter();
+        let secondary = interface.private_ip_addresses().iter();
+        own.chain(secondary.filter_map(|address| address.association()))
+    });
+    let mut public_addresses: Vec<String> = associated
+        .filter_map(|association| association.public_ip().or(association.carrier_ip()))
+        .chain(instance.public_ip_address())
+        .map(str::to_owned)
+        .collect();
+    public_addresses.sort();
+    public_addresses.dedup();
+    let ipv6_addresses = interfaces
+        .iter()
+        .flat_map(|interface| interface.ipv6_addresses())
+        .filter_map(|address| address.ipv6_address())
+        .chain(instance.ipv6_address())
+        .map(str::to_owned)
+        .collect();
     let volumes = match state.as_str() {
         "terminated" => Vec::new(),
         _ => attached_volumes(aws, id).await?,
@@ -156,6 +181,13 @@ pub(super) async fn find(
             .map(str::to_owned),
         private_address: address(instance.private_ip_address()),
         public_address: address(instance.public_ip_address()),
+        public_addresses,
+        ipv6_addresses,
+        checks_source_and_destination: instance
+            .source_dest_check()
+            .into_iter()
+            .chain(interfaces.iter().filter_map(|one| one.source_dest_check()))
+            .all(|checks| checks),
         security_groups,
         interface_subnets,
         instance_profile_arn: instance
@@ -304,12 +336,25 @@ pub(super) fn isolation_problems(
 ) -> Vec<String> {
     let mut problems = Vec::new();
     let network = &config.network;
-    if let Some(address) = machine.public_address
-        && !rule.checks.iter().any(|check| check.wants_public_address())
-    {
+    if !rule.checks.iter().any(|check| check.wants_public_address()) {
+        for address in &machine.public_addresses {
+            problems.push(format!(
+                "the restored machine has a public address, {address}"
+            ));
+        }
+    }
+    for address in &machine.ipv6_addresses {
         problems.push(format!(
-            "the restored machine has a public address, {address}"
+            "the restored machine has an IPv6 address, {address}"
         ));
+    }
+    if !machine.checks_source_and_destination {
+        let what =
+            "the restored machine takes what is sent to others (no source/destination check)";
+        problems.push(what.to_owned());
+    }
+    if machine.interface_subnets.is_empty() {
+        problems.push("EC2 shows no network interface of the restored machine".to_owned());
     }
     if let Some(subnet) = machine
         .interface_subnets

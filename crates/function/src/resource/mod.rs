@@ -2,6 +2,7 @@
 //! machine asks of all of them is asked here, once for each question.
 
 pub mod ec2;
+mod groups;
 pub mod rds;
 
 use std::collections::BTreeMap;
@@ -86,18 +87,34 @@ impl Resource {
         }
     }
 
-    /// What the plan asked for and what the metadata cannot force, asserted on the result. Each problem in words;
-    /// none when the resource is isolated and encrypted as it should be.
-    pub fn isolation_problems(
+    /// What the plan asked for and what the metadata cannot force, asserted on the result: where it lies, behind what, and
+    /// that the groups it is behind let nothing out. Each problem in words; none when it is isolated and encrypted as it
+    /// should be.
+    ///
+    /// # Errors
+    /// When EC2 refuses or does not answer: that says nothing of the isolation.
+    pub async fn isolation_problems(
         &self,
+        aws: &Aws,
         config: &Config,
         rule: &Rule,
         point: &RecoveryPoint,
-    ) -> Vec<String> {
-        match self {
-            Resource::Rds(instance) => rds::isolation_problems(instance, config, point),
-            Resource::Ec2(machine) => ec2::isolation_problems(machine, config, rule, point),
+    ) -> Result<Vec<String>, AwsError> {
+        let (problems, groups) = match self {
+            Resource::Rds(instance) => (
+                rds::isolation_problems(instance, config, point),
+                &instance.security_groups,
+            ),
+            Resource::Ec2(machine) => (
+                ec2::isolation_problems(machine, config, rule, point),
+                &machine.security_groups,
+            ),
+        };
+        if !problems.is_empty() {
+            return Ok(problems);
         }
+        // Ours by now; and what they let out anybody may have changed since the network was made.
+        groups::ways_out(aws, groups).await
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Instance {
     pub subnet_group: Option<String>,
     /// Ids of its security groups.
     pub security_groups: Vec<String>,
+    /// `IPV4`, or `DUAL` with addresses of IPv6 too; none when RDS does not say.
+    pub network_type: Option<String>,
+    /// ARNs of roles attached to it, by which it can call AWS by itself.
+    pub roles: Vec<String>,
     /// ARN of the key that encrypts its storage; none when it is not encrypted.
     pub storage_key_arn: Option<String>,
 }
@@ -150,6 +154,12 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             .iter()
             .filter_map(|group| group.vpc_security_group_id().map(str::to_owned))
             .collect(),
+        network_type: instance.network_type().map(str::to_owned),
+        roles: instance
+            .associated_roles()
+            .iter()
+            .map(|role| role.role_arn().unwrap_or_default().to_owned())
+            .collect(),
         storage_key_arn: instance
             .kms_key_id()
             .filter(|_| encrypted)
@@ -186,6 +196,16 @@ pub(super) fn isolation_problems(
             foreign.map_or("(none)", String::as_str),
             network.db_security_groups.join(", ")
         ));
+    }
+    if let Some(kind) = &instance.network_type
+        && kind != "IPV4"
+    {
+        problems.push(format!(
+            "the restored database has addresses of IPv6 (network type {kind})"
+        ));
+    }
+    for role in &instance.roles {
+        problems.push(format!("the restored database may act as role {role}"));
     }
     // RestoreDBInstanceFromDBSnapshot takes no key: the storage has the key of the snapshot.
     match (&point.encryption_key_arn, &instance.storage_key_arn) {

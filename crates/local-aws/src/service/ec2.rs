@@ -1,6 +1,8 @@
 //! EC2: describing and ending instances, volumes, and the images behind recovery points (EC2's own query protocol,
 //! XML).
 
+use std::net::Ipv4Addr;
+
 use crate::wire::xml::Xml;
 use crate::wire::{Reply, Request, ServiceError};
 use crate::world::ec2 as life;
@@ -10,6 +12,8 @@ use crate::world::seed::{Ec2Instance, RecoveryPoint, Volume};
 use crate::world::state::State;
 
 use super::Answer;
+
+mod groups;
 
 pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let dry = request.param("DryRun");
@@ -22,6 +26,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "DescribeVolumes" => describe_volumes(state, request),
         "DeleteVolume" => delete_volume(state, request),
         "DescribeImages" => describe_images(state, request),
+        "DescribeSecurityGroups" => groups::describe(state, request),
         _ => Err(ServiceError::not_played(request)),
     }
 }
@@ -383,7 +388,7 @@ fn write_instance(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
         xml.optional("ipAddress", instance.public_address);
     }
     if placed.is_some() {
-        xml.text("sourceDestCheck", true);
+        xml.text("sourceDestCheck", instance.source_dest_check);
     }
     write_groups(
         xml,
@@ -431,8 +436,25 @@ fn write_instance(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
     xml.text("clientToken", "");
     write_tags(xml, &instance.tags);
     xml.text("hypervisor", "xen");
-    list(xml, "networkInterfaceSet", placed, |xml, instance| {
-        write_interface(xml, state, instance);
+    xml.element("networkInterfaceSet", |xml| {
+        if let Some(instance) = placed {
+            xml.element("item", |xml| write_interface(xml, state, instance));
+            for (index, interface) in (1..).zip(&instance.further_interfaces) {
+                let further = Ec2Instance {
+                    network_interface_id: interface.id.clone(),
+                    subnet_id: interface.subnet_id.clone(),
+                    private_address: interface.private_address,
+                    security_groups: interface.security_groups.clone(),
+                    public_address: None,
+                    secondary_public_address: None,
+                    ipv6_addresses: Vec::new(),
+                    ..instance.clone()
+                };
+                xml.element("item", |xml| {
+                    write_interface_at(xml, state, &further, index)
+                });
+            }
+        }
     });
     if let Some(profile) = &instance.instance_profile {
         xml.element("iamInstanceProfile", |xml| {
@@ -469,9 +491,13 @@ fn private_name(state: &State, instance: &Ec2Instance) -> String {
 }
 
 fn write_interface(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
+    write_interface_at(xml, state, instance, 0);
+}
+
+fn write_interface_at(xml: &mut Xml, state: &State, instance: &Ec2Instance, index: u32) {
     let name = private_name(state, instance);
-    let association = |xml: &mut Xml| {
-        if let Some(address) = instance.public_address {
+    let association = |xml: &mut Xml, public: Option<Ipv4Addr>| {
+        if let Some(address) = public {
             xml.element("association", |xml| {
                 xml.text("publicIp", address)
                     .text("publicDnsName", "")
@@ -488,23 +514,44 @@ fn write_interface(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
     xml.text("macAddress", "02:00:00:00:00:01");
     xml.text("privateIpAddress", instance.private_address);
     xml.text("privateDnsName", &name);
-    xml.text("sourceDestCheck", true);
+    xml.text("sourceDestCheck", instance.source_dest_check);
     write_groups(xml, &instance.security_groups);
     xml.element("attachment", |xml| {
         let number = instance.network_interface_id.trim_start_matches("eni-");
         xml.text("attachmentId", format!("eni-attach-{number}"))
-            .text("deviceIndex", 0)
+            .text("deviceIndex", index)
             .text("status", "attached")
             .text("attachTime", millis(instance.launched_at))
             .text("deleteOnTermination", true);
     });
-    association(xml);
-    list(xml, "privateIpAddressesSet", [()], |xml, ()| {
-        xml.text("privateIpAddress", instance.private_address)
-            .text("privateDnsName", &name)
-            .text("primary", true);
-        association(xml);
-    });
+    association(xml, instance.public_address);
+    let second = std::net::Ipv4Addr::from(u32::from(instance.private_address) + 1);
+    let addresses = [
+        Some((instance.private_address, instance.public_address)),
+        instance
+            .secondary_public_address
+            .map(|public| (second, Some(public))),
+    ];
+    let numbered = addresses.into_iter().flatten().enumerate();
+    list(
+        xml,
+        "privateIpAddressesSet",
+        numbered,
+        |xml, (number, (private, public))| {
+            xml.text("privateIpAddress", private)
+                .text("privateDnsName", &name)
+                .text("primary", number == 0);
+            association(xml, public);
+        },
+    );
+    list(
+        xml,
+        "ipv6AddressesSet",
+        &instance.ipv6_addresses,
+        |xml, address| {
+            xml.text("ipv6Address", address);
+        },
+    );
     xml.text("interfaceType", "interface");
 }
 

@@ -321,10 +321,16 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance, password_pendin
             }
         });
         xml.text("DeletionProtection", db.deletion_protection);
-        xml.element("AssociatedRoles", |_| ());
+        xml.element("AssociatedRoles", |xml| {
+            for role in &db.associated_roles {
+                xml.element("DBInstanceRole", |xml| {
+                    xml.text("RoleArn", role).text("Status", "ACTIVE");
+                });
+            }
+        });
         write_tags(xml, &db.tags);
         xml.text("CustomerOwnedIpEnabled", false);
-        xml.text("NetworkType", "IPV4");
+        xml.text("NetworkType", &db.network_type);
         xml.text("BackupTarget", "region");
     });
 }

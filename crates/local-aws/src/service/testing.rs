@@ -127,14 +127,8 @@ pub(crate) fn still_world(change: impl FnOnce(&mut crate::RecoveryPoint)) -> (Wo
         name: "isolated".into(),
         vpc_id: "vpc-1".into(),
     });
-    world.add_security_group(crate::SecurityGroup {
-        id: "sg-1".into(),
-        vpc_id: "vpc-1".into(),
-    });
-    world.add_security_group(crate::SecurityGroup {
-        id: "sg-other".into(),
-        vpc_id: "vpc-2".into(),
-    });
+    world.add_security_group(crate::SecurityGroup::closed("sg-1", "vpc-1"));
+    world.add_security_group(crate::SecurityGroup::closed("sg-other", "vpc-2"));
     let mut point = crate::RecoveryPoint {
         arn: POINT.to_owned(),
         source_resource_arn: "arn:aws:rds:eu-central-1:222222222222:db:orders-main".to_owned(),

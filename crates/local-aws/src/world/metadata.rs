@@ -221,6 +221,8 @@ pub(crate) fn plan_instance(
         availability_zone: zone.unwrap_or_else(|| format!("{}a", state.options.region)),
         subnet_group,
         security_groups,
+        network_type: given("NetworkType").unwrap_or_else(|| "IPV4".to_owned()),
+        associated_roles: Vec::new(),
         parameter_group,
         option_group,
         backup_retention_days: number(metadata, "BackupRetentionPeriod")?.unwrap_or(1),
@@ -306,11 +308,12 @@ fn check_network(
                     "InvalidParameterValue",
                 ));
             }
-            Some(other) if other != vpc => {
+            Some(other) if other.vpc_id != *vpc => {
                 return Err(rds_error(
                     &format!(
                         "The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc} \
-                         and the EC2 security group is in {other}"
+                         and the EC2 security group is in {}",
+                        other.vpc_id
                     ),
                     "InvalidVPCNetworkStateFault",
                 ));

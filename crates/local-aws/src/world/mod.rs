@@ -272,9 +272,9 @@ impl World {
         self.with_state(|state| state.subnet_groups.insert(group.name, group.vpc_id));
     }
 
-    /// Adds a security group.
+    /// Adds a security group, or replaces one.
     pub fn add_security_group(&self, group: SecurityGroup) {
-        self.with_state(|state| state.security_groups.insert(group.id, group.vpc_id));
+        self.with_state(|state| state.security_groups.insert(group.id.clone(), group));
     }
 
     /// Adds a subnet, which restored machines can lie in.

@@ -10,7 +10,9 @@ use super::behaviour::{InstanceBehaviour, RestoreBehaviour};
 
 mod ec2;
 
-pub use ec2::{Attachment, Ec2Instance, ImageDevice, Machine, Subnet, Volume, WebBehaviour};
+pub use ec2::{
+    Attachment, Ec2Instance, ImageDevice, Machine, NetworkInterface, Subnet, Volume, WebBehaviour,
+};
 
 /// A backup vault of the world's account and Region.
 #[derive(Clone, Debug, Deserialize)]
@@ -236,6 +238,10 @@ pub struct DbInstance {
     pub subnet_group: String,
     /// Security group ids.
     pub security_groups: Vec<String>,
+    /// `IPV4` or `DUAL`.
+    pub network_type: String,
+    /// ARNs of the roles attached to it.
+    pub associated_roles: Vec<String>,
     /// Parameter group.
     pub parameter_group: String,
     /// Option group.
@@ -275,6 +281,8 @@ impl Default for DbInstance {
             availability_zone: source.availability_zone,
             subnet_group: "default".to_owned(),
             security_groups: Vec::new(),
+            network_type: "IPV4".to_owned(),
+            associated_roles: Vec::new(),
             parameter_group: source.parameter_group,
             option_group: source.option_group,
             backup_retention_days: 0,
@@ -554,4 +562,51 @@ pub struct SecurityGroup {
     pub id: String,
     /// Its VPC.
     pub vpc_id: String,
+    /// What it lets out; in JSON, when not given, nothing.
+    #[serde(default = "nothing_out")]
+    pub egress: Vec<EgressRule>,
+}
+
+/// A rule of what a security group lets out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressRule {
+    /// `tcp`, `udp`, `icmp`, a number, or `-1` for all.
+    pub protocol: String,
+    /// First and last port, where the protocol has ports.
+    #[serde(default)]
+    pub ports: Option<(u16, u16)>,
+    /// Where to: ranges of IPv4 or IPv6, security groups (`sg-…`), prefix lists (`pl-…`).
+    pub to: Vec<String>,
+}
+
+impl SecurityGroup {
+    /// A group that lets nothing out, as `infra/network.yaml` makes them.
+    pub fn closed(id: &str, vpc_id: &str) -> SecurityGroup {
+        SecurityGroup {
+            id: id.to_owned(),
+            vpc_id: vpc_id.to_owned(),
+            egress: nothing_out(),
+        }
+    }
+
+    /// The same, with another rule of what it lets out.
+    #[must_use]
+    pub fn letting_out(mut self, protocol: &str, to: &str) -> SecurityGroup {
+        self.egress.push(EgressRule {
+            protocol: protocol.to_owned(),
+            ports: (protocol != "-1").then_some((443, 443)),
+            to: vec![to.to_owned()],
+        });
+        self
+    }
+}
+
+/// All to a host that is always oneself.
+fn nothing_out() -> Vec<EgressRule> {
+    vec![EgressRule {
+        protocol: "-1".to_owned(),
+        ports: None,
+        to: vec!["127.0.0.1/32".to_owned()],
+    }]
 }

@@ -17,7 +17,9 @@ use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
-use super::seed::{BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, Subnet};
+use super::seed::{
+    BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Subnet,
+};
 
 pub(crate) struct State {
     pub options: Arc<WorldOptions>,
@@ -34,8 +36,8 @@ pub(crate) struct State {
     pub instances: BTreeMap<String, Instance>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
-    /// Id → VPC.
-    pub security_groups: BTreeMap<String, String>,
+    /// By id.
+    pub security_groups: BTreeMap<String, SecurityGroup>,
     /// By id.
     pub subnets: BTreeMap<String, Subnet>,
     pub key_pairs: BTreeSet<String>,

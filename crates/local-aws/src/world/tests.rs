@@ -28,10 +28,7 @@ fn quick_world(change: impl FnOnce(&mut RecoveryPoint)) -> World {
         name: "isolated".into(),
         vpc_id: "vpc-1".into(),
     });
-    world.add_security_group(SecurityGroup {
-        id: "sg-1".into(),
-        vpc_id: "vpc-1".into(),
-    });
+    world.add_security_group(SecurityGroup::closed("sg-1", "vpc-1"));
     let mut point = RecoveryPoint {
         arn: POINT.into(),
         created_at: world.now(),

@@ -348,7 +348,7 @@ fn check_network(
                     "InvalidGroup.NotFound",
                 ));
             }
-            Some(vpc) if *vpc != subnet.vpc_id => {
+            Some(found) if found.vpc_id != subnet.vpc_id => {
                 return Err(ec2_error(
                     &format!(
                         "Security group {group} and subnet {id} belong to different networks."

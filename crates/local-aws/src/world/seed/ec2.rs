@@ -1,7 +1,7 @@
 //! Seeds of EC2: the network, machines as a backup holds them, and instances and volumes as they are.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -152,12 +152,20 @@ pub struct Ec2Instance {
     pub subnet_id: String,
     /// VPC.
     pub vpc_id: String,
-    /// Its one network interface, `eni-…`.
+    /// Its first network interface, `eni-…`.
     pub network_interface_id: String,
+    /// Its further network interfaces.
+    pub further_interfaces: Vec<NetworkInterface>,
     /// Private address.
     pub private_address: Ipv4Addr,
     /// Public address.
     pub public_address: Option<Ipv4Addr>,
+    /// Public address of a secondary private address.
+    pub secondary_public_address: Option<Ipv4Addr>,
+    /// IPv6 addresses of its first network interface.
+    pub ipv6_addresses: Vec<Ipv6Addr>,
+    /// Whether it takes only what is sent to or by itself.
+    pub source_dest_check: bool,
     /// Security group ids.
     pub security_groups: Vec<String>,
     /// Name of its instance profile.
@@ -191,8 +199,12 @@ impl Default for Ec2Instance {
             subnet_id: source.subnet_id,
             vpc_id: source.vpc_id,
             network_interface_id: "eni-0f00d0000000000aa".to_owned(),
+            further_interfaces: Vec::new(),
             private_address: source.private_address,
             public_address: None,
+            secondary_public_address: None,
+            ipv6_addresses: Vec::new(),
+            source_dest_check: true,
             security_groups: source.security_groups,
             instance_profile: None,
             key_name: None,
@@ -204,6 +216,20 @@ impl Default for Ec2Instance {
             tags: BTreeMap::new(),
         }
     }
+}
+
+/// A network interface beside the first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkInterface {
+    /// `eni-…`.
+    pub id: String,
+    /// Subnet.
+    pub subnet_id: String,
+    /// Private address.
+    pub private_address: Ipv4Addr,
+    /// Security group ids.
+    pub security_groups: Vec<String>,
 }
 
 /// An EBS volume, both to seed (somebody else's) and to inspect.
