@@ -434,7 +434,7 @@ async fn an_instance_that_is_not_there_yet_is_waited_for() {
     let scene = Scene::set(UNCHECKED).await;
     let phase = |status: &str| StatusPhase {
         status: status.to_owned(),
-        lasts: Duration::from_millis(300),
+        lasts: Duration::from_millis(1500),
     };
     let behaviour = RestoreBehaviour {
         instance: InstanceBehaviour {
