@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios conformance mutants advisories install build-RestoreProofFunction clean
+.PHONY: help demo test lint unit scenarios deaths conformance mutants advisories install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -24,6 +24,9 @@ unit: ## The unit tests of all crates
 
 scenarios: ## The scenario tests, on real database and web servers
 	@scripts/test.sh scenarios
+
+deaths: ## Kill the function's processes again and again: TIME=5m for so long, SEED=7 for one round
+	@scripts/test.sh deaths
 
 conformance: ## AWS calls and IAM policies against what others wrote; the function against moto
 	@scripts/test.sh judge local-aws schema scenarios demo records calls moto

@@ -63,9 +63,16 @@ step_schema() {
     CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_schema.py
 }
 
-# Every AWS call of the scenarios is recorded, for the step `calls`.
+# Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.
 step_scenarios() {
+    build_binaries
     RESTORE_PROOF_RECORD="$work/scenarios.jsonl" cargo test --locked --workspace --test '*'
+}
+
+# The function's processes are killed again and again: for TIME (1m), or in the one round of SEED. Part of `scenarios`.
+step_deaths() {
+    build_binaries
+    cargo test --locked --workspace --test deaths
 }
 
 step_demo() {
@@ -140,7 +147,7 @@ run() {
 }
 
 for name in "${steps[@]}"; do
-    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} advisories"
+    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} advisories deaths"
 done
 
 started=$SECONDS

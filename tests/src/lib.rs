@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod chance;
+pub mod inspect;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use restore_proof_function::aws::Aws;
 use restore_proof_function::config::Config;
 use restore_proof_function::{App, handle};
-use restore_proof_local_aws::template::{Deployment, Template};
+use restore_proof_local_aws::template::{Deployment, Function, Template};
 use restore_proof_local_aws::{
     Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet,
     Table, Vault, World, WorldOptions,
@@ -375,12 +378,16 @@ fn environment() -> &'static BTreeMap<String, String> {
     READ.get_or_init(read_environment)
 }
 
-fn read_environment() -> BTreeMap<String, String> {
+/// The function as a deployment of the template would make it.
+pub fn function() -> Function {
     let template = Template::read(&root().join("template.yaml")).unwrap();
-    let mut environment = template
+    template
         .function("RestoreProofFunction", &deployment())
         .unwrap()
-        .environment;
+}
+
+fn read_environment() -> BTreeMap<String, String> {
+    let mut environment = function().environment;
     environment.insert("AWS_REGION".to_owned(), REGION.to_owned());
     environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), PREFIX.to_owned());
     environment
@@ -443,7 +450,8 @@ fn topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
 }
 
-fn furnish(world: &World, policy: &str) {
+/// Puts into a world what the deployment and its owner would have put there, with this policy.
+pub fn furnish(world: &World, policy: &str) {
     world.add_vault(Vault {
         name: VAULT.to_owned(),
     });

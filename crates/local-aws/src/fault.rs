@@ -155,9 +155,11 @@ impl Faults {
         self.lock().rules.retain(|rule| rule.id != id);
     }
 
-    /// Takes all faults away.
+    /// Takes all faults away, and forgets that a call hung.
     pub fn clear(&self) {
-        self.lock().rules.clear();
+        let mut rules = self.lock();
+        rules.rules.clear();
+        rules.hung = false;
     }
 
     /// How many attempts have been struck so far.

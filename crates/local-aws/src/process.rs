@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use tokio::process::Command;
 
 /// How every state folder's name begins, below the system's folder for temporary files.
@@ -140,6 +140,15 @@ fn remove_folder(path: &Path) {
         }
     }
     tracing::warn!(folder = %path.display(), "the state folder could not be removed");
+}
+
+/// Sends a process of ours the signal that nobody can catch.
+///
+/// # Errors
+/// When there is no such process any more.
+pub fn kill(pid: u32) -> io::Result<()> {
+    let pid = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::NotFound)?;
+    Ok(kill_process(pid, Signal::KILL)?)
 }
 
 /// The processes that run inside a folder (their working directory lies in it), as `pid name`.

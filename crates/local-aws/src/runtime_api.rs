@@ -16,17 +16,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::process::{self, Signal};
 use crate::template::Function;
+use crate::world::Clock;
 use instance::Instance;
 
 /// What a local Lambda needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LambdaOptions {
     /// The function, from the template; its environment may have been changed for a local run.
     pub function: Function,
@@ -45,6 +45,18 @@ pub struct LambdaOptions {
     /// Time before the first retry of an asynchronous invocation; the second comes after twice that.
     /// AWS waits one minute and two.
     pub retry_delay: Duration,
+    /// What deadlines are told by: the processes must see the same time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for LambdaOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LambdaOptions")
+            .field("function", &self.function.name)
+            .field("bootstrap", &self.bootstrap)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How an invocation ended.
@@ -73,6 +85,8 @@ struct Shared {
     /// One for each process that may exist.
     permits: Semaphore,
     idle: Mutex<Vec<Instance>>,
+    /// The processes that have an invocation, by their access key.
+    busy: Mutex<BTreeMap<String, u32>>,
     later: Mutex<JoinSet<()>>,
     pending: AtomicUsize,
     started: AtomicU64,
@@ -100,6 +114,7 @@ impl Lambda {
                 options,
                 permits,
                 idle: Mutex::default(),
+                busy: Mutex::default(),
                 later: Mutex::default(),
                 pending: AtomicUsize::new(0),
                 started: AtomicU64::new(0),
@@ -128,9 +143,15 @@ impl Lambda {
         };
         let request_id = self.request_id();
         let payload = Bytes::from(payload.to_string());
+        let timeout = shared.options.function.timeout;
+        let deadline = (shared.options.clock)() + timeout;
+        if let Some(pid) = instance.pid() {
+            lock(&shared.busy).insert(instance.access_key().to_owned(), pid);
+        }
         let (outcome, reusable) = instance
-            .invoke(request_id, payload, shared.options.function.timeout)
+            .invoke(request_id, payload, deadline, timeout)
             .await;
+        lock(&shared.busy).remove(instance.access_key());
         if let Outcome::Failed {
             error_type,
             message,
@@ -176,7 +197,7 @@ impl Lambda {
                 // its developer guide.
                 lock(&self.shared.exhausted).push(json!({
                     "version": "1.0",
-                    "timestamp": Timestamp::now().to_string(),
+                    "timestamp": (options.clock)().to_string(),
                     "requestContext": {
                         "requestId": self.request_id(),
                         "functionArn": format!("{}:$LATEST", options.function_arn()),
@@ -227,6 +248,21 @@ impl Lambda {
         self.shared.options.folder.join("function.log")
     }
 
+    /// The access keys of the processes that have an invocation: each has one of its own, by which its calls are known.
+    #[must_use]
+    pub fn busy(&self) -> Vec<String> {
+        lock(&self.shared.busy).keys().cloned().collect()
+    }
+
+    /// Kills the process with this access key while it has an invocation, as the system does when memory runs out: by
+    /// SIGKILL, at once. Answers whether there was such a process.
+    pub fn kill(&self, access_key: &str) -> bool {
+        // Under the lock: a process whose invocation has ended is none of those any more.
+        let busy = lock(&self.shared.busy);
+        busy.get(access_key)
+            .is_some_and(|pid| process::kill(*pid).is_ok())
+    }
+
     /// Ends everything: waiting invocations, running ones, idle processes.
     pub async fn stop(&self) {
         self.shared.permits.close();
@@ -256,7 +292,7 @@ impl Lambda {
             .envs(options.environment(number))
             .current_dir(&options.folder);
         command.stdout(log.try_clone()?).stderr(Stdio::from(log));
-        Instance::start(command, options.function_arn()).await
+        Instance::start(command, options.function_arn(), access_key(number)).await
     }
 
     /// A request id: unique in this run, in the form Lambda gives it.
@@ -298,7 +334,7 @@ impl LambdaOptions {
                 "AWS_LAMBDA_LOG_STREAM_NAME",
                 format!("local/[$LATEST]{number:032x}"),
             ),
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+            ("AWS_ACCESS_KEY_ID", access_key(number)),
             (
                 "AWS_SECRET_ACCESS_KEY",
                 "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
@@ -314,6 +350,11 @@ impl LambdaOptions {
         environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
         environment
     }
+}
+
+/// Each process has temporary credentials of its own, as on AWS.
+fn access_key(number: u64) -> String {
+    format!("ASIALOCAL{number:011}")
 }
 
 fn parent(path: &Path) -> String {

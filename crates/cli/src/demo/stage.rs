@@ -16,7 +16,7 @@ use restore_proof_local_aws::schedule::Schedules;
 use restore_proof_local_aws::template::{Deployment, Function, Template};
 use restore_proof_local_aws::{
     Bucket, DbSubnetGroup, Notice, RestoreJob, Secret, SecurityGroup, Server, Subnet, Table, Vault,
-    World, WorldOptions, serve,
+    World, WorldOptions, serve, system_clock,
 };
 use serde_json::Value;
 
@@ -273,6 +273,7 @@ fn deploy(what: &Deploy<'_>) -> Result<(Function, Lambda)> {
         region: REGION.to_owned(),
         max_processes: 16,
         retry_delay: Duration::from_secs(1),
+        clock: system_clock(),
     })?;
     Ok((function, lambda))
 }

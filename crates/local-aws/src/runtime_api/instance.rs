@@ -26,6 +26,7 @@ use crate::process::{self, Child, Signal};
 /// A running process. Killed when dropped.
 #[derive(Debug)]
 pub(super) struct Instance {
+    access_key: String,
     child: Child,
     server: JoinHandle<()>,
     mailbox: mpsc::Sender<Invocation>,
@@ -52,7 +53,11 @@ struct Api {
 
 impl Instance {
     /// Starts a process with a Runtime API for it.
-    pub async fn start(mut command: Command, function_arn: String) -> Result<Instance> {
+    pub async fn start(
+        mut command: Command,
+        function_arn: String,
+        access_key: String,
+    ) -> Result<Instance> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("no free port on 127.0.0.1 for the Runtime API")?;
@@ -67,6 +72,7 @@ impl Instance {
         let server = tokio::spawn(serve(listener, Arc::clone(&api)));
         let child = process::spawn(command, Signal::KILL).await?;
         Ok(Instance {
+            access_key,
             child,
             server,
             mailbox,
@@ -80,10 +86,10 @@ impl Instance {
         &mut self,
         request_id: String,
         payload: Bytes,
+        deadline: Timestamp,
         timeout: Duration,
     ) -> (Outcome, bool) {
         let (answer, answered) = oneshot::channel();
-        let deadline = Timestamp::now() + timeout;
         let invocation = Invocation {
             request_id,
             payload,
@@ -106,6 +112,16 @@ impl Instance {
                 (failed("Sandbox.Timedout", message), false)
             }
         }
+    }
+
+    /// What its calls are signed with.
+    pub fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    /// Its process id, unless it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Whether the process has ended.

@@ -57,6 +57,7 @@ fn lambda(folder: &Path, extra: &[(&str, &str)], timeout: Duration) -> Lambda {
         region: "eu-central-1".into(),
         max_processes: 2,
         retry_delay: Duration::from_millis(1),
+        clock: crate::system_clock(),
     })
     .unwrap()
 }
@@ -143,6 +144,29 @@ async fn a_crashed_process_is_replaced() {
     assert!(message.contains("exit status: 7"), "{message}");
     assert_ne!(answer(&lambda, json!(2)).await["pid"], first["pid"]);
     lambda.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_at_work_fails_its_invocation_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let lambda = lambda(folder.path(), &[], LONG);
+    let idle = answer(&lambda, json!({ "n": 1 })).await["pid"].clone();
+    assert_eq!(lambda.busy(), Vec::<String>::new());
+    assert!(!lambda.kill("ASIALOCAL00000000000"), "it has no invocation");
+    let kill = async {
+        while lambda.busy().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        lambda.kill(&lambda.busy()[0])
+    };
+    let ((error_type, message), killed) = tokio::join!(error(&lambda, json!("hang")), kill);
+    assert!(killed && message.contains("signal: 9"), "{message}");
+    assert_eq!(error_type, "Runtime.ExitError");
+    assert_eq!(lambda.busy(), Vec::<String>::new());
+    let fresh = answer(&lambda, json!({ "n": 2 })).await;
+    assert_ne!(fresh["pid"], idle);
+    lambda.stop().await;
+    assert_all_gone(folder.path()).await;
 }
 
 #[tokio::test]
