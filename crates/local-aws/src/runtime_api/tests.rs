@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::process::processes_in;
+use jiff::Timestamp;
 use std::os::unix::fs::PermissionsExt as _;
 
 /// A function in bash: it answers, fails, crashes or hangs as its input says.
