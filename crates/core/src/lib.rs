@@ -3,6 +3,7 @@
 //! The modules stand in the order in which an event meets them.
 
 pub mod arn;
+pub mod check;
 pub mod cidr;
 pub mod event;
 pub mod expectation;

@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use restore_proof_core::check::Trouble;
 use tokio::sync::oneshot;
-
-use super::Trouble;
 
 /// How much longer the work may go on than somebody waits for it, whose words about the time are better.
 const GRACE: Duration = Duration::from_millis(100);

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use restore_proof_core::check::{Target, Trouble, address, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Judgement, compile_regex};
 use restore_proof_core::policy::ConnectCheck;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-
-use super::{Target, Trouble, address, ruling};
 
 /// The most of a greeting that is read, bytes.
 const LONGEST_GREETING: usize = 1024;

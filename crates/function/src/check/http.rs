@@ -3,27 +3,24 @@
 //! A restored machine is hostile until proved otherwise. Its answers cost what the limits here say and no more, and lead
 //! to no other address: whatever names they hold, one socket address is connected to.
 
-mod body;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response, StatusCode, redirect, retry};
+use reqwest::{Client, Response, redirect, retry};
+use restore_proof_core::check::body::{self, Body};
+use restore_proof_core::check::redirect::{Next, Server};
+use restore_proof_core::check::{Target, Trouble, address, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
-use restore_proof_core::policy::{HttpCheck, HttpStep, Method, Scheme};
-use url::{Host, Url};
+use restore_proof_core::policy::{HttpCheck, HttpStep, Method};
+use url::Url;
 
 use super::apart::apart;
-use super::{Access, Place, Target, Trouble, address, chain, ruling};
+use super::{Access, Place, chain};
 
 /// The longest that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest body that is read, bytes.
-const LARGEST_BODY: usize = 4 << 20;
-/// The longest name of a host that is quoted, characters.
-const LONGEST_HOST: usize = 100;
 
 /// Takes the steps; the first that does not answer as expected decides. `place` tells which is being taken.
 pub(super) async fn run(
@@ -38,8 +35,7 @@ pub(super) async fn run(
     let tls = access.web.clone().map_err(Trouble::CannotTell)?;
     let visit = Visit {
         check: check.clone(),
-        base: base(check, server)?,
-        server,
+        server: Server::new(check, server)?,
         client: client(server, tls)?,
     };
     let place = place.clone();
@@ -52,10 +48,8 @@ pub(super) async fn run(
 /// One check's requests to one machine.
 struct Visit {
     check: HttpCheck,
-    /// The machine's root.
-    base: Url,
     /// All that is connected to.
-    server: SocketAddr,
+    server: Server,
     client: Client,
 }
 
@@ -67,7 +61,8 @@ impl Visit {
             place.begin(&step.name);
             let began = Instant::now();
             let answer = self.answer(step).await?;
-            readable(step, answer.headers())?;
+            let packed = answer.headers().get_all(CONTENT_ENCODING);
+            body::readable(step, packed.iter().map(HeaderValue::as_bytes))?;
             let read = self.body(step, answer).await?;
             let took = began.elapsed();
             if let Some(judgement) = body::judge(step, read, &clocks)? {
@@ -116,61 +111,25 @@ impl Visit {
             Method::Head => reqwest::Method::HEAD,
             Method::Post => reqwest::Method::POST,
         };
-        let mut url = self
-            .base
-            .as_str()
-            .strip_suffix('/')
-            .and_then(|root| Url::parse(&format!("{root}{}", step.path)).ok())
-            .filter(|url| self.is_here(url))
-            .ok_or_else(|| Trouble::CannotTell("the path makes no URL".to_owned()))?;
+        let mut url = self.server.url(&step.path)?;
         let mut followed = 0;
         loop {
             let response = self.ask(step, method.clone(), url.clone()).await?;
-            let status = response.status();
-            if step.status.contains(&status.as_u16()) {
-                return Ok(response);
+            let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+            let status = response.status().as_u16();
+            match self.server.next(step, &url, status, location, followed)? {
+                Next::Arrived => return Ok(response),
+                Next::Follow {
+                    url: next,
+                    keeps_method,
+                } => {
+                    if !keeps_method && method == reqwest::Method::POST {
+                        method = reqwest::Method::GET;
+                    }
+                    followed += 1;
+                    url = next;
+                }
             }
-            let wrong = |more: &str| {
-                let expected: Vec<_> = step.status.iter().map(u16::to_string).collect();
-                Trouble::Wrong(format!(
-                    "status {}{more}; expected: status {}",
-                    status.as_u16(),
-                    expected.join(" or ")
-                ))
-            };
-            let Some(location) = redirects(status, response.headers()) else {
-                return Err(wrong(""));
-            };
-            let next = match std::str::from_utf8(location.as_bytes())
-                .ok()
-                .and_then(|location| url.join(location).ok())
-            {
-                Some(next) => next,
-                None => return Err(wrong(", a redirect to what is no URL")),
-            };
-            if !self.is_here(&next) {
-                return Err(wrong(&format!(
-                    ", a redirect off the machine, to {}, which is not followed",
-                    told(&next)
-                )));
-            }
-            if followed >= self.check.redirects {
-                return Err(wrong(&format!(
-                    ", a redirect to {}, which is not followed: redirects = {}",
-                    told(&next),
-                    self.check.redirects
-                )));
-            }
-            followed += 1;
-            // RFC 9110, 15.4: what browsers do with a form.
-            let keeps = matches!(
-                status,
-                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-            );
-            if !keeps && method == reqwest::Method::POST {
-                method = reqwest::Method::GET;
-            }
-            url = next;
         }
     }
 
@@ -194,7 +153,7 @@ impl Visit {
         }
         let response = request.send().await.map_err(unreadable)?;
         // Nothing above can lead elsewhere; if it could, this would say so.
-        if response.remote_addr() != Some(self.server) {
+        if response.remote_addr() != Some(self.server.address()) {
             return Err(Trouble::CannotTell(
                 "another address answered; this is a fault of ours".to_owned(),
             ));
@@ -207,68 +166,12 @@ impl Visit {
         if step.method == Method::Head {
             return Ok(Vec::new());
         }
-        let too_large = || {
-            Trouble::CannotTell(format!(
-                "the body is larger than {} MiB",
-                LARGEST_BODY >> 20
-            ))
-        };
-        let announced = response.content_length().unwrap_or(0);
-        if announced > LARGEST_BODY as u64 {
-            return Err(too_large());
-        }
-        let mut body = Vec::new();
+        let mut body = Body::announced(response.content_length())?;
         while let Some(chunk) = response.chunk().await.map_err(unreadable)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
+            body.push(&chunk)?;
         }
-        Ok(body)
+        Ok(body.into_bytes())
     }
-
-    /// Whether a URL leads to this machine, over the same protocol to the same port, and carries no login.
-    fn is_here(&self, url: &Url) -> bool {
-        let own = match url.host() {
-            Some(Host::Ipv4(address)) => self.server.ip() == address,
-            Some(Host::Ipv6(address)) => self.server.ip() == address,
-            Some(Host::Domain(_)) => url.host() == self.base.host(),
-            None => false,
-        };
-        own && url.scheme() == self.base.scheme()
-            && url.port_or_known_default() == Some(self.server.port())
-            && url.username().is_empty()
-            && url.password().is_none()
-    }
-}
-
-/// The machine's root, under the name that the policy gives it.
-fn base(check: &HttpCheck, server: SocketAddr) -> Result<Url, Trouble> {
-    let scheme = match check.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let port = server.port();
-    let text = match &check.host {
-        None => format!("{scheme}://{server}/"),
-        Some(host) => format!("{scheme}://{host}:{port}/"),
-    };
-    let whole = |url: &Url| {
-        let own = match url.host() {
-            Some(Host::Domain(_)) => check.host.is_some(),
-            Some(Host::Ipv4(address)) => server.ip() == address,
-            Some(Host::Ipv6(address)) => server.ip() == address,
-            None => false,
-        };
-        own && url.username().is_empty()
-            && url.password().is_none()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    Url::parse(&text).ok().filter(whole).ok_or_else(|| {
-        Trouble::CannotTell("the host is neither a name nor the machine's own address".to_owned())
-    })
 }
 
 /// A client that connects to this address only.
@@ -315,60 +218,6 @@ fn headers(step: &HttpStep) -> Result<HeaderMap, Trouble> {
             Ok((key, value))
         })
         .collect()
-}
-
-/// Refuses a body that is packed while something is expected of it: packed, it would not hold what it holds.
-fn readable(step: &HttpStep, headers: &HeaderMap) -> Result<(), Trouble> {
-    if step.contains.is_none() && step.matches.is_none() && step.json.is_none() {
-        return Ok(());
-    }
-    let codings = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(|coding| coding.trim_ascii());
-    let mut packed =
-        codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    let Some(coding) = packed.next() else {
-        return Ok(());
-    };
-    // The registered ones (RFC 9110, 8.4.1, and its successors); other words are the machine's own.
-    let name = [
-        "gzip",
-        "x-gzip",
-        "deflate",
-        "compress",
-        "x-compress",
-        "br",
-        "zstd",
-    ]
-    .into_iter()
-    .find(|name| coding.eq_ignore_ascii_case(name.as_bytes()))
-    .unwrap_or("in a way unknown");
-    Err(Trouble::CannotTell(format!(
-        "the answer is compressed ({name}), which was not asked for"
-    )))
-}
-
-/// Where an answer redirects to, if it does.
-fn redirects(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-        .then(|| headers.get(LOCATION))
-        .flatten()
-}
-
-/// A URL that the machine sent, as far as it is quoted: neither login nor path nor query.
-fn told(url: &Url) -> String {
-    let host: String = url
-        .host_str()
-        .unwrap_or("no host")
-        .chars()
-        .take(LONGEST_HOST)
-        .collect();
-    match url.port() {
-        Some(port) => format!("{} {host}:{port}", url.scheme()),
-        None => format!("{} {host}", url.scheme()),
-    }
 }
 
 /// An answer that did not come, or that is none. The library's words hold nothing of it.

@@ -6,11 +6,12 @@ mod postgres;
 
 use std::time::Duration;
 
+use restore_proof_core::check::{Target, Trouble};
 use restore_proof_core::expectation::Value;
 use restore_proof_core::policy::{SqlCheck, time_zone};
 
 use super::tls::Connector;
-use super::{Access, Login, Target, Trouble};
+use super::{Access, Login};
 
 /// A database server and how to get in.
 struct Server<'a> {

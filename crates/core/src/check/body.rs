@@ -1,21 +1,103 @@
-//! What is expected of an answer's body.
+//! The body of an answer: how much of it is read, and what is expected of it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use restore_proof_core::expectation::{Clocks, Judgement, compile_regex};
-use restore_proof_core::policy::{HttpStep, JsonExpectation};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::check::Trouble;
+use super::Trouble;
+use crate::expectation::{Clocks, Judgement, compile_regex};
+use crate::policy::{HttpStep, JsonExpectation};
+
+/// The largest body that is read, bytes.
+pub const LARGEST: usize = 4 << 20;
 
 /// The largest list or object that is judged, bytes: as a tree it takes a hundred times as much.
 const LARGEST_TREE: usize = 64 << 10;
 
+/// A body as it comes in, not too large.
+#[derive(Debug, Default)]
+pub struct Body(Vec<u8>);
+
+impl Body {
+    /// The body of an answer that announces so many bytes, if it does.
+    ///
+    /// # Errors
+    /// When that is too large.
+    pub fn announced(length: Option<u64>) -> Result<Body, Trouble> {
+        if length.is_some_and(|length| length > LARGEST as u64) {
+            return Err(too_large());
+        }
+        Ok(Body::default())
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// When it becomes too large.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        if self.0.len() + bytes.len() > LARGEST {
+            return Err(too_large());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// All of it.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+fn too_large() -> Trouble {
+    Trouble::CannotTell(format!("the body is larger than {} MiB", LARGEST >> 20))
+}
+
+/// Refuses a body that is packed while something is expected of it: packed, it would not hold what it holds. Takes the
+/// values of the answer's `Content-Encoding` headers.
+///
+/// # Errors
+/// How it is packed, in words.
+pub fn readable<'v>(
+    step: &HttpStep,
+    content_encodings: impl Iterator<Item = &'v [u8]>,
+) -> Result<(), Trouble> {
+    if step.contains.is_none() && step.matches.is_none() && step.json.is_none() {
+        return Ok(());
+    }
+    let codings = content_encodings
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(|coding| coding.trim_ascii());
+    let mut packed =
+        codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    let Some(coding) = packed.next() else {
+        return Ok(());
+    };
+    // The registered ones (RFC 9110, 8.4.1, and its successors); other words are the machine's own.
+    let name = [
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "compress",
+        "x-compress",
+        "br",
+        "zstd",
+    ]
+    .into_iter()
+    .find(|name| coding.eq_ignore_ascii_case(name.as_bytes()))
+    .unwrap_or("in a way unknown");
+    Err(Trouble::CannotTell(format!(
+        "the answer is compressed ({name}), which was not asked for"
+    )))
+}
+
 /// Judges a whole body; none when nothing is expected of it. Bytes that are not UTF-8 are read as U+FFFD.
-pub(super) fn judge(
+///
+/// # Errors
+/// What speaks against the backup, or why the body cannot be judged.
+pub fn judge(
     step: &HttpStep,
     body: Vec<u8>,
     clocks: &Clocks,
@@ -181,7 +263,7 @@ impl<'de> Visitor<'de> for At<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use restore_proof_core::expectation::{CheckOutcome, Constant, Expectation};
+    use crate::expectation::{CheckOutcome, Constant, Expectation};
     use std::time::Duration;
 
     fn at<'b>(pointer: &str, body: &'b str) -> Option<&'b str> {

@@ -3,15 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use restore_proof_core::policy::Address;
-
 use super::{Target, Trouble};
+use crate::policy::Address;
 
 /// The address of the machine that a check is to connect to.
 ///
 /// # Errors
 /// Why there is none, or why it is not connected to, in words.
-pub(super) fn of(target: &Target, wanted: Address) -> Result<IpAddr, Trouble> {
+pub fn of(target: &Target, wanted: Address) -> Result<IpAddr, Trouble> {
     let cannot = |why: String| Err(Trouble::CannotTell(why));
     let (private, public, network) = match target {
         Target::Machine {

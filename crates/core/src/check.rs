@@ -1,0 +1,176 @@
+//! What restored resources answer to checks, and what follows from it. All of it is hostile until proved otherwise.
+//!
+//! The function asks; what may be asked, how an answer is read and what it speaks against is decided here.
+
+pub mod address;
+pub mod body;
+pub mod mysql;
+pub mod postgres;
+pub mod redirect;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::cidr::Cidr;
+use crate::expectation::{CheckOutcome, Judgement};
+use crate::policy::{Check, CheckKind, Rule};
+use crate::validation::CheckResult;
+
+/// The longest that the words about a check are, characters.
+const LONGEST_WORDS: usize = 2000;
+
+/// What checks are run against.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A restored database.
+    Database {
+        /// Host name.
+        host: String,
+        /// Port.
+        port: u16,
+        /// RDS's name of the engine, for example `postgres`.
+        engine: String,
+        /// The database that RDS says the server was made with, if any.
+        database: Option<String>,
+    },
+    /// A restored machine. Checks connect to these addresses and to no others.
+    Machine {
+        /// Its address in the isolated network.
+        private: Option<IpAddr>,
+        /// Its public address, if it has one.
+        public: Option<IpAddr>,
+        /// The isolated network: its private address is used only if it lies here.
+        network: Cidr,
+    },
+    /// A site that somebody names, on their own machine and never in the function: checks connect to this address and to no
+    /// other, whatever it is.
+    Site {
+        /// Where it is.
+        address: IpAddr,
+    },
+}
+
+/// Why a check has nothing to judge.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The data is not there: it speaks against the backup.
+    Wrong(String),
+    /// It could not be looked at: it does not.
+    CannotTell(String),
+}
+
+impl Trouble {
+    /// The outcome it makes, and why.
+    pub fn told(self) -> (CheckOutcome, String) {
+        match self {
+            Trouble::Wrong(detail) => (CheckOutcome::Failed, detail),
+            Trouble::CannotTell(detail) => (CheckOutcome::Errored, detail),
+        }
+    }
+}
+
+/// A result for each check of a rule that was not even begun.
+pub fn not_begun(rule: &Rule, why: &str) -> Vec<CheckResult> {
+    rule.checks
+        .iter()
+        .map(|check| {
+            let judgement = Judgement {
+                expectation: expectation(check),
+                ..ruling(CheckOutcome::Errored, why.to_owned())
+            };
+            result(check, judgement, Duration::ZERO)
+        })
+        .collect()
+}
+
+/// What a check expects, in words.
+pub fn expectation(check: &Check) -> String {
+    match &check.kind {
+        CheckKind::Sql(sql) => sql.expect.to_string(),
+        CheckKind::Http(http) => match http.steps.len() {
+            1 => "1 step answers as expected".to_owned(),
+            steps => format!("{steps} steps answer as expected"),
+        },
+        CheckKind::Connect(connect) => {
+            let port = connect
+                .port
+                .map_or_else(|| "the port".to_owned(), |port| format!("port {port}"));
+            match &connect.greeting {
+                None => format!("{port} takes connections"),
+                Some(pattern) => format!("{port} greets with text matching /{pattern}/"),
+            }
+        }
+    }
+}
+
+/// A judgement without a value.
+pub fn ruling(outcome: CheckOutcome, detail: String) -> Judgement {
+    Judgement {
+        outcome,
+        value: None,
+        value_number: None,
+        // That of the check is set by the caller.
+        expectation: String::new(),
+        detail,
+        age_at_backup: None,
+        age_against_now: None,
+    }
+}
+
+/// Words of at most 2000 characters: what a database or a machine says may be in them.
+pub fn cut(mut words: String) -> String {
+    if let Some((end, _)) = words.char_indices().nth(LONGEST_WORDS) {
+        let last = words[..end].char_indices().next_back();
+        words.truncate(last.map_or(0, |(start, _)| start));
+        words.push('…');
+    }
+    words
+}
+
+/// What became of a check, as the ledger keeps it.
+pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResult {
+    let measures = check.measures_data_age();
+    let minutes = |age: Option<jiff::SignedDuration>| {
+        age.filter(|_| measures).map(|age| age.as_secs_f64() / 60.0)
+    };
+    CheckResult {
+        name: check.name.clone(),
+        kind: check.kind.name().to_owned(),
+        outcome: judgement.outcome,
+        value: judgement.value,
+        value_number: judgement.value_number,
+        expectation: judgement.expectation,
+        detail: cut(judgement.detail),
+        duration_minutes: took.as_secs_f64() / 60.0,
+        age_at_backup_minutes: minutes(judgement.age_at_backup),
+        age_against_now_minutes: minutes(judgement.age_against_now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::policy::parse;
+
+    fn detail(words: &str) -> String {
+        let policy = parse(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"every-copy\"\n\
+             match = { resource_type = \"EC2\" }\n\
+             [[rules.checks]]\nname = \"ssh\"\nkind = \"connect\"\nport = 22\n",
+        );
+        not_begun(&policy.unwrap().rules[0], words).remove(0).detail
+    }
+
+    #[test]
+    fn words_are_cut_between_characters() {
+        for whole in ["", "short", &"ü".repeat(2000)] {
+            assert_eq!(detail(whole), whole);
+        }
+        for letter in ["x", "ü", "🦀"] {
+            let expected = letter.repeat(1999) + "…";
+            assert_eq!(detail(&letter.repeat(2001)), expected);
+            assert_eq!(detail(&letter.repeat(1 << 20)), expected);
+        }
+    }
+}

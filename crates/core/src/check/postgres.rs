@@ -1,0 +1,172 @@
+//! What PostgreSQL answers: values from their text, and what its errors speak against.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+use super::Trouble;
+use crate::expectation::Value;
+
+/// SQLSTATEs of a table, a column, a schema, a database that is not there (PostgreSQL's manual, "Error Codes").
+const MISSING: [&str; 4] = ["42P01", "42703", "3F000", "3D000"];
+/// SQLSTATEs of data and of an index that are corrupted.
+const DAMAGED: [&str; 2] = ["XX001", "XX002"];
+/// SQLSTATE of a file that is not there.
+const UNDEFINED_FILE: &str = "58P01";
+
+/// What a column holds, as far as its text is read in different ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `boolean`.
+    Boolean,
+    /// `bigint`, `numeric`, `double precision` and their kin.
+    Number,
+    /// `date`.
+    Date,
+    /// `timestamp without time zone`.
+    Timestamp,
+    /// `timestamp with time zone`, in the session's zone, which is UTC.
+    Timestamptz,
+    /// Anything else.
+    Other,
+}
+
+/// The value that PostgreSQL wrote as text.
+pub fn read(kind: Kind, text: &str, zone: &TimeZone) -> Value {
+    let other = || Value::Text(text.to_owned());
+    match kind {
+        Kind::Boolean => Value::Boolean(text == "t"),
+        Kind::Number => Value::from_number_text(text),
+        Kind::Date => text
+            .parse::<Date>()
+            .map_or_else(|_| other(), |date| Value::from_date(text, date, zone)),
+        Kind::Timestamp => text
+            .parse::<DateTime>()
+            .map_or_else(|_| other(), |local| Value::from_local(text, local, zone)),
+        // The session's time zone is UTC.
+        Kind::Timestamptz => match text
+            .strip_suffix("+00")
+            .map(|local| format!("{local}Z").parse::<Timestamp>())
+        {
+            Some(Ok(instant)) => Value::Timestamp {
+                text: text.to_owned(),
+                instant,
+                assumed_zone: None,
+            },
+            _ => other(),
+        },
+        Kind::Other => other(),
+    }
+}
+
+/// Sorts an error of the server by its SQLSTATE: does it speak against the data, or did we just not get to see it?
+pub fn sorted(code: &str, message: &str) -> Trouble {
+    // The message of other classes may quote the data.
+    let quotes_no_data = ["08", "25", "28", "3D", "3F", "42", "53", "57"]
+        .iter()
+        .any(|class| code.starts_with(class));
+    let words = if quotes_no_data {
+        format!("{message} (SQLSTATE {})", code)
+    } else {
+        format!("PostgreSQL answers SQLSTATE {}", code)
+    };
+    let lacks_file = code == UNDEFINED_FILE && names_file_of_data(message);
+    if MISSING.contains(&code) {
+        Trouble::Wrong(words)
+    } else if DAMAGED.contains(&code) || lacks_file {
+        Trouble::Wrong(format!("the data is damaged: {words}"))
+    } else {
+        Trouble::CannotTell(words)
+    }
+}
+
+/// Whether a message names a file that tables, or what became of their transactions, are kept in (PostgreSQL's manual, "Database File Layout"), and neither one for
+/// passing results nor one of the program, as an extension that is not installed is.
+fn names_file_of_data(message: &str) -> bool {
+    const FOLDERS: [&str; 5] = [
+        "base/",
+        "global/",
+        "pg_multixact/",
+        "pg_tblspc/",
+        "pg_xact/",
+    ];
+    FOLDERS.iter().any(|folder| message.contains(folder)) && !message.contains("pgsql_tmp")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::policy::time_zone;
+
+    fn berlin() -> TimeZone {
+        time_zone("Europe/Berlin").unwrap()
+    }
+
+    #[test]
+    fn text_of_postgresql_becomes_values() {
+        let instant = |value: Value| match value {
+            Value::Timestamp { instant, .. } | Value::Date { instant, .. } => instant.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let zoned = read(Kind::Timestamptz, "2026-11-21 01:02:03.5+00", &berlin());
+        assert_eq!(instant(zoned), "2026-11-21T01:02:03.5Z");
+        let local = read(Kind::Timestamp, "2026-07-21 01:02:03", &berlin());
+        assert_eq!(instant(local), "2026-07-20T23:02:03Z");
+        assert_eq!(
+            instant(read(Kind::Date, "2026-11-21", &berlin())),
+            "2026-11-20T23:00:00Z"
+        );
+        assert_eq!(read(Kind::Boolean, "t", &berlin()), Value::Boolean(true));
+        assert!(matches!(
+            read(Kind::Number, "12.50", &berlin()),
+            Value::Number { number: 12.5, .. }
+        ));
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_damage_where_data_is_kept() {
+        for message in [
+            "could not open file \"base/16384/16385\": No such file or directory",
+            "could not open file \"global/1262\": No such file or directory",
+            "could not open file \"pg_xact/0001\": No such file or directory",
+            "could not open file \"pg_tblspc/16400/PG_17_202406281/5/16401\": No such file or directory",
+        ] {
+            match sorted(UNDEFINED_FILE, message) {
+                Trouble::Wrong(words) => assert!(!words.contains("No such file"), "{words}"),
+                other => panic!("{message}: {other:?}"),
+            }
+        }
+        for message in [
+            "could not access file \"$libdir/postgis-3\": No such file or directory",
+            "could not open file \"/etc/hostname\" for reading: No such file or directory",
+            "could not open temporary file \"base/pgsql_tmp/pgsql_tmp1.0\": No such file or directory",
+        ] {
+            match sorted(UNDEFINED_FILE, message) {
+                Trouble::CannotTell(words) => assert!(words.contains("58P01"), "{words}"),
+                other => panic!("{message}: {other:?}"),
+            }
+        }
+        for code in DAMAGED {
+            assert!(matches!(sorted(code, ""), Trouble::Wrong(_)));
+        }
+    }
+
+    #[test]
+    fn what_no_clock_shows_stays_text() {
+        for (kind, text) in [
+            (Kind::Timestamptz, "infinity"),
+            (Kind::Timestamp, "-infinity"),
+            (Kind::Date, "infinity"),
+            (Kind::Timestamptz, "0044-03-15 12:00:00+00 BC"),
+            (Kind::Timestamp, "294276-12-31 23:59:59"),
+            (Kind::Other, "2026-11-21"),
+        ] {
+            assert_eq!(
+                read(kind, text, &berlin()),
+                Value::Text(text.to_owned()),
+                "{text}"
+            );
+        }
+    }
+}
