@@ -125,26 +125,33 @@ need_system() {
     fi
 }
 
-# The Python tools, pinned, in a folder of their own: one per tests/requirements.txt.
-use_python_tools() {
-    local key folder lock
-    key="$({ python3 --version && cat tests/requirements.txt; } | sha256sum | cut -c1-16)"
+# Makes python_environment a folder with what a requirements file pins, one per file and Python, shared by all clones.
+#   make_python_environment FILE HOW_LONG
+make_python_environment() {
+    local file="$1" how_long="$2" key folder lock
+    key="$({ python3 --version && cat "$file"; } | sha256sum | cut -c1-16)"
     folder="$cache/python/$key"
     mkdir -p "$cache/python"
     exec {lock}>"$cache/python/lock"
     flock "$lock" # two clones may want the same folder at the same time
     if [ ! -e "$folder/complete" ]; then
-        say "Installing the Python tools of tests/requirements.txt (once, about two minutes)"
+        say "Installing the Python tools of $file (once, about $how_long)"
         rm -rf "$folder"
         python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet --no-deps --requirement tests/requirements.txt
+        "$folder/bin/pip" install --quiet --no-deps --requirement "$file"
         "$folder/bin/pip" check >&2
         touch "$folder/complete"
     fi
     exec {lock}>&-
     touch "$folder"
     find "$cache/python" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} +
-    export PATH="$folder/bin:$PATH"
+    python_environment="$folder"
+}
+
+# The Python tools of the tests.
+use_python_tools() {
+    make_python_environment tests/requirements.txt "two minutes"
+    export PATH="$python_environment/bin:$PATH"
     export PYTHONDONTWRITEBYTECODE=1 SAM_CLI_TELEMETRY=0
 }
 

@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates judge clippy doc unit local-aws schema scenarios demo interrupt secrets records calls moto sam mutants)
+all=(fmt deny templates checkov judge clippy doc unit local-aws schema scenarios demo interrupt secrets records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -38,8 +38,17 @@ step_templates() {
     cfn-lint template.yaml infra/*.yaml
 }
 
-# The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies.
-step_judge() { python_tests tests/conformance/test_judge.py tests/conformance/test_policies.py; }
+# checkov looks through the templates; every suppression has its reason.
+step_checkov() {
+    make_python_environment tests/requirements-checkov.txt "two minutes, 290 MB"
+    CHECKOV="$python_environment/bin/checkov" python_tests tests/conformance/test_checkov.py
+}
+
+# The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies;
+# what the templates must say of roles, of encryption and of who is let in, they say.
+step_judge() {
+    python_tests tests/conformance/test_judge.py tests/conformance/test_policies.py tests/conformance/test_privilege.py
+}
 
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
@@ -123,7 +132,7 @@ step_sam() {
         python_tests tests/conformance/test_moto.py
 }
 
-# Each safeguard of the ownership proof is taken away in turn; the tests must notice.
+# Each safeguard of the promises is taken away in turn; the tests must notice.
 step_mutants() { scripts/mutants.sh; }
 
 passed=() failed=() summary=""

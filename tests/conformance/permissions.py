@@ -155,20 +155,27 @@ class Statement:
     actions: tuple
     resources: tuple
     conditions: dict = field(default_factory=dict)
+    #: `actions` are those it is not about (NotAction).
+    other_actions: bool = False
+    #: `resources` are those it is not about (NotResource).
+    other_resources: bool = False
 
     @classmethod
     def of(cls, raw):
-        """A statement of an inline policy; NotAction and NotResource have no place in this role."""
+        """A statement of a role's policy."""
+        other_actions, other_resources = "NotAction" in raw, "NotResource" in raw
         return cls(
-            raw["Sid"], raw["Effect"] == "Allow", tuple(_list(raw["Action"])),
-            tuple(_list(raw["Resource"])), raw.get("Condition", {}),
+            raw.get("Sid", "-"), raw["Effect"] == "Allow",
+            tuple(_list(raw["NotAction" if other_actions else "Action"])),
+            tuple(_list(raw["NotResource" if other_resources else "Resource"])),
+            raw.get("Condition", {}), other_actions, other_resources,
         )
 
     def matches(self, action, resource, context):
         """Whether the statement is about this action on this resource. Actions have no case."""
         return (
-            any(fnmatchcase(action.lower(), a.lower()) for a in self.actions)
-            and any(fnmatchcase(resource, _glob(r)) for r in self.resources)
+            any(fnmatchcase(action.lower(), a.lower()) for a in self.actions) != self.other_actions
+            and any(fnmatchcase(resource, _glob(r)) for r in self.resources) != self.other_resources
             and all(
                 _holds(operator, key, _list(values), context)
                 for operator, keys in self.conditions.items()
@@ -185,6 +192,14 @@ def _holds(operator, key, values, context):
             return [known is None] == [value == "true" for value in values]
         case "StringEquals":
             return known in values
+        case "StringNotEquals":
+            return known not in values
+        case "StringLike":
+            return known is not None and any(fnmatchcase(known, _glob(v)) for v in values)
+        case "Bool":
+            return known is not None and known.lower() in [str(v).lower() for v in values]
+        case "ForAllValues:StringEquals":
+            return known is None or known in values
         case "ArnEquals":
             return known is not None and any(fnmatchcase(known, _glob(v)) for v in values)
     raise NotImplementedError(f"{operator} in a condition")
