@@ -141,7 +141,7 @@ def test_every_operation_of_the_scenarios_is_allowed_by_the_role(calls, demo):
 
 
 def test_every_allowed_action_is_called_or_has_a_reason(calls, demo):
-    reasons = tomllib.loads(REASONS.read_text())
+    reasons = tomllib.loads(REASONS.read_text())["actions"]
     allowed = {action for statement in demo.statements if statement.allows
                for action in statement.actions}
     called = called_actions(calls, demo)
@@ -149,6 +149,23 @@ def test_every_allowed_action_is_called_or_has_a_reason(calls, demo):
     assert allowed - called - set(reasons) == set(), "allowed, never called and without a reason"
     assert set(reasons) & called == set(), f"called, so no reason is needed in {REASONS.name}"
     assert set(reasons) <= allowed, f"not allowed any more, so no reason is needed in {REASONS.name}"
+
+
+def test_every_allowed_resource_is_called_or_has_a_reason(demo):
+    reasons = tomllib.loads(REASONS.read_text())["resources"]
+    called = [
+        needs for call, parameters in demo.known
+        for needs in needed(call, parameters, demo.region, demo.account)
+    ]
+    idle = set()
+    for statement in (s for s in demo.statements if s.allows):
+        for pattern in statement.resources:
+            # Under its conditions, too.
+            alone = replace(statement, resources=(pattern,))
+            if not any(alone.matches(*needs, demo.context(*needs)) for needs in called):
+                idle.add(f"{statement.sid} {':'.join(pattern.split(':')[5:]) or pattern}")
+    assert idle - set(reasons) == set(), "allowed, never called and without a reason"
+    assert set(reasons) - idle == set(), f"called, or not there, so no reason is needed in {REASONS.name}"
 
 
 @pytest.mark.parametrize("change", [
