@@ -70,7 +70,19 @@ def web(*steps, **changes):
     return rule(match={"resource_type": "EC2"}, checks=[check])
 
 
+def limited(**limits):
+    return {"version": "1", "limits": limits, "rules": rule()["rules"]}
+
+
 GOOD = {
+    "all limits": limited(concurrent_restores=10, concurrent_restores_by_type={"RDS": 4, "EC2": 6},
+                          largest_size="500 GiB", longest_wait="24h"),
+    "no limits": limited(),
+    "the most restores": limited(concurrent_restores=100),
+    "a size without a space": limited(largest_size="2TB"),
+    "a sample": rule(sample="20%"),
+    "a small sample": rule(sample="0.01%"),
+    "a whole sample": rule(sample="100%"),
     "a rule without checks": rule(),
     "a reset password": rule(match={"resource_type": "RDS"}, credentials="reset"),
     "a check": check(),
@@ -83,6 +95,23 @@ GOOD = {
 }
 
 BAD = {
+    "no restores": limited(concurrent_restores=0),
+    "more restores than a stack may allow": limited(concurrent_restores=101),
+    "half a restore": limited(concurrent_restores=1.5),
+    "an unknown limit": limited(concurrent_restore=4),
+    "a limit of an unknown type": limited(concurrent_restores_by_type={"RSD": 4}),
+    "a limit of a type that is not restored": limited(concurrent_restores_by_type={"EFS": 4}),
+    "no restores of a type": limited(concurrent_restores_by_type={"RDS": 0}),
+    "a size without a unit": limited(largest_size="500"),
+    "a size that is a number": limited(largest_size=500),
+    "no size": limited(largest_size="0 GiB"),
+    "an unknown unit": limited(largest_size="5 G"),
+    "a wait without a unit": limited(longest_wait="24"),
+    "a sample without a sign": rule(sample="20"),
+    "a sample that is a number": rule(sample=20),
+    "an empty sample": rule(sample="0%"),
+    "a sample of more than all": rule(sample="101%"),
+    "a sample too fine": rule(sample="0.001%"),
     "no rules": {"version": "1"},
     "no frequency": rule(frequency=...),
     "an unknown frequency": rule(frequency="monthly"),

@@ -121,6 +121,69 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
 }
 
 #[test]
+fn limits_and_samples_are_explained() {
+    let asks = |sample: &str, size: u64| {
+        let name = format!("limits-{size}-{}.toml", sample.trim_end_matches('%'));
+        let policy = file(
+            &name,
+            &format!(
+                "version = \"1\"\n[limits]\nconcurrent_restores_by_type = {{ RDS = 2 }}\nlargest_size = \"500 GiB\"\n\
+                 [[rules]]\nname = \"all\"\nmatch = {{}}\nfrequency = \"daily\"\nsample = \"{sample}\"\n"
+            ),
+        );
+        let text =
+            std::fs::read_to_string(common::root().join("tests/events/copy-job-landed.json"));
+        let mut event: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        event["detail"]["backupSizeInBytes"] = json!(size);
+        let event = file(&format!("{name}.json"), &event.to_string());
+        let ask = |more: &[&str]| {
+            run(&[&["policy", "explain", &policy, "--event", &event], more].concat())
+        };
+        (ask(&[]), ask(&["--json"]).json())
+    };
+    let (ran, document) = asks("100%", 500 << 30);
+    ran.assert(
+        0,
+        &[
+            "at most one copy a day of each resource, of a sample of 100%",
+            "at one time  2 of type RDS; never more than",
+            "a larger recovery point than 500 GiB is not tested",
+        ],
+    );
+    assert_eq!(
+        (&document["outcome"], &document["left_out"]),
+        (&json!("restored"), &json!(null))
+    );
+    assert_eq!(
+        document["policy"]["limits"]["concurrent_restores_by_type"]["RDS"],
+        2
+    );
+    let (ran, document) = asks("100%", (500 << 30) + 1);
+    ran.assert(
+        0,
+        &[
+            "Left out: the recovery point has 536870912001 bytes",
+            "`not_tested`",
+        ],
+    );
+    assert_eq!(document["outcome"], "not_tested");
+    assert!(document["restore"].is_null());
+    // This validation is not among the first of ten thousand.
+    let (ran, document) = asks("0.01%", 1 << 30);
+    ran.assert(
+        0,
+        &[
+            "Left out: not drawn: the rule's sample is 0.01%",
+            "`not_tested`",
+        ],
+    );
+    assert!(
+        document["left_out"].as_str().unwrap().contains("0.01%"),
+        "{document}"
+    );
+}
+
+#[test]
 fn a_machine_is_explained_with_its_devices() {
     let more = [
         "--tag",

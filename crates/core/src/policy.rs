@@ -7,6 +7,7 @@
 mod check;
 mod duration;
 mod glob;
+mod limits;
 mod mistake;
 mod reader;
 mod rule;
@@ -24,6 +25,7 @@ use crate::expectation::Expectation;
 pub(crate) use duration::exact_duration;
 pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
 pub use glob::Glob;
+pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use mistake::{Mistake, Mistakes};
 pub use schema::schema;
 
@@ -71,6 +73,19 @@ pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The longest a restored machine may take to boot.
 pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+/// The most restores that a policy may allow at one time: the most that the stack's parameter `MaxConcurrentRestores`
+/// may say.
+pub const MOST_CONCURRENT_RESTORES: u32 = 100;
+
+/// How long a recovery point waits for a slot among the restores when the policy does not say so.
+pub const DEFAULT_LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The least and the most the longest wait may be.
+pub const LONGEST_WAIT_RANGE: (Duration, Duration) = (
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(30 * 24 * 60 * 60),
+);
+
 /// The most steps an `http` check may have.
 pub const MOST_STEPS: usize = 20;
 
@@ -84,6 +99,8 @@ pub struct Policy {
     pub version: String,
     /// SHA-256 of the file's text, lower-case hexadecimal: which words exactly were in force.
     pub fingerprint: String,
+    /// What testing may take, over all rules.
+    pub limits: Limits,
     /// The rules in the file's order. The first that matches decides.
     pub rules: Vec<Rule>,
 }
@@ -101,10 +118,11 @@ impl Policy {
 /// Every mistake of the file, in the order of their lines. A file that is not TOML has one: where
 /// the first thing that cannot be read stands.
 pub fn parse(text: &str) -> Result<Policy, Mistakes> {
-    let (version, rules) = rule::parse(text)?;
+    let (version, limits, rules) = rule::parse(text)?;
     Ok(Policy {
         version,
         fingerprint: fingerprint(text),
+        limits,
         rules,
     })
 }
@@ -152,6 +170,9 @@ pub struct Rule {
     pub matcher: Matcher,
     /// How often a recovery point of one resource is restored.
     pub frequency: Frequency,
+    /// Of the recovery points it matches, the share that is tested; all when it is not set.
+    #[serde(default)]
+    pub sample: Option<Sample>,
     /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
     pub instance_class: Option<String>,
     /// EC2 instance type to restore to, for example `t3.small`; otherwise that of the backup.

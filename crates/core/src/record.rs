@@ -195,7 +195,13 @@ impl Record {
             data_age_objective: Objective::of(data_age, target(objectives.data_age))
                 .map(Objective::as_str),
             age_latest_db_tx: measured.and_then(|check| check.age_against_now_minutes),
-            queue_duration: minutes(Some(validation.opened_at), validation.slot_taken_at),
+            // A slot without a restore was waited for by nobody.
+            queue_duration: minutes(
+                Some(validation.opened_at),
+                validation
+                    .slot_taken_at
+                    .filter(|_| validation.intent.is_some()),
+            ),
             copy_event_lag: minutes(copied_at, Some(validation.opened_at)).map(|lag| lag.max(0.0)),
             restore_event_lag: minutes(
                 restore.and_then(|r| r.completed_at),

@@ -246,7 +246,10 @@ pub struct Validation {
     pub policy: Option<PolicyUsed>,
     /// The rule that matched, frozen.
     pub rule: Option<Rule>,
-    /// When a place among the concurrent restores was free.
+    /// Since when it waits for a slot among the concurrent restores; none before it found none, and once it has one.
+    #[serde(default)]
+    pub queued_since: Option<Timestamp>,
+    /// When a slot among the concurrent restores was free.
     pub slot_taken_at: Option<Timestamp>,
     /// The restore decided on.
     pub intent: Option<Intent>,
@@ -311,7 +314,7 @@ pub struct Validation {
     pub left_behind_sent: bool,
     /// The policy was broken: plan again once its text is another.
     pub replan: bool,
-    /// When to look again; none when nothing is left to do.
+    /// When to look again; none when nothing is left to do, and while it waits for a slot.
     pub due_at: Option<Timestamp>,
 }
 
@@ -343,6 +346,7 @@ impl Validation {
             copy_job: None,
             policy: None,
             rule: None,
+            queued_since: None,
             slot_taken_at: None,
             intent: None,
             restore: None,

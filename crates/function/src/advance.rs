@@ -14,6 +14,7 @@ mod landed;
 mod patience;
 mod restored;
 mod restoring;
+mod slot;
 mod verdict;
 
 use std::time::Duration;
@@ -46,6 +47,8 @@ enum Next {
     At(Timestamp),
     /// Come back soon: something that should pass stands in the way, and is noted as an error would be.
     Stuck(String),
+    /// Wait until called for a slot.
+    Queued,
     /// Nothing is left to do.
     Done,
 }
@@ -56,17 +59,29 @@ struct Run<'a> {
     lease: Lease,
     /// When Lambda ends this invocation.
     deadline: Timestamp,
+    /// Whether this run has given a slot back.
+    gave_back: bool,
+}
+
+/// What became of a validation.
+#[derive(Debug)]
+pub struct Moved {
+    /// As it stands.
+    pub validation: Validation,
+    /// Whether it gave a slot back, for another to have.
+    pub gave_back: bool,
 }
 
 /// Moves the validation as far as it will go and gives the lease back.
 ///
 /// # Errors
 /// When AWS refuses or does not answer; the validation is due again in a minute.
-pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Result<Validation> {
+pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Result<Moved> {
     let mut run = Run {
         app,
         lease,
         deadline,
+        gave_back: false,
     };
     loop {
         let stage = run.lease.validation.stage;
@@ -80,22 +95,23 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
             Ok(Next::At(due)) => {
                 run.lease.validation.due_at = Some(due);
                 run.lease.validation.trouble = None;
-                return Ok(app.ledger.release(run.lease).await?);
+                return run.release().await;
             }
             Ok(Next::Stuck(why)) => {
                 let (now, due) = (run.now(), run.look_again());
                 warn!(validation.id = %run.lease.validation.id, "validation {} does not get on: {why}", run.lease.validation.id);
                 run.lease.validation.meet_trouble(&why, now);
                 run.lease.validation.due_at = Some(due);
-                return Ok(app.ledger.release(run.lease).await?);
+                return run.release().await;
             }
-            Ok(Next::Done) => {
+            Ok(Next::Queued | Next::Done) => {
                 run.lease.validation.due_at = None;
                 run.lease.validation.trouble = None;
-                return Ok(app.ledger.release(run.lease).await?);
+                return run.release().await;
             }
             Err(error) => {
                 let now = app.now();
+                let (put_off, gave_back) = (run.put_off(&error), run.gave_back);
                 let run_knows = &run.lease.validation;
                 let (logged, sent) = (run_knows.verdict_logged, run_knows.verdict_sent);
                 let note = |validation: &mut Validation| {
@@ -105,14 +121,23 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
                         validation.verdict_sent |= sent;
                     }
                     validation.meet_trouble(&patience::words_of(&error), now);
-                    validation.due_at = Some(now + patience::retry_after(validation));
+                    let after = put_off.unwrap_or_else(|| patience::retry_after(validation));
+                    validation.due_at = Some(now + after);
                 };
-                // The error that matters is the first one; without the lease given back the sweep waits for its end.
-                if let Err(second) = app.ledger.abandon(run.lease, note).await {
-                    warn!(
+                match (app.ledger.abandon(run.lease, note).await, put_off) {
+                    (Ok(validation), Some(_)) => {
+                        warn!(validation.id = %validation.id, "AWS has too many calls; validation {} is put off: {error:#}", validation.id);
+                        return Ok(Moved {
+                            validation,
+                            gave_back,
+                        });
+                    }
+                    (Ok(_), None) => {}
+                    // The error that matters is the first one; without the lease given back the sweep waits for its end.
+                    (Err(second), _) => warn!(
                         "the lease could not be given back: {:#}",
                         anyhow::Error::from(second)
-                    );
+                    ),
                 }
                 return Err(error);
             }
@@ -121,6 +146,13 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
 }
 
 impl Run<'_> {
+    async fn release(self) -> anyhow::Result<Moved> {
+        Ok(Moved {
+            validation: self.app.ledger.release(self.lease).await?,
+            gave_back: self.gave_back,
+        })
+    }
+
     async fn step(&mut self) -> anyhow::Result<Next> {
         if let Some(reason) = self.out_of_patience() {
             return Box::pin(self.give_up(reason)).await;

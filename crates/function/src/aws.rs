@@ -92,6 +92,25 @@ impl AwsError {
         })
     }
 
+    /// Whether there were too many calls. `LimitExceededException` is not among the codes: of AWS Backup it is a quota.
+    /// Source: the codes at which the AWS SDKs slow down ("Retry behavior", AWS SDKs and Tools Reference Guide).
+    pub fn is_throttle(&self) -> bool {
+        self.is(&[
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "PriorRequestNotComplete",
+            "SlowDown",
+            "EC2ThrottledException",
+        ])
+    }
+
     /// Whether the service refused for lack of permission.
     pub fn is_access_denied(&self) -> bool {
         self.is(&[

@@ -3,6 +3,8 @@
 //! Every write is conditional on the revision that was read and leaves its writer's nonce behind. The SDK repeats a
 //! write whose answer was lost, and then meets its own work: the nonce tells.
 
+mod slots;
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::SdkError;
@@ -14,17 +16,17 @@ use restore_proof_core::validation::{Stage, Validation};
 use sha2::{Digest, Sha256};
 
 use crate::aws::{AwsError, failed};
+pub use slots::{Listed, Page, PageStart, Slots};
 
 /// How long closed validations are remembered; longer than the sweep looks back by far.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long the claim of a day or week is remembered.
 const CLAIM_REMEMBERED: SignedDuration = SignedDuration::from_hours(60 * 24);
-/// The index holds open validations only, under this one key.
+/// The index holds open validations only: under this key those that are due at some time, under keys of their own those
+/// that wait for a slot.
 const OPEN: &str = "open";
 /// The index of due validations.
 const DUE_INDEX: &str = "due";
-/// The item that lists the validations with a running restore.
-const SLOTS: &str = "slots";
 /// The item that says since when this stack works.
 const INSTALLED: &str = "installed";
 
@@ -46,6 +48,13 @@ pub struct Lease {
     owner: String,
     until: Timestamp,
     writes: u32,
+}
+
+impl Lease {
+    /// How often the validation has been written.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
 }
 
 /// What became of the wish to move a validation.
@@ -226,78 +235,6 @@ impl Ledger {
     /// When DynamoDB does not answer or the item cannot be read.
     pub async fn find(&self, id: &str) -> Result<Option<Validation>, LedgerError> {
         self.get(id).await?.map(|item| read(id, &item)).transpose()
-    }
-
-    /// The ids of validations that are due at `now`, the longest due first, at most `most`.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn due(&self, now: Timestamp, most: i32) -> Result<Vec<String>, LedgerError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(DUE_INDEX)
-            .key_condition_expression("#partition = :open AND #due <= :now")
-            .expression_attribute_names("#partition", "due_partition")
-            .expression_attribute_names("#due", "due_at")
-            .expression_attribute_values(":open", s(OPEN))
-            .expression_attribute_values(":now", n(now.as_second()))
-            .limit(most)
-            .send()
-            .await
-            .map_err(failed("dynamodb:Query"))?;
-        Ok(answer
-            .items()
-            .iter()
-            .filter_map(|item| text(item, "id"))
-            .collect())
-    }
-
-    /// Takes one of `limit` places among the running restores; taking it twice is taking it once.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn take_slot(&self, id: &str, limit: u32) -> Result<bool, LedgerError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("id", s(SLOTS))
-            .update_expression("ADD #held :me")
-            .condition_expression(
-                "attribute_not_exists(#held) OR size(#held) < :limit OR contains(#held, :id)",
-            )
-            .expression_attribute_names("#held", "held")
-            .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
-            .expression_attribute_values(":id", s(id))
-            .expression_attribute_values(":limit", n(limit))
-            .send()
-            .await
-            .map_err(failed("dynamodb:UpdateItem"));
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if error.is(&["ConditionalCheckFailedException"]) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Gives the place back; giving it back twice is giving it back once.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn free_slot(&self, id: &str) -> Result<(), LedgerError> {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("id", s(SLOTS))
-            .update_expression("DELETE #held :me")
-            .expression_attribute_names("#held", "held")
-            .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
-            .send()
-            .await
-            .map_err(failed("dynamodb:UpdateItem"))?;
-        Ok(())
     }
 
     /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
@@ -509,13 +446,16 @@ fn item(
         Some((owner, until)) => {
             item.insert("lease_owner".to_owned(), s(owner));
             item.insert("lease_until".to_owned(), n(until.as_millisecond()));
-            Some(until)
+            Some((OPEN.to_owned(), until))
         }
-        None => validation.due_at,
+        None => validation
+            .due_at
+            .map(|due| (OPEN.to_owned(), due))
+            .or_else(|| in_line(validation)),
     };
     match due {
-        Some(due) => {
-            item.insert("due_partition".to_owned(), s(OPEN));
+        Some((partition, due)) => {
+            item.insert("due_partition".to_owned(), s(&partition));
             item.insert("due_at".to_owned(), n(due.as_second()));
         }
         None => {
@@ -527,6 +467,15 @@ fn item(
         }
     }
     Ok(item)
+}
+
+/// The line in which a validation waits for a slot, and since when; none when it does not.
+fn in_line(validation: &Validation) -> Option<(String, Timestamp)> {
+    let since = validation
+        .queued_since
+        .filter(|_| validation.stage == Stage::Landed)?;
+    let resource_type = validation.recovery_point.resource_type.as_deref()?;
+    Some((slots::waiting_partition(resource_type), since))
 }
 
 fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {

@@ -10,13 +10,16 @@ pub mod config;
 pub mod ledger;
 pub mod policy_file;
 pub mod publish;
+pub mod queue;
 pub mod reset;
 pub mod resource;
 pub mod sweep;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
@@ -34,6 +37,9 @@ use crate::ledger::{Ledger, Taken};
 
 /// A lease outlives the invocation that took it by this: then nobody else works on it any more.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What must be left of an invocation for it to begin with one more validation.
+const KEPT_FOR_ONE_MORE: SignedDuration = SignedDuration::from_mins(2);
 
 /// Tells the time. Tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -84,7 +90,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         Trigger::Backup(backup) => Box::pin(call.backup(backup)).await,
         Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
         Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
-        Trigger::Sweep(Sweep::Due) => Ok(json!({ "invoked": sweep::due(app).await? })),
+        Trigger::Sweep(Sweep::Due) => Ok(json!({ "invoked": sweep::due(app, deadline).await? })),
         Trigger::Sweep(Sweep::Lost) => {
             Ok(json!({ "opened": sweep::lost(app, &call.nonce).await? }))
         }
@@ -296,31 +302,22 @@ impl Call<'_> {
         self.advance_with(id, |_| {}).await
     }
 
-    /// Moves a validation, if nobody else does, after adding what this invocation knows.
+    /// Moves a validation, if nobody else does, after adding what this invocation knows. Should it have given its slot
+    /// back, the longest waiting one has its turn.
     async fn advance_with(
         &self,
         id: &str,
         add: impl FnOnce(&mut Validation),
     ) -> anyhow::Result<Value> {
-        let until = self.deadline + LEASE_MARGIN;
-        let validation = match self
-            .app
-            .ledger
-            .take(id, &self.nonce, self.app.now(), until)
-            .await?
-        {
-            Taken::Lease(mut lease) => {
-                add(&mut lease.validation);
-                // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of
-                // them would carry its own on the stack.
-                Box::pin(advance::advance(self.app, *lease, self.deadline)).await?
+        let validation = match self.take_and_move(id, add).await? {
+            Met::Moved(moved) => {
+                if moved.gave_back {
+                    self.hand_on().await;
+                }
+                moved.validation
             }
-            Taken::Busy(validation) => {
-                info!(validation.id = %id, "validation {id} is being moved by another invocation");
-                *validation
-            }
-            Taken::Closed(validation) => *validation,
-            Taken::Unknown => {
+            Met::Left(validation) => *validation,
+            Met::Unknown => {
                 warn!(validation.id = %id, "the ledger knows no validation {id}");
                 return Ok(json!({ "ignored": format!("the ledger knows no validation {id}") }));
             }
@@ -333,4 +330,67 @@ impl Call<'_> {
             "cleanup": validation.cleanup.as_str(),
         }))
     }
+
+    async fn take_and_move(
+        &self,
+        id: &str,
+        add: impl FnOnce(&mut Validation),
+    ) -> anyhow::Result<Met> {
+        let until = self.deadline + LEASE_MARGIN;
+        let taken = self
+            .app
+            .ledger
+            .take(id, &self.nonce, self.app.now(), until)
+            .await?;
+        Ok(match taken {
+            Taken::Lease(mut lease) => {
+                add(&mut lease.validation);
+                // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of
+                // them would carry its own on the stack, and the compiler its type.
+                let moved = advance::advance(self.app, *lease, self.deadline).boxed();
+                Met::Moved(Box::new(moved.await?))
+            }
+            Taken::Busy(validation) => {
+                info!(validation.id = %id, "validation {id} is being moved by another invocation");
+                Met::Left(validation)
+            }
+            Taken::Closed(validation) => Met::Left(validation),
+            Taken::Unknown => Met::Unknown,
+        })
+    }
+
+    /// Moves the longest waiting validation for which there is a slot; should it turn out to need none, the next. What
+    /// goes wrong is told and nothing more: it is not what this invocation was called for, and the sweep comes by.
+    async fn hand_on(&self) {
+        let mut tried = BTreeSet::new();
+        while self.app.now() + KEPT_FOR_ONE_MORE < self.deadline {
+            let next = match queue::next(self.app, &tried).await {
+                Ok(Some(next)) => next,
+                Ok(None) => return,
+                Err(error) => {
+                    return warn!(
+                        "who is to have the slot cannot be told; the sweep fills it: {error:#}"
+                    );
+                }
+            };
+            match self.take_and_move(&next, |_| {}).await {
+                Ok(Met::Moved(moved)) if !moved.gave_back => return,
+                Ok(_) => {}
+                Err(error) => {
+                    return warn!(validation.id = %next, "validation {next}, which was to have the slot: {error:#}");
+                }
+            }
+            tried.insert(next);
+        }
+    }
+}
+
+/// What became of the wish to move a validation.
+enum Met {
+    /// It was moved.
+    Moved(Box<advance::Moved>),
+    /// It is left as it is: another invocation moves it, or nothing is left to do.
+    Left(Box<Validation>),
+    /// The ledger does not know it.
+    Unknown,
 }

@@ -11,10 +11,10 @@ use tracing::warn;
 
 use crate::aws::failed;
 use crate::config::Config;
-use crate::{App, backup};
+use crate::{App, backup, queue};
 
-/// The most validations that one sweep invokes; the next one goes on.
-const MOST: i32 = 1000;
+/// Kept of a sweep for those who wait for a slot.
+const KEPT_FOR_THE_LINES: SignedDuration = SignedDuration::from_mins(5);
 /// How many invocations are under way at once.
 const AT_ONCE: usize = 16;
 /// How far back recovery points are looked for; a copy is dated by its source, which may be days older.
@@ -24,13 +24,23 @@ const JOBS_SINCE: SignedDuration = SignedDuration::from_hours(48);
 /// A restore job younger than this may not have reached the ledger yet.
 const JOB_SETTLES: SignedDuration = SignedDuration::from_hours(1);
 
-/// Invokes the function for each validation that is due. Answers how many.
+/// Invokes the function for each validation that is due, as far as time allows, the longest due first; then for those
+/// that wait and may have a slot. Answers how many.
 ///
 /// # Errors
-/// When the ledger does not answer. An invocation that fails is made again by the next sweep.
-pub async fn due(app: &App) -> anyhow::Result<usize> {
-    let ids = app.ledger.due(app.now(), MOST).await?;
-    Ok(invoke_all(app, ids).await)
+/// When the ledger or S3 does not answer. An invocation that fails is made again by the next sweep.
+pub async fn due(app: &App, deadline: Timestamp) -> anyhow::Result<usize> {
+    let now = app.now();
+    let (mut invoked, mut start) = (0, None);
+    loop {
+        let page = app.ledger.due(now, start).await?;
+        invoked += invoke_all(app, page.listed.into_iter().map(|due| due.id).collect()).await;
+        start = page.next;
+        if start.is_none() || app.now() + KEPT_FOR_THE_LINES >= deadline {
+            break;
+        }
+    }
+    Ok(invoked + invoke_all(app, queue::callable(app).await?).await)
 }
 
 /// Opens validations of recovery points that no event told of, and reports restore jobs of our role that no
@@ -61,6 +71,7 @@ pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
         }
     }
     report_unknown_jobs(app, now).await?;
+    queue::give_back_lost(app).await?;
     Ok(invoke_all(app, opened).await)
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn run(files: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// One file for programs. Durations in rules are seconds.
+/// One file for programs. Durations are seconds, sizes are bytes.
 fn document(name: &str, looked: &Looked) -> anyhow::Result<Value> {
     Ok(match looked {
         Looked::Good(policy) => json!({
@@ -78,6 +78,7 @@ fn document(name: &str, looked: &Looked) -> anyhow::Result<Value> {
             "ok": true,
             "version": policy.version,
             "sha256": policy.fingerprint,
+            "limits": serde_json::to_value(&policy.limits)?,
             "rules": serde_json::to_value(&policy.rules)?,
             "mistakes": [],
         }),
@@ -109,6 +110,11 @@ fn describe(file: &str, policy: &Policy) -> String {
         count(policy.rules.len(), "rule"),
         policy.fingerprint
     );
+    let limits = words::limits(&policy.limits);
+    if !limits.is_empty() {
+        let _ = write!(out, "\n{BOLD}Limits{BOLD:#}\n");
+        out.push_str(&lines(limits));
+    }
     for (index, rule) in policy.rules.iter().enumerate() {
         let _ = write!(
             out,
@@ -116,10 +122,15 @@ fn describe(file: &str, policy: &Policy) -> String {
             index + 1,
             printable(&rule.name)
         );
-        for (label, text) in words::facts(rule) {
-            let _ = writeln!(out, "   {BLUE}{label:<12}{BLUE:#} {text}");
-        }
+        out.push_str(&lines(words::facts(rule)));
     }
     out.push_str("\nThe first rule that matches decides; what no rule matches is not restored.\n");
     out
+}
+
+fn lines(facts: Vec<(&'static str, String)>) -> String {
+    facts
+        .into_iter()
+        .map(|(label, text)| format!("   {BLUE}{label:<12}{BLUE:#} {text}\n"))
+        .collect()
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use restore_proof_core::event;
 use restore_proof_core::plan::{self, Network, Plan, ResourceType, Source};
-use restore_proof_core::policy::Policy;
+use restore_proof_core::policy::{Policy, Rule};
 use serde_json::Value;
 
 use crate::exit::{self, Problem};
@@ -96,6 +96,8 @@ struct Explanation<'p> {
     /// The rules in their order, as far as they were asked.
     asked: Vec<Asked<'p>>,
     answer: Answer<'p>,
+    /// Why nothing is restored although a rule decides; none when something is, or it cannot be told.
+    left_out: Option<String>,
     /// The restore, when there would be one.
     restore: Option<Restore>,
 }
@@ -131,13 +133,18 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
         About::FailedCopy(_) | About::Nothing(_) => Vec::new(),
     };
     let answer = rules::answer(&asked);
-    let restore = restore(args, &point, metadata, &answer);
+    let left_out = left_out(args, &policy, &point, &answer);
+    let restore = match left_out {
+        Some(_) => None,
+        None => restore(args, &point, metadata, &answer),
+    };
     let explanation = Explanation {
         policy: &policy,
         about,
         point,
         asked,
         answer,
+        left_out,
         restore,
     };
     if json {
@@ -151,6 +158,20 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         exit::FINE
     }))
+}
+
+/// Why the policy's limits or the rule's sample leave the recovery point out. A validation's id draws the sample: a
+/// stack of another name prefix draws others.
+fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) -> Option<String> {
+    let Answer::Rule(_, rule) = answer else {
+        return None;
+    };
+    let id = point.validation_id(&args.name_prefix);
+    let whole = Rule {
+        sample: rule.sample.filter(|_| id.is_some()),
+        ..(*rule).clone()
+    };
+    policy.leaves_out(&whole, &id.unwrap_or_default(), point.size_bytes)
 }
 
 /// The restore, when the rule that decides is known and of a type that is validated.

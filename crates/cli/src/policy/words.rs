@@ -1,17 +1,52 @@
 //! What a rule says, in words.
 
 use restore_proof_core::policy::{
-    self, Address, Check, CheckKind, Credentials, Frequency, HttpCheck, HttpStep, InstanceProfile,
-    Matcher, Method, Notify, Rule, Scheme, Tls,
+    self, Address, Check, CheckKind, Credentials, DEFAULT_LONGEST_WAIT, Frequency, HttpCheck,
+    HttpStep, InstanceProfile, Limits, Matcher, Method, Notify, Rule, Scheme, Tls, readable_size,
 };
 
 use crate::output::{YELLOW, count, one_line, paint, printable, readable};
+
+/// What testing may take, line by line; nothing where the policy does not limit it.
+pub(crate) fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let by_type: Vec<String> = limits
+        .concurrent_restores_by_type
+        .iter()
+        .map(|(name, most)| format!("{most} of type {name}"))
+        .collect();
+    let restores = match (limits.concurrent_restores, by_type.is_empty()) {
+        (None, true) => None,
+        (None, false) => Some(by_type.join(", ")),
+        (Some(most), true) => Some(most.to_string()),
+        (Some(most), false) => Some(format!("{most}, of which {}", by_type.join(", "))),
+    };
+    if let Some(restores) = restores {
+        let words = format!("{restores}; never more than the stack's MaxConcurrentRestores");
+        facts.push(("at one time", words));
+    }
+    if let Some(largest) = limits.largest_size {
+        let words = format!(
+            "a larger recovery point than {} is not tested",
+            readable_size(largest)
+        );
+        facts.push(("size", words));
+    }
+    if limits.longest_wait != DEFAULT_LONGEST_WAIT {
+        let words = format!(
+            "{} for a slot among the restores; after that a copy is not tested",
+            readable(limits.longest_wait)
+        );
+        facts.push(("may wait", words));
+    }
+    facts
+}
 
 /// What is to be said about a rule, line by line; a line without a label goes on with the one above.
 pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("matches", matching(&rule.matcher)),
-        ("restores", frequency(rule).to_owned()),
+        ("restores", frequency(rule)),
     ];
     if let Some(other) = rule.matcher.resource_type.as_deref()
         && !policy::VALIDATED_TYPES.contains(&other)
@@ -136,11 +171,15 @@ fn matching(matcher: &Matcher) -> String {
 }
 
 /// How often.
-pub(crate) fn frequency(rule: &Rule) -> &'static str {
-    match rule.frequency {
+pub(crate) fn frequency(rule: &Rule) -> String {
+    let frequency = match rule.frequency {
         Frequency::EveryCopy => "every copy",
         Frequency::Daily => "at most one copy a day of each resource",
         Frequency::Weekly => "at most one copy a week of each resource",
+    };
+    match rule.sample {
+        Some(sample) => format!("{frequency}, of a sample of {sample}"),
+        None => frequency.to_owned(),
     }
 }
 

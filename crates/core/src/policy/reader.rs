@@ -184,6 +184,11 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// Whether it is a text.
+    pub(super) fn is_text(&self) -> bool {
+        self.quiet_text().is_some()
+    }
+
     /// The text when it is one; what is wrong is noted elsewhere.
     pub(super) fn quiet_text(&self) -> Option<&'t str> {
         match self.value {

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use crate::plan::{ResourceType, instance_type_problem, override_problem};
 
 use super::check;
+use super::limits::{self, Limits};
 use super::mistake::{Mistakes, Notes};
 use super::reader::{Item, Names, Section, hint, kind_of};
 use super::{
@@ -24,8 +25,11 @@ pub(super) const RESET: &str = "reset";
 /// item may have 400 KB (Amazon DynamoDB developer guide, quotas).
 const LARGEST_RULE: usize = 100_000;
 
-/// Reads a policy file: its version and rules.
-pub(super) fn parse(text: &str) -> Result<(String, Vec<Rule>), Mistakes> {
+/// Version, limits and rules of a policy file.
+pub(super) type Parts = (String, Limits, Vec<Rule>);
+
+/// Reads a policy file.
+pub(super) fn parse(text: &str) -> Result<Parts, Mistakes> {
     let notes = Notes::new(text);
     let read = read(text, &notes);
     // Whatever could not be read was noted; a reader that forgot to is not worth a panic either.
@@ -37,7 +41,7 @@ pub(super) fn parse(text: &str) -> Result<(String, Vec<Rule>), Mistakes> {
 }
 
 /// Reads a policy file and notes its mistakes, and answers nothing when it has any.
-pub(super) fn read(text: &str, notes: &Notes<'_>) -> Option<(String, Vec<Rule>)> {
+pub(super) fn read(text: &str, notes: &Notes<'_>) -> Option<Parts> {
     match DeTable::parse(text) {
         Ok(tree) => read_policy(tree.get_ref(), notes),
         Err(error) => {
@@ -49,7 +53,7 @@ pub(super) fn read(text: &str, notes: &Notes<'_>) -> Option<(String, Vec<Rule>)>
     }
 }
 
-fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<(String, Vec<Rule>)> {
+fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<Parts> {
     let mut top = Section::new(tree, 0..0, String::new(), notes);
     let version = top
         .required(
@@ -57,11 +61,12 @@ fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<(Strin
             "version = \"2026-11-21\", any words that tell this policy from the next",
         )
         .and_then(|item| Some(item.line(LONGEST_NAME)?.to_owned()));
+    let limits = optional(top.optional("limits"), limits::read);
     let rules = top
         .required("rules", "[[rules]] and below it the first rule's keys")
         .and_then(|item| read_rules(&item));
     top.finish();
-    Some((version?, rules?))
+    Some((version?, limits?.unwrap_or_default(), rules?))
 }
 
 fn read_rules(item: &Item<'_>) -> Option<Vec<Rule>> {
@@ -109,6 +114,7 @@ fn read_rule<'t>(
                 ("weekly", Frequency::Weekly),
             ])
         });
+    let sample = optional(rule.optional("sample"), limits::read_sample);
     let about = matching.as_ref().and_then(resource_type);
     let instance_class_item = rule.optional("instance_class");
     let instance_class = optional(instance_class_item.clone(), read_instance_class);
@@ -220,6 +226,7 @@ fn read_rule<'t>(
         name: name?.to_owned(),
         matcher: matcher?,
         frequency: frequency?,
+        sample: sample?,
         instance_class: instance_class?,
         instance_type: instance_type?,
         instance_profile: instance_profile?.unwrap_or_default(),

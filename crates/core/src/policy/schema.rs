@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::rule::{LONGEST_NAME, RESET};
-use super::{MOST_REDIRECTS, MOST_STEPS, RESOURCE_TYPES};
+use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS, RESOURCE_TYPES};
 
 /// The JSON Schema (draft 2020-12) of a policy file. Editors use it for TOML as they do for JSON.
 pub fn schema() -> Value {
@@ -20,6 +20,11 @@ pub fn schema() -> Value {
                 line(LONGEST_NAME),
             ),
             (
+                "limits",
+                "What testing may take, over all rules.",
+                reference("limits"),
+            ),
+            (
                 "rules",
                 "Tried from the first to the last; the first that matches a recovery point decides. What no rule matches is not restored.",
                 json!({ "type": "array", "minItems": 1, "items": reference("rule") }),
@@ -29,6 +34,7 @@ pub fn schema() -> Value {
     top["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     top["title"] = json!("Restore Proof policy");
     top["$defs"] = json!({
+        "limits": limits(),
         "rule": rule(),
         "match": matcher(),
         "check": check(),
@@ -51,6 +57,50 @@ pub fn schema() -> Value {
     top
 }
 
+/// A share above zero and up to all, with at most two decimals.
+const SHARE: &str =
+    "^(0*100(\\.0{1,2})?|0*[1-9][0-9]?(\\.[0-9]{1,2})?|0+\\.([1-9][0-9]?|0[1-9]))%$";
+
+/// A size.
+const SIZE: &str = "^0*[1-9][0-9]* ?(MiB|GiB|TiB|MB|GB|TB)$";
+
+fn limits() -> Value {
+    let slots = || json!({ "type": "integer", "minimum": 1, "maximum": MOST_CONCURRENT_RESTORES });
+    closed(
+        "What testing may take, over all rules. What is not set does not limit.",
+        &[],
+        vec![
+            (
+                "concurrent_restores",
+                "The most restores at one time. The stack's parameter MaxConcurrentRestores stays the ceiling.",
+                slots(),
+            ),
+            (
+                "concurrent_restores_by_type",
+                "The most restores at one time of resources of a type, within all of them.",
+                closed(
+                    "Slots by type.",
+                    &[],
+                    vec![
+                        ("EC2", "The most machines at one time.", slots()),
+                        ("RDS", "The most databases at one time.", slots()),
+                    ],
+                ),
+            ),
+            (
+                "largest_size",
+                "A larger recovery point is not restored, and its record says not_tested; one of unknown size is.",
+                json!({ "type": "string", "pattern": SIZE, "examples": ["500 GiB", "2 TiB"] }),
+            ),
+            (
+                "longest_wait",
+                "How long a recovery point waits for a slot among the restores, from 10m to 30d; then its record says not_tested. Default: 7d.",
+                reference("duration"),
+            ),
+        ],
+    )
+}
+
 fn rule() -> Value {
     let mut rule = closed(
         "What to do with the recovery points it matches.",
@@ -70,6 +120,11 @@ fn rule() -> Value {
                 "frequency",
                 "How often a recovery point of one resource is restored. It has no default: every restore costs money.",
                 words(&["every-copy", "daily", "weekly"]),
+            ),
+            (
+                "sample",
+                "Of the recovery points the rule matches, the share that is tested, beside frequency. The same one is always drawn the same way. Default: all.",
+                json!({ "type": "string", "pattern": SHARE, "examples": ["20%", "0.5%"] }),
             ),
             (
                 "instance_class",

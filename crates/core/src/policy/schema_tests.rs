@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::mistake::{Notes, Seen};
-use super::super::{CheckKind, parse_duration, parse_latency, rule};
+use super::super::{CheckKind, Sample, parse_duration, parse_latency, parse_size, rule};
 use super::*;
 
 /// A rule that has every table, with one check of the kind.
@@ -18,7 +18,7 @@ fn policy(kind: &str) -> String {
         other => panic!("no example of kind {other}"),
     };
     format!(
-        "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {{ tags = {{ a = \"b\" }} }}\nfrequency = \"daily\"\n\
+        "version = \"1\"\n[limits]\nconcurrent_restores_by_type = {{ RDS = 4 }}\n[[rules]]\nname = \"r\"\nmatch = {{ tags = {{ a = \"b\" }} }}\nfrequency = \"daily\"\n\
          instance_profile = \"none\"\nobjectives = {{ recovery_time = \"1h\" }}\ncredentials = {{ secret = \"s\" }}\n\
          tls = \"verify\"\nnotify = \"never\"\n[[rules.checks]]\nname = \"c\"\nkind = \"{kind}\"\n{check}\n"
     )
@@ -84,7 +84,7 @@ fn the_schema_says_what_the_reader_knows() {
     for kind in &kinds {
         let text = policy(kind);
         let notes = Notes::new(&text);
-        let (_, rules) = rule::read(&text, &notes).unwrap();
+        let (_, _, rules) = rule::read(&text, &notes).unwrap();
         let name: fn(&CheckKind) -> &'static str = CheckKind::name;
         assert_eq!(name(&rules[0].checks[0].kind), kind);
         let mut keys: BTreeMap<String, [BTreeSet<String>; 3]> = BTreeMap::new();
@@ -193,6 +193,30 @@ fn durations_are_those_the_reader_takes() {
             parse_latency(text).is_ok(),
             "{text:?}"
         );
+    }
+}
+
+#[test]
+fn shares_and_sizes_are_those_the_reader_takes() {
+    let share = regex::Regex::new(SHARE).unwrap();
+    for text in [
+        "20%", "100%", "100.0%", "100.00%", "0.5%", "0.01%", "99.99%", "007%", "0100%", "00.10%",
+        "0%", "0.0%", "0.00%", "00%", "100.01%", "101%", "0.001%", "20", "%", ".5%", "5.%", "20 %",
+        "1e1%", "",
+    ] {
+        assert_eq!(
+            share.is_match(text),
+            text.parse::<Sample>().is_ok(),
+            "{text:?}"
+        );
+    }
+    // What is beyond a schema: that 1025 TiB are too many.
+    let size = regex::Regex::new(SIZE).unwrap();
+    for text in [
+        "500 GiB", "500GiB", "2 TB", "0500 MB", "0 GiB", "5  GiB", "5 G", "5 gib", "1.5 TiB",
+        "GiB", "5", "", "5 GiB ",
+    ] {
+        assert_eq!(size.is_match(text), parse_size(text).is_ok(), "{text:?}");
     }
 }
 

@@ -1131,3 +1131,164 @@ fn mangled_policies_never_panic() {
         }
     }
 }
+
+/// A policy with this table of limits.
+fn limited(lines: &str) -> String {
+    rule("").replacen("[[rules]]", &format!("[limits]\n{lines}\n[[rules]]"), 1)
+}
+
+#[test]
+fn limits_are_read_and_absent_they_limit_nothing_but_the_wait() {
+    let policy = fine(&limited(
+        "concurrent_restores = 10\nconcurrent_restores_by_type = { RDS = 4, EC2 = 6 }\n\
+         largest_size = \"500 GiB\"\nlongest_wait = \"24h\"",
+    ));
+    let wanted = Limits {
+        concurrent_restores: Some(10),
+        concurrent_restores_by_type: [("EC2".to_owned(), 6), ("RDS".to_owned(), 4)].into(),
+        largest_size: Some(500 << 30),
+        longest_wait: Duration::from_secs(86_400),
+    };
+    assert_eq!(policy.limits, wanted);
+    let seven_days = Duration::from_secs(7 * 86_400);
+    for text in [limited(""), rule("")] {
+        let policy = fine(&text);
+        assert_eq!(policy.limits, Limits::default());
+        assert_eq!(policy.limits.longest_wait, seven_days);
+        assert_eq!(policy.rules[0].sample, None);
+    }
+}
+
+#[test]
+fn limits_that_cannot_be_are_refused() {
+    let about = |lines: &str, start: &str| one(&limited(lines), &format!("limits.{start}"));
+    about(
+        "concurrent_restores = 0",
+        "concurrent_restores: with 0 every",
+    );
+    about(
+        "concurrent_restores = -1",
+        "concurrent_restores: must be from 1 to 100",
+    );
+    about(
+        "concurrent_restores = 101",
+        "concurrent_restores: must be from 1 to 100",
+    );
+    about(
+        "concurrent_restores = \"4\"",
+        "concurrent_restores: must be a whole number",
+    );
+    about(
+        "concurrent_restores = 4.0",
+        "concurrent_restores: must be a whole number",
+    );
+    about(
+        "concurrent_restore = 4",
+        "concurrent_restore: unknown key; did you mean `concurrent_restores`?",
+    );
+    about(
+        "concurrent_restores_by_type = 4",
+        "concurrent_restores_by_type: must be a table",
+    );
+    about(
+        "concurrent_restores_by_type = { RSD = 4 }",
+        "concurrent_restores_by_type.RSD: unknown key; did you mean `RDS`?",
+    );
+    about(
+        "concurrent_restores_by_type = { Timestream = 4 }",
+        "concurrent_restores_by_type.Timestream: unknown key; known here: EC2, RDS",
+    );
+    about(
+        "concurrent_restores_by_type = { RDS = 0 }",
+        "concurrent_restores_by_type.RDS: with 0",
+    );
+    about(
+        "largest_size = 500",
+        "largest_size: must be a text with a unit",
+    );
+    about(
+        "largest_size = \"500\"",
+        "largest_size: `500` is not a size",
+    );
+    about(
+        "largest_size = \"0 GiB\"",
+        "largest_size: `0 GiB` is below 1 MiB",
+    );
+    about(
+        "largest_size = \"5000 TiB\"",
+        "largest_size: `5000 TiB` is more than 1024 TiB",
+    );
+    about(
+        "longest_wait = \"0s\"",
+        "longest_wait: `0s` is no time at all",
+    );
+    about("longest_wait = \"9m\"", "longest_wait: must be from 10m");
+    about("longest_wait = \"31d\"", "longest_wait: must be from 10m");
+    about(
+        "longest_wait = 5",
+        "longest_wait: must be a text with a unit",
+    );
+    one(
+        &rule("").replace("[[rules]]", "limits = 4\n[[rules]]"),
+        "limits: must be a table",
+    );
+    let text = limited("largest_size = \"0 GiB\"");
+    let found = parse(&text).unwrap_err();
+    assert_eq!((found.0[0].line, found.0[0].column), (3, 16), "{found}");
+}
+
+#[test]
+fn a_sample_is_a_share_of_the_rule() {
+    assert_eq!(
+        fine(&rule("sample = \"12.5%\"")).rules[0].sample,
+        Some("12.5%".parse().unwrap())
+    );
+    one(
+        &rule("sample = 20"),
+        "rules[0].sample: must be a text with a percent sign",
+    );
+    one(
+        &rule("sample = \"20\""),
+        "rules[0].sample: `20` is not a share",
+    );
+    one(
+        &rule("sample = \"0%\""),
+        "rules[0].sample: `0%` draws nothing",
+    );
+    one(
+        &rule("sample = \"120%\""),
+        "rules[0].sample: `120%` is more than all",
+    );
+    one(
+        &rule("sample = \"0.125%\""),
+        "rules[0].sample: `0.125%` is finer than",
+    );
+}
+
+#[test]
+fn what_is_too_large_or_not_drawn_is_left_out_with_the_reason() {
+    let text =
+        limited("largest_size = \"500 GiB\"").replace("[[rules]]", "[[rules]]\nsample = \"50%\"");
+    let policy = fine(&text);
+    let rule = &policy.rules[0];
+    let sample = rule.sample.unwrap();
+    let ids: Vec<String> = (0..64).map(|number| format!("{number:020x}")).collect();
+    let drawn = ids.iter().find(|id| sample.draws(id)).unwrap();
+    let other = ids.iter().find(|id| !sample.draws(id)).unwrap();
+    let leaves_out = |id: &str, size| policy.leaves_out(rule, id, size);
+    assert_eq!(
+        leaves_out(drawn, Some(500 << 30)),
+        None,
+        "as large as may be"
+    );
+    assert_eq!(leaves_out(drawn, None), None, "of unknown size");
+    let words = leaves_out(drawn, Some((500 << 30) + 1)).unwrap();
+    assert!(words.contains("largest_size, 500 GiB"), "{words}");
+    let words = leaves_out(other, None).unwrap();
+    assert!(words.contains("sample is 50%"), "{words}");
+    // A rule that was frozen before there were samples is whole.
+    let mut frozen = serde_json::to_value(rule).unwrap();
+    assert_eq!(frozen["sample"], "50%");
+    frozen.as_object_mut().unwrap().remove("sample");
+    assert_eq!(serde_json::from_value::<Rule>(frozen).unwrap().sample, None);
+}

@@ -30,7 +30,7 @@ impl Run<'_> {
         }
         if let Some(until) = self.keep_until() {
             // What people look at does not keep other backups from being tested.
-            self.app.ledger.free_slot(&self.lease.validation.id).await?;
+            self.free_slot().await?;
             return Ok(Next::At(until));
         }
         if let Some(next) = self.find_out_end().await? {
@@ -229,7 +229,7 @@ impl Run<'_> {
         validation.deletion_asked_at = validation.deletion_asked_at.map(|_| now + DAILY);
         self.write_record().await?;
         self.write().await?;
-        self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        self.free_slot().await?;
         self.tell().await;
         self.log_cleanup().await?;
         let again = if self.all_told() { DAILY } else { RETRY };
@@ -240,7 +240,7 @@ impl Run<'_> {
     pub(super) async fn close(&mut self) -> anyhow::Result<Next> {
         self.write_record().await?;
         self.tell().await;
-        self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        self.free_slot().await?;
         if !self.all_told() {
             self.write().await?;
             return Ok(Next::At(self.look_again()));
@@ -273,6 +273,7 @@ impl Run<'_> {
                 validation.replan = false;
                 validation.attempt += 1;
                 validation.stage = Stage::Landed;
+                validation.queued_since = None;
                 validation.verdict = None;
                 validation.verdict_reason = String::new();
                 validation.verdict_at = None;

@@ -1,7 +1,7 @@
-//! Landed: what is it, what does the policy want of it, and is there room for one more restore?
+//! Landed: is there room for one more restore, what is to be restored, and what does the policy want of it?
 
 use restore_proof_core::plan::{self, ResourceType, Source};
-use restore_proof_core::policy::Subject;
+use restore_proof_core::policy::{Subject, readable_size};
 use restore_proof_core::validation::{Intent, PolicyUsed, Stage};
 use restore_proof_core::verdict::Verdict;
 
@@ -11,14 +11,35 @@ use crate::policy_file::{self, PolicyFile};
 use crate::{backup, resource};
 
 impl Run<'_> {
-    /// 1. Looks the recovery point up. 2. Asks the policy. 3. Claims the day or week. 4. Takes a slot. 5. Plans, and
-    ///    writes the intent.
+    /// Plans the restore, or decides that there is none. What stays here, for whatever reason, keeps no slot.
     pub(super) async fn landed(&mut self) -> anyhow::Result<Next> {
+        let next = self.plan().await;
+        self.leave_slot().await;
+        next
+    }
+
+    /// 1. Takes a slot. 2. Looks the recovery point up. 3. Asks the policy. 4. Claims the day or week. 5. Plans, and
+    ///    writes the intent.
+    ///
+    /// The slot comes first, so that nothing is asked of AWS Backup for what is going to wait all the same, and no more is
+    /// asked at one time than there are slots, however many copies land together.
+    async fn plan(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         if point.is_continuous() {
             let reason = "a continuous backup is restored to a point in time, which this version does not do";
             return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
+        // Read anew each time, so that a changed limit holds for those who wait.
+        let policy = policy_file::read(&app.aws, &app.config.policy).await?;
+        let mut has_slot = false;
+        if let (PolicyFile::Good(policy), Ok(resource_type)) = (&policy, self.resource_type())
+            && self.waited_too_long(&policy.limits).is_none()
+        {
+            has_slot = self.take_slot(resource_type, &policy.limits).await?;
+            if !has_slot {
+                return Ok(Next::Queued);
+            }
         }
         let described =
             backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn).await;
@@ -75,7 +96,7 @@ impl Run<'_> {
             .min();
         let point = known.clone();
 
-        let policy = match policy_file::read(&app.aws, &app.config.policy).await? {
+        let policy = match policy {
             PolicyFile::Good(policy) => policy,
             PolicyFile::Broken { used, reason } => {
                 validation.policy = Some(used);
@@ -114,6 +135,22 @@ impl Run<'_> {
         }
 
         let id = self.lease.validation.id.clone();
+        if let Some(reason) = policy.leaves_out(&rule, &id, point.size_bytes) {
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
+        if let (Some(largest), None) = (policy.limits.largest_size, point.size_bytes) {
+            self.validation().find(format!(
+                "AWS Backup does not tell the size of the recovery point, which was not compared with largest_size, {}",
+                readable_size(largest)
+            ));
+        }
+        if let Some(reason) = self.waited_too_long(&policy.limits) {
+            // The next copy of the day is to be tested, since this one is not.
+            if let Some(claim) = self.claim() {
+                app.ledger.give_back(&claim, &id).await?;
+            }
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
         if let Some(claim) = Claim::of(
             rule.frequency,
             subject.source_arn,
@@ -126,12 +163,9 @@ impl Run<'_> {
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
         }
-        if !app
-            .ledger
-            .take_slot(&id, app.config.max_concurrent_restores)
-            .await?
-        {
-            return Ok(Next::At(self.look_again()));
+        // Its type was not known before it was looked up.
+        if !has_slot && !self.take_slot(resource_type, &policy.limits).await? {
+            return Ok(Next::Queued);
         }
 
         let source = Source {
@@ -148,7 +182,7 @@ impl Run<'_> {
             &app.config.network,
             &target_name,
         );
-        validation.slot_taken_at = Some(now);
+        validation.queued_since = None;
         validation.intent = Some(Intent {
             attempt: validation.attempt,
             idempotency_token: target_name.clone(),

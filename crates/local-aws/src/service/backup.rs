@@ -160,7 +160,9 @@ fn copy_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
     put("ResourceType", job.resource_type.as_str().into());
     put("CreationDate", epoch(job.created_at));
     put("State", job.state.as_str().into());
-    put("BackupSizeInBytes", job.size_bytes.into());
+    if job.size_bytes > 0 {
+        put("BackupSizeInBytes", job.size_bytes.into());
+    }
     put("IamRoleArn", job.iam_role_arn.as_str().into());
     put("IsParent", false.into());
     if let Some(at) = job.completed_at {
@@ -239,7 +241,9 @@ fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
         "CompletionDate",
         epoch(point.completed_at.unwrap_or(point.created_at)),
     );
-    put("BackupSizeInBytes", point.size_bytes.into());
+    if point.size_bytes > 0 {
+        put("BackupSizeInBytes", point.size_bytes.into());
+    }
     put("IsEncrypted", point.kms_key_arn.is_some().into());
     if let Some(key) = &point.kms_key_arn {
         put("EncryptionKeyArn", key.as_str().into());

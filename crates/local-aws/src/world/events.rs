@@ -28,7 +28,9 @@ impl World {
             if job.state != "CREATED" {
                 put("copyJobId", job.id.as_str().into());
                 // A number here, a string in backup and restore events.
-                put("backupSizeInBytes", job.size_bytes.into());
+                if job.size_bytes > 0 {
+                    put("backupSizeInBytes", job.size_bytes.into());
+                }
                 put("iamRoleArn", job.iam_role_arn.as_str().into());
                 put("resourceArn", job.resource_arn.as_str().into());
                 put("resourceType", job.resource_type.as_str().into());

@@ -352,6 +352,18 @@ impl World {
         });
     }
 
+    /// Puts an item (DynamoDB's JSON) into a table, whatever was there.
+    ///
+    /// # Panics
+    /// When there is no such table or the item does not fit it.
+    pub fn put_table_item(&self, table: &str, item: &serde_json::Value) {
+        self.with_state(|state| {
+            let table = state.tables.get_mut(table);
+            let put = table.map(|table| table.put_json(item));
+            assert!(matches!(put, Some(Ok(()))), "{item} cannot be put");
+        });
+    }
+
     /// Adds a topic by its ARN.
     pub fn add_topic(&self, arn: &str) {
         self.with_state(|state| state.topics.insert(arn.to_owned()));

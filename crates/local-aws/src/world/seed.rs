@@ -44,7 +44,7 @@ pub struct RecoveryPoint {
     pub completed_at: Option<Timestamp>,
     /// RDS's `OriginalSnapshotCreateTime`. `None`: same as `created_at`.
     pub original_created_at: Option<Timestamp>,
-    /// Size in bytes.
+    /// Size in bytes; 0: AWS Backup does not tell it.
     pub size_bytes: u64,
     /// ARN of the key that encrypts this recovery point; `None`: not encrypted.
     pub kms_key_arn: Option<String>,

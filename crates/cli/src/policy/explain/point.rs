@@ -38,6 +38,8 @@ pub(super) struct Point {
     pub(super) resource_type: Option<String>,
     pub(super) source_arn: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
+    /// Bytes.
+    pub(super) size_bytes: Option<u64>,
     /// Tells validations of one recovery point apart.
     request_id: Option<String>,
 }
@@ -150,6 +152,7 @@ fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
         vault_arn: Some(backup.vault_arn.clone()),
         resource_type: backup.resource_type.clone(),
         source_arn: backup.resource_arn.clone(),
+        size_bytes: backup.size_bytes,
         ..Point::default()
     };
     (about, point)
@@ -199,6 +202,7 @@ fn of_copy(copy: &CopyJobEvent) -> (About, Point) {
         vault_arn: Some(copy.destination_vault_arn.clone()),
         resource_type: copy.resource_type.clone(),
         source_arn: copy.resource_arn.clone(),
+        size_bytes: copy.size_bytes,
         ..Point::default()
     };
     (about, point)

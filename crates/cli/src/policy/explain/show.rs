@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use restore_proof_core::plan::ResourceType;
-use restore_proof_core::policy::{self, Credentials, InstanceProfile, Rule};
+use restore_proof_core::policy::{self, Credentials, InstanceProfile, Limits, Rule};
 use restore_proof_core::validation::vault_name;
 use serde_json::{Value, json};
 
@@ -34,6 +34,14 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
     let Answer::Rule(_, rule) = &explanation.answer else {
         return out;
     };
+    if let Some(reason) = &explanation.left_out {
+        let _ = writeln!(
+            out,
+            "\n{YELLOW}Left out:{YELLOW:#} {}. Nothing is restored, and the record says `not_tested`.",
+            printable(reason)
+        );
+        return out;
+    }
     let Some(restore) = &explanation.restore else {
         let kind = explanation.point.resource_type.as_deref();
         let kind = kind.unwrap_or("of an unknown type");
@@ -53,7 +61,21 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
     };
     out += &restored(&explanation.point, rule, restore);
     out += &checks(rule, restore);
+    out += &limits(&explanation.policy.limits);
     out
+}
+
+/// What it may have to wait for.
+fn limits(limits: &Limits) -> String {
+    let facts = words::limits(limits);
+    if facts.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<_> = facts
+        .into_iter()
+        .map(|(name, words)| vec![Cell(BLUE, name.to_owned()), cell(words)])
+        .collect();
+    format!("\n{BOLD}Limits{BOLD:#}\n{}", table(2, &rows))
 }
 
 /// What is known of the recovery point, and how to tell what is not when `open` questions are to be answered.
@@ -368,6 +390,7 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
         (About::FailedCopy(_), _) => ("copy_failed", None),
         (_, Answer::NoRule) => ("not_tested", None),
         (_, Answer::Undecided(_)) => ("undecided", None),
+        (_, Answer::Rule(_, rule)) if explanation.left_out.is_some() => ("not_tested", Some(*rule)),
         (_, Answer::Rule(_, rule)) => match (&explanation.restore, &point.resource_type) {
             (Some(_), _) => ("restored", Some(*rule)),
             (None, Some(_)) => ("not_tested", Some(*rule)),
@@ -402,12 +425,18 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
             "resource_type": point.resource_type,
             "source_arn": point.source_arn,
             "account": point.account(),
+            "size_bytes": point.size_bytes,
             "tags": point.tags,
         },
-        "policy": { "version": explanation.policy.version, "sha256": explanation.policy.fingerprint },
+        "policy": {
+            "version": explanation.policy.version,
+            "sha256": explanation.policy.fingerprint,
+            "limits": explanation.policy.limits,
+        },
         "rules": rules,
         "outcome": outcome,
         "missing": missing,
+        "left_out": explanation.left_out,
         "rule": rule.map(serde_json::to_value).transpose()?,
         "restore": restore,
     }))

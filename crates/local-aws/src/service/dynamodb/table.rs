@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::invalid;
-use super::value::{Attr, Item, item_bytes, item_json};
+use super::value::{Attr, Item, item_bytes, item_json, parse_item};
 use crate::wire::ServiceError;
 use crate::world::seed::{Index, KeyAttribute, Table};
 
@@ -90,6 +90,15 @@ impl TableState {
     /// Stores an item that has passed [`TableState::check`].
     pub fn put(&mut self, key: Vec<String>, item: Item) -> Option<Item> {
         self.items.insert(key, item)
+    }
+
+    /// Stores an item in DynamoDB's JSON.
+    pub fn put_json(&mut self, item: &Value) -> Result<(), ServiceError> {
+        let item = parse_item(item)?;
+        let key = self.key_of(&item)?;
+        self.check(&item)?;
+        self.put(key, item);
+        Ok(())
     }
 
     pub fn remove(&mut self, key: &[String]) -> Option<Item> {

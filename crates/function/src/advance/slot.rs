@@ -1,0 +1,104 @@
+//! The slot of a validation: taken before anything is asked of AWS Backup, waited for, given back.
+
+use jiff::SignedDuration;
+use restore_proof_core::plan::ResourceType;
+use restore_proof_core::policy::{Limits, readable_duration};
+use restore_proof_core::validation::Stage;
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::Run;
+use crate::aws::AwsError;
+use crate::ledger::LedgerError;
+
+/// What is too much for AWS now is tried again after so many seconds at least.
+const PUT_OFF_LEAST: u64 = 60;
+/// And within so many more, each validation at a time of its own.
+const PUT_OFF_SPREAD: u64 = 240;
+
+impl Run<'_> {
+    /// Takes a slot within the limits, or notes since when it waits for one. Answers whether it has one.
+    pub(super) async fn take_slot(
+        &mut self,
+        resource_type: ResourceType,
+        limits: &Limits,
+    ) -> anyhow::Result<bool> {
+        let allowed = self.app.config.max_concurrent_restores;
+        let name = resource_type.name();
+        let (limit, of_type) = (limits.slots(allowed), limits.slots_of(name, allowed));
+        let id = &self.lease.validation.id;
+        let taken = self.app.ledger.take_slot(id, name, limit, of_type).await?;
+        let now = self.now();
+        let validation = self.validation();
+        if taken {
+            validation.slot_taken_at = Some(now);
+        } else {
+            validation.queued_since.get_or_insert(now);
+        }
+        Ok(taken)
+    }
+
+    /// Why it is not tested because of its waiting; none while it may wait.
+    pub(super) fn waited_too_long(&self, limits: &Limits) -> Option<String> {
+        let waited = self
+            .now()
+            .duration_since(self.lease.validation.queued_since?);
+        let longest = SignedDuration::try_from(limits.longest_wait).unwrap_or(SignedDuration::MAX);
+        (waited >= longest).then(|| {
+            format!(
+                "no slot among the concurrent restores was free in {}, and the policy's longest_wait is {}",
+                readable_duration(waited),
+                readable_duration(longest)
+            )
+        })
+    }
+
+    /// Gives back the slot of a validation that stays where it landed, so that it keeps none while it waits for
+    /// something else. Should that fail, it still has its slot when it goes on.
+    pub(super) async fn leave_slot(&mut self) {
+        if self.lease.validation.stage != Stage::Landed
+            || self.validation().slot_taken_at.take().is_none()
+        {
+            return;
+        }
+        let id = &self.lease.validation.id;
+        // Nobody is called for it: what keeps this one from going on may well keep the next, and the sweep comes by.
+        if let Err(error) = self.app.ledger.free_slot(id).await {
+            warn!(validation.id = %id, "the slot of validation {id} could not be given back: {error}");
+        }
+    }
+
+    /// Gives the slot back, and notes if there was one: the longest waiting validation is to have it.
+    pub(super) async fn free_slot(&mut self) -> anyhow::Result<()> {
+        self.gave_back |= self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        Ok(())
+    }
+
+    /// When to try again what AWS had too many calls for, should that be what this error is. Nothing has been started
+    /// that anybody waits for, and to be delivered again at once would only add calls.
+    pub(super) fn put_off(&self, error: &anyhow::Error) -> Option<SignedDuration> {
+        let waits = matches!(
+            self.lease.validation.stage,
+            Stage::Landed | Stage::Restoring
+        );
+        let throttled = waits && aws_error(error).is_some_and(AwsError::is_throttle);
+        throttled.then(|| {
+            let hash = Sha256::new()
+                .chain_update(&self.lease.validation.id)
+                .chain_update(self.lease.revision().to_be_bytes())
+                .finalize();
+            let spread =
+                u64::from_be_bytes(std::array::from_fn(|byte| hash[byte])) % PUT_OFF_SPREAD;
+            SignedDuration::from_secs((PUT_OFF_LEAST + spread).cast_signed())
+        })
+    }
+}
+
+/// What AWS answered, when that is the error.
+fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
+    let of_ledger = || match error.downcast_ref() {
+        Some(LedgerError::Aws(error)) => Some(error),
+        _ => None,
+    };
+    error.downcast_ref().or_else(of_ledger)
+}

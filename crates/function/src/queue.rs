@@ -1,0 +1,155 @@
+//! Who waits for a slot, and who is called next.
+//!
+//! Waiting costs nothing: a validation that finds no slot lies in the ledger's line of its resource type, and nobody
+//! looks at it until it is called. It is called by whoever gives a slot back, in the same invocation, and by the sweep,
+//! which fills what stays empty otherwise. A call is a hint like any other: who finds no slot after all goes back to
+//! its place in the line, which is that of the time when it first found none.
+
+use std::collections::BTreeSet;
+
+use futures_util::future;
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::policy::{Limits, VALIDATED_TYPES};
+use restore_proof_core::validation::Stage;
+use tracing::warn;
+
+use crate::App;
+use crate::ledger::{Listed, Page, Slots};
+use crate::policy_file::{self, PolicyFile};
+
+/// How many of a line are looked at: more than there can be slots.
+const LOOKED_AT: i32 = 100;
+/// The most validations of a type that have waited too long and are called by one sweep; the next one goes on.
+const MOST_OVERDUE: usize = 1000;
+
+/// The beginning of the line of one type.
+struct Line {
+    resource_type: &'static str,
+    page: Page,
+}
+
+/// The ids of those to be called now: the longest waiting for whom there are free slots, and those who have waited too
+/// long. When nobody waits nothing else is asked for, and it costs the same whether fifty wait or ten thousand.
+///
+/// # Errors
+/// When the ledger or S3 does not answer.
+pub async fn callable(app: &App) -> anyhow::Result<Vec<String>> {
+    let mut lines = lines(app).await?;
+    if lines.iter().all(|line| line.page.listed.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let limits = limits(app).await?;
+    let oldest = overdue_before(app.now(), &limits);
+    let mut called = Vec::new();
+    for line in &mut lines {
+        let mut most = MOST_OVERDUE;
+        loop {
+            let late = line.page.listed.iter().filter(|one| one.at <= oldest);
+            let late: Vec<String> = late.map(|one| one.id.clone()).collect();
+            let whole = late.len() == line.page.listed.len();
+            most = most.saturating_sub(late.len());
+            called.extend(late);
+            // In time are those behind them.
+            let Some(start) = line.page.next.clone().filter(|_| whole && most > 0) else {
+                break;
+            };
+            let next = app
+                .ledger
+                .waiting(line.resource_type, LOOKED_AT, Some(start));
+            line.page = next.await?;
+        }
+    }
+    let slots = app.ledger.slots().await?;
+    called.extend(for_free_slots(app, &slots, &limits, &lines, oldest));
+    Ok(called)
+}
+
+/// The id of the longest waiting validation for which there is a slot, beside those that were tried.
+///
+/// # Errors
+/// When the ledger or S3 does not answer.
+pub async fn next(app: &App, tried: &BTreeSet<String>) -> anyhow::Result<Option<String>> {
+    let lines = lines(app).await?;
+    if lines.iter().all(|line| line.page.listed.is_empty()) {
+        return Ok(None);
+    }
+    let (limits, slots) = (limits(app).await?, app.ledger.slots().await?);
+    let oldest = overdue_before(app.now(), &limits);
+    let called = for_free_slots(app, &slots, &limits, &lines, oldest);
+    Ok(called.into_iter().find(|id| !tried.contains(id)))
+}
+
+/// The longest waiting, so many as there are free slots over all and of their type.
+fn for_free_slots(
+    app: &App,
+    slots: &Slots,
+    limits: &Limits,
+    lines: &[Line],
+    oldest: Timestamp,
+) -> Vec<String> {
+    let allowed = app.config.max_concurrent_restores;
+    let free = |limit: u32, taken: usize| (limit as usize).saturating_sub(taken);
+    let mut first: Vec<&Listed> = Vec::new();
+    for Line {
+        resource_type,
+        page,
+    } in lines
+    {
+        let free = free(
+            limits.slots_of(resource_type, allowed),
+            slots.taken_by(resource_type),
+        );
+        let in_time = page.listed.iter().filter(|one| one.at > oldest);
+        first.extend(in_time.take(free));
+    }
+    first.sort_by_key(|one| one.at);
+    first.truncate(free(limits.slots(allowed), slots.taken()));
+    first.into_iter().map(|one| one.id.clone()).collect()
+}
+
+/// Who has waited since then or longer has waited too long.
+fn overdue_before(now: Timestamp, limits: &Limits) -> Timestamp {
+    let wait = SignedDuration::try_from(limits.longest_wait).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(wait).unwrap_or(Timestamp::MIN)
+}
+
+/// The beginnings of all lines.
+async fn lines(app: &App) -> anyhow::Result<Vec<Line>> {
+    let lines = VALIDATED_TYPES.map(|resource_type| async move {
+        let page = app.ledger.waiting(resource_type, LOOKED_AT, None).await?;
+        anyhow::Ok(Line {
+            resource_type,
+            page,
+        })
+    });
+    future::try_join_all(lines).await
+}
+
+/// The limits as the policy says now. Under a broken one who has a slot learns that it is broken, and says so.
+async fn limits(app: &App) -> anyhow::Result<Limits> {
+    Ok(
+        match policy_file::read(&app.aws, &app.config.policy).await? {
+            PolicyFile::Good(policy) => policy.limits,
+            PolicyFile::Broken { .. } => Limits::default(),
+        },
+    )
+}
+
+/// Gives back the slots of validations that are closed or that nobody knows: whoever held them died at the wrong
+/// moment, or an item was deleted by hand. Answers how many.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn give_back_lost(app: &App) -> anyhow::Result<usize> {
+    let slots = app.ledger.slots().await?;
+    let mut given_back = 0;
+    for id in slots.holders() {
+        let holder = app.ledger.find(id).await?;
+        if holder.is_none_or(|holder| holder.stage == Stage::Closed) {
+            warn!(validation.id = %id, "validation {id} held a slot and is closed or unknown; the slot is given back");
+            app.ledger.free_slot(id).await?;
+            given_back += 1;
+        }
+    }
+    Ok(given_back)
+}
