@@ -177,9 +177,7 @@ async fn a_slot_that_is_not_needed_goes_to_the_next_at_once() {
         ids.push(scene.lands(&scene.add(copy(number))).await);
         scene.pass(SignedDuration::from_secs(1));
     }
-    let other = scene
-        .lands(&scene.backup("invoices", RestoreBehaviour::bare()))
-        .await;
+    let other = scene.lands(&scene.backup("invoices", slow())).await;
     assert_eq!(
         stages(&scene, &ids),
         [("restoring".to_owned(), 1), ("landed".to_owned(), 7)].into()
