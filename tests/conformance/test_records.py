@@ -147,5 +147,30 @@ def test_what_people_ask_is_answered(table):
         "select validation_id from records where verdict = 'failed'").fetchall()}
 
 
+def test_log_events_carry_embedded_metrics(demo_calls):
+    """As "Specification: embedded metric format" of the CloudWatch user guide has it."""
+    messages = [json.loads(event["message"]) for call in demo_calls
+                if (call.service, call.operation) == ("logs", "PutLogEvents")
+                for event in json.loads(call.request_body)["logEvents"]]
+    kinds = {}
+    for message in messages:
+        embedded = message.get("_aws")
+        names = set()
+        for directive in embedded["CloudWatchMetrics"] if embedded else []:
+            assert isinstance(embedded["Timestamp"], int)
+            assert directive["Namespace"] == "RestoreProof" and 1 <= len(directive["Metrics"]) <= 100
+            for dimensions in directive["Dimensions"]:
+                assert all(isinstance(message[name], str) and message[name] for name in dimensions)
+            for metric in directive["Metrics"]:
+                value = message[metric["Name"]]
+                assert isinstance(value, (int, float)) and not isinstance(value, bool), metric
+                assert metric["Unit"] in ("Count", "Seconds"), metric
+                names.add(metric["Name"])
+        kinds.setdefault(message["event"], set()).update(names)
+    assert {"Validations", "FailedVerdicts", "MissedObjectives", "PolicyErrors"} <= kinds["verdict"]
+    assert {"OverdueValidations", "OpenValidations", "RunningRestores"} <= kinds["sweep"]
+    assert kinds["cleanup"] == set()
+
+
 def test_nothing_is_left_in_the_demo(table):
     assert table.execute("select * from records where cleanup in ('pending', 'left_behind')").fetchall() == []

@@ -122,6 +122,31 @@ pub fn of_left_behind(record: &Record, records_uri: &str) -> Message {
     }
 }
 
+/// The message about something in the isolated network that no open validation accounts for.
+pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason: &str) -> Message {
+    let name = arn.parse().map_or_else(
+        |_| arn.to_owned(),
+        |arn: crate::arn::Arn| arn.name().to_owned(),
+    );
+    let headline = format!(
+        "UNKNOWN: {} lies in the isolated network: {}",
+        one_line(arn),
+        one_line(reason)
+    );
+    let body = format!(
+        "{headline}\n\nIt was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
+         not touch it: whoever made it must delete it.\n"
+    );
+    Message {
+        subject: subject(&format!("UNKNOWN: {name} lies in the isolated network")),
+        body: capped(body),
+        attributes: BTreeMap::from([
+            ("kind", "unknown_resource".to_owned()),
+            ("resource_type", resource_type.to_owned()),
+        ]),
+    }
+}
+
 fn source_name(record: &Record) -> String {
     let arn = record
         .source_resource_arn

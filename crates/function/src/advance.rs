@@ -104,7 +104,12 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
                 run.lease.validation.due_at = Some(due);
                 return run.release().await;
             }
-            Ok(Next::Queued | Next::Done) => {
+            Ok(Next::Queued) => {
+                // Waiting for a slot is no trouble, and no end of one.
+                run.lease.validation.due_at = None;
+                return run.release().await;
+            }
+            Ok(Next::Done) => {
                 run.lease.validation.due_at = None;
                 run.lease.validation.trouble = None;
                 return run.release().await;
@@ -132,7 +137,7 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
                             gave_back,
                         });
                     }
-                    (Ok(_), None) => {}
+                    (Ok(validation), None) => patience::tell_if_overdue(app, &validation).await,
                     // The error that matters is the first one; without the lease given back the sweep waits for its end.
                     (Err(second), _) => warn!(
                         "the lease could not be given back: {:#}",

@@ -63,6 +63,8 @@ pub struct Config {
     pub network: Network,
     /// The addresses of that network (`NETWORK_CIDR`): checks connect to no private address outside of it.
     pub network_cidr: Cidr,
+    /// Ids of all subnets of the isolated network (`SUBNET_IDS`, separated by commas).
+    pub subnets: Vec<String>,
     /// Name or ARN of the secret that passwords of restored copies are derived from (`RESET_KEY_SECRET`).
     pub reset_key_secret: String,
     /// The most restores at one time (`MAX_CONCURRENT_RESTORES`).
@@ -108,6 +110,7 @@ impl Config {
         let machine_subnet = required("EC2_SUBNET_ID");
         let machine_security_groups = list(&required("EC2_SECURITY_GROUP_IDS"));
         let network_cidr = required("NETWORK_CIDR");
+        let subnets = list(&required("SUBNET_IDS"));
         let reset_key_secret = required("RESET_KEY_SECRET");
         let max_concurrent_restores = required("MAX_CONCURRENT_RESTORES");
         let confirm_gone = required("CONFIRM_GONE_SECONDS");
@@ -213,6 +216,7 @@ impl Config {
                 volume_key_arn,
             },
             network_cidr,
+            subnets,
             reset_key_secret,
             max_concurrent_restores,
             ca_bundle: ca_uri,
@@ -279,6 +283,7 @@ mod tests {
             "EC2_SUBNET_ID" => "subnet-1",
             "EC2_SECURITY_GROUP_IDS" => "sg-2",
             "NETWORK_CIDR" => "10.255.0.0/24",
+            "SUBNET_IDS" => "subnet-1,subnet-2",
             "RESET_KEY_SECRET" => "reset-key",
             "MAX_CONCURRENT_RESTORES" => "4",
             "CONFIRM_GONE_SECONDS" => "120",

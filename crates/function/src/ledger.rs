@@ -4,6 +4,7 @@
 //! write whose answer was lost, and then meets its own work: the nonce tells.
 
 mod slots;
+mod watch;
 
 use std::collections::HashMap;
 

@@ -14,6 +14,7 @@ pub mod queue;
 pub mod reset;
 pub mod resource;
 pub mod sweep;
+pub mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,9 +91,15 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         Trigger::Backup(backup) => Box::pin(call.backup(backup)).await,
         Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
         Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
-        Trigger::Sweep(Sweep::Due) => Ok(json!({ "invoked": sweep::due(app, deadline).await? })),
+        Trigger::Sweep(Sweep::Due) => {
+            let invoked = sweep::due(app, deadline).await?;
+            watch::measure(app).await?;
+            Ok(json!({ "invoked": invoked }))
+        }
         Trigger::Sweep(Sweep::Lost) => {
-            Ok(json!({ "opened": sweep::lost(app, &call.nonce).await? }))
+            let opened = sweep::lost(app, &call.nonce).await?;
+            let unknown = Box::pin(watch::report_unknown(app)).await?;
+            Ok(json!({ "opened": opened, "unknown": unknown }))
         }
         Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
         Trigger::Validate(request) => Box::pin(call.validate(request)).await,

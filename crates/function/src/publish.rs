@@ -3,7 +3,7 @@
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sns::types::MessageAttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::message::Message;
 use restore_proof_core::record::Record;
 use serde_json::{Value, json};
@@ -50,26 +50,99 @@ pub async fn log_verdict(
     now: Timestamp,
 ) -> Result<(), AwsError> {
     let mut event = event("verdict", record);
-    let metric = |name: &str, unit: &str| json!({ "Name": name, "Unit": unit });
-    let mut measured = vec![metric("PolicyErrors", "Count")];
-    event["PolicyErrors"] = json!(u8::from(policy_broken));
+    let speaks_against = matches!(record.verdict, "failed" | "restore_failed" | "copy_failed");
+    let objectives = [record.recovery_time_objective, record.data_age_objective];
+    let missed = objectives
+        .iter()
+        .filter(|objective| **objective == Some("missed"));
+    let mut measured = vec![
+        Metric::count("PolicyErrors", u8::from(policy_broken)),
+        Metric::count("Validations", 1),
+        Metric::count("FailedVerdicts", u8::from(speaks_against)),
+        Metric::count("MissedObjectives", missed.count()),
+    ];
     for (name, minutes) in [
         ("RecoveryTime", record.recovery_time),
         ("DataAge", record.data_age),
     ] {
-        if let Some(minutes) = minutes {
-            event[name] = json!(minutes * 60.0);
-            measured.push(metric(name, "Seconds"));
+        let took =
+            minutes.and_then(|minutes| SignedDuration::try_from_secs_f64(minutes * 60.0).ok());
+        measured.extend(took.map(|took| Metric::seconds(name, took)));
+    }
+    embed(&mut event, &measured, now);
+    let by_verdict = json!({
+        "Namespace": METRICS,
+        "Dimensions": [["verdict"]],
+        "Metrics": [{ "Name": "Validations", "Unit": "Count" }],
+    });
+    if let Some(directives) = event["_aws"]["CloudWatchMetrics"].as_array_mut() {
+        directives.push(by_verdict);
+    }
+    log(aws, config, &event, now).await
+}
+
+/// A metric, without dimensions.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    name: &'static str,
+    unit: &'static str,
+    value: Value,
+}
+
+impl Metric {
+    /// A number of things.
+    pub fn count(name: &'static str, value: impl Into<Value>) -> Metric {
+        Metric {
+            name,
+            unit: "Count",
+            value: value.into(),
         }
     }
-    event["Validations"] = json!(1);
+
+    /// How long something took.
+    pub fn seconds(name: &'static str, value: SignedDuration) -> Metric {
+        Metric {
+            name,
+            unit: "Seconds",
+            value: json!(value.as_secs_f64()),
+        }
+    }
+}
+
+/// Puts metrics into a log event, in the embedded metric format: CloudWatch Logs makes metrics of them.
+fn embed(event: &mut Value, metrics: &[Metric], now: Timestamp) {
+    for metric in metrics {
+        event[metric.name] = metric.value.clone();
+    }
+    let named: Vec<_> = metrics
+        .iter()
+        .map(|metric| json!({ "Name": metric.name, "Unit": metric.unit }))
+        .collect();
     event["_aws"] = json!({
         "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [
-            { "Namespace": METRICS, "Dimensions": [[]], "Metrics": measured },
-            { "Namespace": METRICS, "Dimensions": [["verdict"]], "Metrics": [metric("Validations", "Count")] },
-        ],
+        "CloudWatchMetrics": [{ "Namespace": METRICS, "Dimensions": [[]], "Metrics": named }],
     });
+}
+
+/// Logs an event that is about no verdict: its kind, facts (a JSON object) and metrics.
+///
+/// # Errors
+/// When CloudWatch Logs refuses or does not answer.
+pub async fn log_event(
+    aws: &Aws,
+    config: &Config,
+    kind: &str,
+    facts: Value,
+    metrics: &[Metric],
+    now: Timestamp,
+) -> Result<(), AwsError> {
+    let mut event = json!({ "event": kind });
+    if let (Value::Object(event), Value::Object(facts)) = (&mut event, facts) {
+        event.extend(facts);
+    }
+    if !metrics.is_empty() {
+        embed(&mut event, metrics, now);
+    }
     log(aws, config, &event, now).await
 }
 

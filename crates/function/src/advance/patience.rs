@@ -5,12 +5,12 @@ use anyhow::Error;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::{Cleanup, Intent, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
+use tracing::warn;
 
 use super::restoring::{Found, TOKEN_TRUSTED};
+use super::slot::aws_error;
 use super::{Next, RETRY, RETRY_OLD_TROUBLE, Run};
-use crate::aws::AwsError;
-use crate::backup;
-use crate::ledger::LedgerError;
+use crate::{App, backup, watch};
 
 /// How long runs may meet nothing but errors before the verdict: a day, in which people hear of the errors and can
 /// mend what is denied or down.
@@ -24,23 +24,30 @@ const CREATED_AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What an error says to people. An error of AWS speaks for itself; of others only our own first words.
 pub(super) fn words_of(error: &Error) -> String {
-    let of_aws = error.chain().find_map(|cause| {
-        cause
-            .downcast_ref::<AwsError>()
-            .or_else(|| match cause.downcast_ref::<LedgerError>() {
-                Some(LedgerError::Aws(error)) => Some(error),
-                _ => None,
-            })
-    });
-    of_aws.map_or_else(|| error.to_string(), ToString::to_string)
+    aws_error(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// How long to wait after a run that met an error.
 pub(super) fn retry_after(validation: &Validation) -> SignedDuration {
-    if validation.verdict.is_some() && validation.troubled_for() > TROUBLE_AT_MOST {
+    if is_stuck(validation) {
         RETRY_OLD_TROUBLE
     } else {
         RETRY
+    }
+}
+
+/// Whether it has its verdict, and nothing but errors for so long that people must look.
+fn is_stuck(validation: &Validation) -> bool {
+    validation.verdict.is_some() && validation.troubled_for() > TROUBLE_AT_MOST
+}
+
+/// Lets the alarm ring for a validation that is stuck behind its verdict.
+pub(super) async fn tell_if_overdue(app: &App, validation: &Validation) {
+    if is_stuck(validation)
+        && let Err(problem) = watch::tell_overdue(app, validation).await
+    {
+        // The error that it is stuck on is told in any case.
+        warn!(validation.id = %validation.id, "that it is overdue could not be logged: {problem}");
     }
 }
 

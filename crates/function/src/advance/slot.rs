@@ -95,7 +95,7 @@ impl Run<'_> {
 }
 
 /// What AWS answered, when that is the error.
-fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
+pub(super) fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
     let of_ledger = || match error.downcast_ref() {
         Some(LedgerError::Aws(error)) => Some(error),
         _ => None,

@@ -3,6 +3,7 @@
 
 pub mod ec2;
 mod groups;
+pub mod neighbours;
 pub mod rds;
 
 use std::collections::BTreeMap;

@@ -33,10 +33,12 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
 
 fn describe_instances(state: &mut State, request: &Request) -> Answer {
     let filters = filters(request);
-    if let Some((name, _)) = filters
-        .iter()
-        .find(|(name, _)| !matches!(name.as_str(), "image-id" | "subnet-id"))
-    {
+    if let Some((name, _)) = filters.iter().find(|(name, _)| {
+        !matches!(
+            name.as_str(),
+            "image-id" | "subnet-id" | "network-interface.subnet-id"
+        )
+    }) {
         return Err(not_played(request, &format!("with filter {name}")));
     }
     let asked = instance_ids(state, request)?;
@@ -58,6 +60,13 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
                 let placed = instance.state != "terminated";
                 let passes = filters.iter().all(|(name, values)| match name.as_str() {
                     "image-id" => values.contains(&instance.image_id),
+                    "network-interface.subnet-id" if placed => {
+                        let further = instance.further_interfaces.iter();
+                        let mut subnets = further
+                            .map(|interface| &interface.subnet_id)
+                            .chain([&instance.subnet_id]);
+                        subnets.any(|subnet| values.contains(subnet))
+                    }
                     _ => placed && values.contains(&instance.subnet_id),
                 });
                 if passes && (asked.is_empty() || asked.contains(&instance.id)) {

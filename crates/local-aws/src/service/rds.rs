@@ -282,7 +282,15 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance, password_pendin
             xml.text("DBSubnetGroupDescription", &db.subnet_group);
             xml.optional("VpcId", state.subnet_groups.get(&db.subnet_group));
             xml.text("SubnetGroupStatus", "Complete");
-            xml.element("Subnets", |_| ());
+            xml.element("Subnets", |xml| {
+                let subnets = state.subnets_of_group.get(&db.subnet_group);
+                for subnet in subnets.into_iter().flatten() {
+                    xml.element("Subnet", |xml| {
+                        xml.text("SubnetIdentifier", subnet)
+                            .text("SubnetStatus", "Active");
+                    });
+                }
+            });
         });
         xml.text("PreferredMaintenanceWindow", "sun:03:00-sun:03:30");
         xml.element("PendingModifiedValues", |xml| {

@@ -102,6 +102,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "RESET_KEY_SECRET",
             "RESTORE_ROLE_ARN",
             "RESULTS_BUCKET",
+            "SUBNET_IDS",
             "TOPIC_ARN",
         ]
     );

@@ -272,6 +272,12 @@ impl World {
         self.with_state(|state| state.subnet_groups.insert(group.name, group.vpc_id));
     }
 
+    /// Tells which subnets a DB subnet group is made of.
+    pub fn set_subnets_of_group(&self, group: &str, subnets: &[&str]) {
+        let subnets = subnets.iter().map(|id| (*id).to_owned()).collect();
+        self.with_state(|state| state.subnets_of_group.insert(group.to_owned(), subnets));
+    }
+
     /// Adds a security group, or replaces one.
     pub fn add_security_group(&self, group: SecurityGroup) {
         self.with_state(|state| state.security_groups.insert(group.id.clone(), group));

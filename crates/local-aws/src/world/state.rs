@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub instances: BTreeMap<String, Instance>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
+    /// Name of a subnet group → ids of its subnets, as far as they were told.
+    pub subnets_of_group: BTreeMap<String, Vec<String>>,
     /// By id.
     pub security_groups: BTreeMap<String, SecurityGroup>,
     /// By id.
@@ -179,6 +181,7 @@ impl State {
             copy_jobs: Vec::new(),
             instances: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
+            subnets_of_group: BTreeMap::new(),
             security_groups: BTreeMap::new(),
             subnets: BTreeMap::new(),
             key_pairs: BTreeSet::new(),
