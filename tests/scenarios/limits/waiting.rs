@@ -49,10 +49,13 @@ async fn a_sweep_costs_the_same_however_many_wait() {
         costs.push(sum);
     }
     assert_eq!(costs[0], costs[1]);
+    // For those to be called, and for what is measured: three queries and six, a look at the slots each.
     let wanted = [
-        ("DynamoDB.GetItem", 10),
-        ("DynamoDB.Query", 30),
+        ("DynamoDB.GetItem", 10 + 10),
+        ("DynamoDB.Query", 10 * (3 + 6)),
         ("Lambda.Invoke", 10),
+        ("Logs.CreateLogStream", 1),
+        ("Logs.PutLogEvents", 10 + 1),
         ("S3.GetObject", 10),
     ];
     let wanted: BTreeMap<String, usize> =
@@ -387,8 +390,8 @@ async fn all_that_is_due_is_called_page_by_page() {
     assert_eq!(swept["Lambda.Invoke"], 30, "{swept:?}");
     assert_eq!(
         swept["DynamoDB.Query"],
-        5 + 2,
-        "five pages, and two empty lines; {swept:?}"
+        5 + 2 + 6,
+        "five pages, two empty lines, and what is measured; {swept:?}"
     );
     close_all(&scene, &ids).await;
     scene.assert_clean();
