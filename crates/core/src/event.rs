@@ -11,6 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::Index;
 
+/// The longest text that is taken, bytes. Names, ids and ARNs are shorter (AWS Backup takes ARNs of up to 1600 characters);
+/// what is longer is not there, and words for people are cut.
+const LONGEST_TEXT: usize = 2048;
+
 /// What the function is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
@@ -246,8 +250,19 @@ pub fn read(payload: &Value) -> Trigger {
                     "validate needs a recovery_point_arn and a backup_vault_name".to_owned(),
                 )
             }
+            Ok(request)
+                if request.recovery_point_arn.len() > LONGEST_TEXT
+                    || request.backup_vault_name.len() > LONGEST_TEXT
+                    || request.request_id.as_ref().is_some_and(|id| id.len() > LONGEST_TEXT) =>
+            {
+                Trigger::Ignored(format!("validate holds a text of more than {LONGEST_TEXT} bytes"))
+            }
             Ok(request) => Trigger::Validate(request),
-            Err(error) => Trigger::Ignored(format!("validate cannot be read: {error}")),
+            // The words may quote a name or a value.
+            Err(error) => {
+                let words: String = error.to_string().chars().take(300).collect();
+                Trigger::Ignored(format!("validate cannot be read: {words}"))
+            }
         },
         (None, None, None, Some(show)) => match validation_id(show) {
             Some(validation_id) => Trigger::Show { validation_id },
@@ -289,11 +304,11 @@ fn read_copy_job(event: &Value) -> Result<CopyJobEvent, String> {
         destination_vault_arn: text(detail, "destinationBackupVaultArn")
             .ok_or("the copy job event names no destinationBackupVaultArn")?,
         recovery_point_arn: text(detail, "destinationRecoveryPointArn"),
-        source_recovery_point_arn: event["resources"][0].as_str().map(str::to_owned),
+        source_recovery_point_arn: text(&event["resources"], 0),
         resource_arn: text(detail, "resourceArn"),
         resource_type: text(detail, "resourceType"),
         size_bytes: number(detail, "backupSizeInBytes"),
-        status_message: text(detail, "statusMessage"),
+        status_message: words(detail, "statusMessage"),
     };
     copy.usable()
 }
@@ -311,7 +326,7 @@ fn read_backup_job(event: &Value) -> Result<BackupJobEvent, String> {
         resource_arn: text(detail, "resourceArn"),
         resource_type: text(detail, "resourceType"),
         size_bytes: number(detail, "backupSizeInBytes"),
-        status_message: text(detail, "statusMessage"),
+        status_message: words(detail, "statusMessage"),
     })
 }
 
@@ -397,12 +412,18 @@ fn state(detail: &Value) -> Option<&str> {
         .or_else(|| detail["status"].as_str())
 }
 
-/// Text that is there and not empty; `{}` stands for an ARN that is not known.
+/// Text that is there, neither empty nor too long; `{}` stands for an ARN that is not known.
 fn text(object: &Value, key: impl Index) -> Option<String> {
     object[key]
         .as_str()
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && text.len() <= LONGEST_TEXT)
         .map(str::to_owned)
+}
+
+/// Words for people, as far as they are taken.
+fn words(object: &Value, key: &str) -> Option<String> {
+    let words = object[key].as_str().filter(|words| !words.is_empty())?;
+    Some(words[..words.floor_char_boundary(LONGEST_TEXT)].to_owned())
 }
 
 fn time(object: &Value, key: &str) -> Option<Timestamp> {
@@ -419,4 +440,60 @@ fn number(object: &Value, key: &str) -> Option<u64> {
 
 fn shorten(text: &str) -> String {
     text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn copy(resource: &str, message: &str) -> Value {
+        json!({
+            "detail-type": "Copy Job State Change",
+            "source": "aws.backup",
+            "resources": [resource],
+            "detail": {
+                "state": "FAILED",
+                "destinationBackupVaultArn": "arn:aws:backup:eu-central-1:111122223333:backup-vault:central",
+                "statusMessage": message,
+            },
+        })
+    }
+
+    #[test]
+    fn a_copy_is_not_known_by_an_empty_arn() {
+        assert!(matches!(read(&copy("arn:1", "no")), Trigger::Copy(_)));
+        for resource in ["", &"a".repeat(2049)] {
+            match read(&copy(resource, "no")) {
+                Trigger::Ignored(why) => assert!(why.contains("neither an id"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn words_about_a_job_are_cut() {
+        match read(&copy("arn:1", &"ä€".repeat(1000))) {
+            Trigger::Copy(copy) => {
+                let words = copy.status_message.unwrap_or_default();
+                assert!(words.starts_with("ä€ä") && (2045..=2048).contains(&words.len()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wish_does_not_fill_the_log() {
+        let long = "x".repeat(5000);
+        for wish in [
+            json!({ "recovery_point_arn": "a", "backup_vault_name": "b", long.clone(): 1 }),
+            json!({ "recovery_point_arn": long.clone(), "backup_vault_name": "b" }),
+            json!({ "recovery_point_arn": "a", "backup_vault_name": "b", "request_id": long }),
+        ] {
+            match read(&json!({ "validate": wish })) {
+                Trigger::Ignored(why) => assert!(why.len() < 400, "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

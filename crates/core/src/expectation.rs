@@ -165,21 +165,35 @@ pub struct Judgement {
 /// # Errors
 /// What is wrong with the expression, in one line.
 pub fn compile_regex(pattern: &str) -> Result<regex::Regex, String> {
+    compile_within(pattern, REGEX_SIZE_LIMIT).map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("the regex is too large: compiled it takes more than {limit} bytes")
+        }
+        // The crate draws a picture over several lines; its last line says what is wrong.
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or("").trim();
+            format!("bad regex: {}", last.trim_start_matches("error: "))
+        }
+    })
+}
+
+fn compile_within(pattern: &str, bytes: usize) -> Result<regex::Regex, regex::Error> {
     regex::RegexBuilder::new(pattern)
-        .size_limit(REGEX_SIZE_LIMIT)
-        .dfa_size_limit(REGEX_SIZE_LIMIT)
+        .size_limit(bytes)
+        .dfa_size_limit(bytes)
         .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("the regex is too large: compiled it takes more than {limit} bytes")
-            }
-            // The crate draws a picture over several lines; its last line says what is wrong.
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or("").trim();
-                format!("bad regex: {}", last.trim_start_matches("error: "))
-            }
-        })
+}
+
+/// Compiles as [`compile_regex`] does, and tells what it took at most, in bytes.
+pub(crate) fn measure_regex(pattern: &str) -> (usize, Result<(), String>) {
+    // Time and memory grow with the limit, also of what fails. Few regexes need more than the first.
+    let smaller = [8 << 10, 64 << 10].into_iter().find(|bytes| {
+        let compiled = compile_within(pattern, *bytes);
+        !matches!(compiled, Err(regex::Error::CompiledTooBig(_)))
+    });
+    let size = smaller.unwrap_or(REGEX_SIZE_LIMIT);
+    (size, compile_regex(pattern).map(drop))
 }
 
 /// Durations of a policy always fit: they are far below the limit of [`SignedDuration`].

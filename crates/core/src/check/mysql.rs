@@ -115,11 +115,22 @@ fn read_time(kind: Kind, text: &str, zone: &TimeZone) -> Answer {
     }
 }
 
-/// Whether the year, the month or the day of a date is zero: `0000-00-00`, `2026-00-00`.
+/// Whether it is a date, perhaps with a time, whose year, month or day is zero: `0000-00-00`, `2026-00-00 01:02:03.5`.
 fn is_zero_time(text: &str) -> bool {
-    let date = text.split(' ').next().unwrap_or_default();
-    date.split('-')
-        .any(|part| part.bytes().all(|byte| byte == b'0'))
+    let (date, time) = text.split_once(' ').unwrap_or((text, ""));
+    let parts: Vec<&[u8]> = date.split('-').map(str::as_bytes).collect();
+    let is_date = parts.iter().map(|part| part.len()).eq([4, 2, 2])
+        && parts.iter().all(|part| part.iter().all(u8::is_ascii_digit));
+    // `01:02:03.000000` is the longest.
+    let is_time = time.len() <= 15
+        && time
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
+    is_date
+        && is_time
+        && parts
+            .iter()
+            .any(|part| part.iter().all(|byte| *byte == b'0'))
 }
 
 /// Sorts an error of the server: does it speak against the data, or did we just not get to see it?
@@ -301,6 +312,20 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
             assert!(read().for_expectation(&Expectation::NotEmpty).is_ok());
+        }
+        // What is no date is no zero date either, whatever a server sends.
+        for text in [
+            "",
+            "-",
+            "0",
+            "-1",
+            "Erika-0-Mustermann",
+            "0000-00-00x",
+            "0000-00-00 Erika",
+            "00-00-00",
+        ] {
+            let read = read(Kind::Date, text.as_bytes(), &TimeZone::UTC);
+            assert_eq!(read, Answer::of(Value::Text(text.to_owned())));
         }
         // What no calendar shows, is text and no zero date.
         let odd = read(Kind::Date, b"2026-02-31", &TimeZone::UTC);

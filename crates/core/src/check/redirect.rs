@@ -7,8 +7,8 @@ use url::{Host, Url};
 use super::Trouble;
 use crate::policy::{HttpCheck, HttpStep, Scheme};
 
-/// The longest name of a host that is quoted, characters.
-const LONGEST_HOST: usize = 100;
+/// The most that is quoted of a host's name, or of a scheme's, characters.
+const LONGEST_NAME: usize = 100;
 
 /// The one server that a check asks, under the name and over the protocol that the policy gives it.
 #[derive(Clone, Debug)]
@@ -163,15 +163,12 @@ impl Server {
 
 /// A URL that the machine sent, as far as it is quoted: neither login nor path nor query.
 fn told(url: &Url) -> String {
-    let host: String = url
-        .host_str()
-        .unwrap_or("no host")
-        .chars()
-        .take(LONGEST_HOST)
-        .collect();
+    let cut = |name: &str| -> String { name.chars().take(LONGEST_NAME).collect() };
+    let scheme = cut(url.scheme());
+    let host = cut(url.host_str().unwrap_or("no host"));
     match url.port() {
-        Some(port) => format!("{} {host}:{port}", url.scheme()),
-        None => format!("{} {host}", url.scheme()),
+        Some(port) => format!("{scheme} {host}:{port}"),
+        None => format!("{scheme} {host}"),
     }
 }
 
@@ -265,6 +262,11 @@ mod tests {
                 Err(Trouble::Wrong(said)) => assert!(said.contains(words), "{said}"),
                 other => panic!("{status}: {other:?}"),
             }
+        }
+        let long = format!("{0}://{0}/", "x".repeat(5000));
+        match next("", 302, long.as_bytes(), 0) {
+            Err(Trouble::Wrong(words)) => assert!(words.len() < 400, "{words}"),
+            other => panic!("{other:?}"),
         }
         match next("", 302, b"/", 2) {
             Err(Trouble::Wrong(words)) => assert!(words.contains("redirects = 2"), "{words}"),

@@ -715,3 +715,19 @@ fn a_time_written_as_text_has_an_age() {
     let same = equals(Constant::Text("2026-11-20T02:50:00Z".into()));
     judged_json(&same, json!("2026-11-20T02:50:00Z"), Passed, "");
 }
+
+#[test]
+fn numbers_come_back_from_the_ledger_as_they_were() {
+    for seventh in 1..2000 {
+        let number = f64::from(seventh) / 7.0 * 1e-9;
+        let expect = equals(Constant::Number(number));
+        let frozen = serde_json::to_string(&expect).unwrap();
+        let expect = serde_json::from_str::<Expectation>(&frozen).unwrap();
+        judged(
+            &expect,
+            &Value::from_number_text(&number.to_string()),
+            Passed,
+            "",
+        );
+    }
+}

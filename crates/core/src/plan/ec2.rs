@@ -254,6 +254,10 @@ fn devices(stored: Option<&str>, of_image: &[String], key_arn: Option<&str>) -> 
         else {
             continue;
         };
+        // EC2 refuses a device that is there twice.
+        if mappings.iter().any(|(known, _)| known == name) {
+            continue;
+        }
         let kind = field(&ebs, "VolumeType");
         // EC2 refuses both for types that have them fixed (EC2 API reference, `EbsBlockDevice`).
         let performance: &[&str] = match kind.as_ref().and_then(Value::as_str) {
@@ -453,6 +457,33 @@ mod tests {
         assert_eq!(
             profile("instance_profile = \"original\""),
             Some("shop-prod".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_device_that_is_stored_twice_is_asked_for_once() {
+        let mut source = source();
+        source.metadata.insert(
+            "BlockDeviceMappings".to_owned(),
+            r#"[{"DeviceName":"/dev/xvda","Ebs":{"VolumeSize":30}},{"DeviceName":"/dev/xvda","Ebs":{"VolumeSize":8}}]"#
+                .to_owned(),
+        );
+        let metadata = plan(&source, &rule(""), &network()).metadata();
+        let mappings: Value = serde_json::from_str(&metadata["BlockDeviceMappings"]).expect("JSON");
+        let devices: Vec<_> = mappings
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|mapping| {
+                (
+                    mapping["DeviceName"].as_str(),
+                    mapping["Ebs"]["VolumeSize"].as_u64(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            devices,
+            [(Some("/dev/xvda"), Some(30)), (Some("/dev/xvdb"), None)]
         );
     }
 

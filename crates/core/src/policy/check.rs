@@ -13,7 +13,7 @@ use super::rule::{LONGEST_NAME, optional};
 use super::{
     Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone,
 };
-use crate::expectation::{Constant, Expectation, compile_regex};
+use crate::expectation::{Constant, Expectation, measure_regex};
 use crate::plan::ResourceType;
 
 use toml::de::DeValue;
@@ -388,8 +388,17 @@ fn read_regex(item: &Item<'_>, instead: &str) -> Option<String> {
         item.mistake(format!("an empty regex matches everything; {instead}"));
         return None;
     }
-    compile_regex(pattern)
+    let room = item.regex_room();
+    if room.get() == 0 {
+        item.mistake(
+            "the regexes before it take all the room that a policy has for them; write simpler ones, such as [0-9] for \\d and [a-z] for \\w",
+        );
+        return None;
+    }
+    let (size, measured) = measure_regex(pattern);
+    room.set(room.get().saturating_sub(size));
+    measured
         .map_err(|problem| item.mistake(problem))
         .ok()
-        .map(|_| pattern.to_owned())
+        .map(|()| pattern.to_owned())
 }

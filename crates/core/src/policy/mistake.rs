@@ -1,8 +1,15 @@
 //! What is wrong in a policy file, and where.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
+
+/// The longest path and the longest message of a mistake, characters: they may quote a file of any size, and stand in
+/// records.
+const LONGEST_WORDS: usize = 500;
+
+/// The most that all regular expressions of a policy may take, compiled, bytes: reading it must end soon.
+const REGEX_ROOM: usize = 32 << 20;
 
 /// One mistake of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +60,18 @@ impl std::error::Error for Mistakes {}
 /// Where mistakes are gathered while a file is walked.
 pub(super) struct Notes<'t> {
     text: &'t str,
-    mistakes: RefCell<Vec<Mistake>>,
+    mistakes: RefCell<Vec<Noted>>,
+    /// What the regular expressions read so far leave for others, compiled, bytes.
+    pub(super) regex_room: Cell<usize>,
     #[cfg(test)]
     seen: RefCell<Vec<(String, Seen)>>,
+}
+
+/// A mistake at a byte range of the text.
+struct Noted {
+    span: Range<usize>,
+    place: String,
+    message: String,
 }
 
 /// What the reader knows of a place, noted while it reads: the schema must say the same.
@@ -75,6 +91,7 @@ impl<'t> Notes<'t> {
         Notes {
             text,
             mistakes: RefCell::new(Vec::new()),
+            regex_room: Cell::new(REGEX_ROOM),
             #[cfg(test)]
             seen: RefCell::new(Vec::new()),
         }
@@ -93,13 +110,12 @@ impl<'t> Notes<'t> {
 
     /// Notes a mistake at a byte range of the text.
     pub(super) fn mistake(&self, span: Range<usize>, place: &str, message: impl Into<String>) {
-        let (line, column, width) = position(self.text, span);
-        self.mistakes.borrow_mut().push(Mistake {
-            line,
-            column,
-            width,
-            place: if place.is_empty() { "policy" } else { place }.to_owned(),
-            message: message.into(),
+        let start = self.text.floor_char_boundary(span.start);
+        let end = self.text.floor_char_boundary(span.end.max(span.start));
+        self.mistakes.borrow_mut().push(Noted {
+            span: start..end,
+            place: cut(if place.is_empty() { "policy" } else { place }.to_owned()),
+            message: cut(message.into()),
         });
     }
 
@@ -109,34 +125,70 @@ impl<'t> Notes<'t> {
 
     /// All that was noted, in the order of the file.
     pub(super) fn into_mistakes(self) -> Result<(), Mistakes> {
-        let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-        if mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(Mistakes(mistakes))
+        let mut noted = self.mistakes.into_inner();
+        if noted.is_empty() {
+            return Ok(());
         }
+        noted.sort_by_key(|noted| noted.span.start);
+        let mut walk = Walk::new(self.text);
+        let mistakes = noted.into_iter().map(|noted| {
+            let (line, column, width) = walk.position(noted.span);
+            Mistake {
+                line,
+                column,
+                width,
+                place: noted.place,
+                message: noted.message,
+            }
+        });
+        Err(Mistakes(mistakes.collect()))
     }
 }
 
-/// Line, column and width in characters of a byte range; the width ends with the line.
-fn position(text: &str, span: Range<usize>) -> (usize, usize, usize) {
-    let floor = |index: usize| {
-        let mut index = index.min(text.len());
-        while !text.is_char_boundary(index) {
-            index -= 1;
+/// Words as far as they are kept.
+fn cut(mut words: String) -> String {
+    if let Some((end, _)) = words.char_indices().nth(LONGEST_WORDS) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// One way through a text from its beginning to its end, counting: a file may have as many mistakes as words.
+struct Walk<'t> {
+    text: &'t str,
+    /// How far it has come, bytes.
+    at: usize,
+    /// Line and column there, from 1.
+    line: usize,
+    column: usize,
+}
+
+impl<'t> Walk<'t> {
+    fn new(text: &'t str) -> Walk<'t> {
+        Walk {
+            text,
+            at: 0,
+            line: 1,
+            column: 1,
         }
-        index
-    };
-    let (start, end) = (floor(span.start), floor(span.end.max(span.start)));
-    let before = &text[..start];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let covered = text[start..end].lines().next().unwrap_or("");
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-        covered.chars().count().max(1),
-    )
+    }
+
+    /// Line, column and width in characters of a byte range, which begins where the last one did or behind it; the
+    /// width ends with the line.
+    fn position(&mut self, span: Range<usize>) -> (usize, usize, usize) {
+        let passed = &self.text[self.at..span.start];
+        match passed.rfind('\n') {
+            None => self.column += passed.chars().count(),
+            Some(newline) => {
+                self.line += passed.matches('\n').count();
+                self.column = passed[newline + 1..].chars().count() + 1;
+            }
+        }
+        self.at = span.start;
+        let covered = self.text[span].lines().next().unwrap_or("");
+        (self.line, self.column, covered.chars().count().max(1))
+    }
 }
 
 #[cfg(test)]
@@ -147,10 +199,51 @@ mod tests {
     fn positions_count_characters() {
         let text = "a = 1\r\nüü = \"x\ny\"\n";
         let at = text.find('"').expect("there is a quote");
-        assert_eq!(position(text, at..text.len()), (2, 6, 2));
-        assert_eq!(position(text, 0..1), (1, 1, 1));
-        assert_eq!(position(text, 8..8), (2, 1, 1));
-        assert_eq!(position(text, 999..1000), (4, 1, 1));
-        assert_eq!(position("", 0..0), (1, 1, 1));
+        let positions = |text: &str, spans: &[Range<usize>]| {
+            let notes = Notes::new(text);
+            for span in spans {
+                notes.mistake(span.clone(), "", "wrong");
+            }
+            let mistakes = notes.into_mistakes().expect_err("mistakes").0;
+            let position = |mistake: &Mistake| (mistake.line, mistake.column, mistake.width);
+            mistakes.iter().map(position).collect::<Vec<_>>()
+        };
+        let spans = [999..1000, at..text.len(), 0..1, 8..8, at..at + 1, 9..10];
+        assert_eq!(
+            positions(text, &spans),
+            [
+                (1, 1, 1),
+                (2, 1, 1),
+                (2, 2, 1),
+                (2, 6, 2),
+                (2, 6, 1),
+                (4, 1, 1)
+            ]
+        );
+        assert_eq!(positions("", std::slice::from_ref(&(0..0))), [(1, 1, 1)]);
+    }
+
+    #[test]
+    fn mistakes_quote_no_more_than_is_read() {
+        let long = "ä".repeat(1 << 20);
+        let mistakes = crate::policy::parse(&format!(
+            "version = \"1\"\n\"{long}\" = 1\nrules = \"{long}\"\n"
+        ));
+        let mistakes = mistakes.expect_err("mistakes").0;
+        assert_eq!(mistakes.len(), 2);
+        for mistake in mistakes {
+            assert!(mistake.to_string().chars().count() < 1100, "{mistake}");
+        }
+    }
+
+    #[test]
+    fn as_many_mistakes_as_a_file_has_room_for_are_found_at_once() {
+        let began = std::time::Instant::now();
+        let text = format!("version = \"1\"\nrules = [{}]\n", "1,".repeat(500_000));
+        let mistakes = crate::policy::parse(&text).expect_err("mistakes").0;
+        assert_eq!(mistakes.len(), 500_000);
+        let last = &mistakes[499_999];
+        assert_eq!((last.line, last.column), (2, 10 + 999_998), "{last}");
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     }
 }

@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake: a value that is wrong is noted and answers `None`, and the walk
 //! goes on, so that all mistakes of a file come out at once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -28,6 +29,11 @@ impl<'t> Item<'t> {
     /// Notes a mistake about this value.
     pub(super) fn mistake(&self, message: impl Into<String>) {
         self.notes.mistake(self.span.clone(), &self.place, message);
+    }
+
+    /// What the regular expressions read so far leave for others, compiled, bytes.
+    pub(super) fn regex_room(&self) -> &Cell<usize> {
+        &self.notes.regex_room
     }
 
     fn wrong_type<T>(&self, wanted: &str) -> Option<T> {

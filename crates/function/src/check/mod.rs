@@ -12,6 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use apart::apart;
 use futures_util::FutureExt;
 use restore_proof_core::check::{Trouble, cut, expectation, result, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
@@ -73,9 +74,16 @@ async fn look(
     let place = Place::default();
     let running = async {
         match &check.kind {
-            CheckKind::Sql(sql) => sql::value(sql, target, access, limit)
+            CheckKind::Sql(sql) => {
+                let value = sql::value(sql, target, access, limit).await?;
+                let (expect, clocks) = (sql.expect.clone(), *clocks);
+                // A regular expression may look at megabytes for seconds without a pause.
+                apart(
+                    limit,
+                    move || async move { Ok(expect.judge(&value, &clocks)) },
+                )
                 .await
-                .map(|value| sql.expect.judge(&value, clocks)),
+            }
             CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
             CheckKind::Connect(connect) => connect::run(connect, target, limit).await,
         }

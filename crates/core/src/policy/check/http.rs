@@ -365,6 +365,28 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_has_room_for_so_many_regexes() {
+        let steps = |count: usize, pattern: &str| -> String {
+            let step = |n| format!("{{ path = \"/{n}\", matches = '{pattern}' }}");
+            with_steps(&(0..count).map(step).collect::<Vec<_>>().join(", "))
+        };
+        assert!(parse(&steps(20, r"\w{10}")).is_ok());
+        let check = steps(20, r"\w{10}");
+        let check = &check[check.find("[[rules.checks]]").unwrap()..];
+        let both = format!("{}{}", steps(20, r"\w{10}"), check.replace("site", "other"));
+        let mistakes = parse(&both).unwrap_err().0;
+        // Each takes the most that one may take, a mebibyte.
+        assert_eq!(mistakes.len(), 40 - 32);
+        assert!(
+            mistakes
+                .iter()
+                .all(|mistake| mistake.message.contains("all the room"))
+        );
+        let both = both.replace(r"\w{10}", "orders: [0-9]+");
+        assert!(parse(&both).is_ok());
+    }
+
+    #[test]
     fn a_step_is_not_called_by_its_query() {
         let long = "k".repeat(200);
         let text = with_steps(&format!(
