@@ -157,16 +157,33 @@ use_python_tools() {
 
 cargo_deny_version=0.20.2
 
-# cargo-deny is built once per version; optimising it would take longer than it ever runs.
-use_cargo_deny() {
-    local folder="$cache/cargo-deny-$cargo_deny_version"
-    if [ ! -x "$folder/bin/cargo-deny" ]; then
-        say "Building cargo-deny $cargo_deny_version (once, a few minutes)"
-        CARGO_TARGET_DIR="$folder/target" cargo install cargo-deny --quiet --locked \
-            --version "$cargo_deny_version" --root "$folder" --debug
+use_cargo_deny() { use_tool cargo-deny "$cargo_deny_version"; }
+
+# A tool of cargo's, built once per version; optimising it would take longer than it ever runs.
+#   use_tool NAME VERSION
+use_tool() {
+    local name="$1" version="$2" folder="$cache/$1-$2"
+    if [ ! -x "$folder/bin/$name" ]; then
+        say "Building $name $version (once, a few minutes)"
+        CARGO_TARGET_DIR="$folder/target" cargo install "$name" --quiet --locked \
+            --version "$version" --root "$folder" --debug
         rm -rf "$folder/target"
     fi
     export PATH="$folder/bin:$PATH"
+}
+
+cargo_fuzz_version=0.13.2
+
+# Fuzzing instruments what it runs, which stable Rust does not offer. cargo-fuzz is built once per version.
+use_nightly_and_cargo_fuzz() {
+    command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
+    command -v rustup >/dev/null || die "rustup is missing (https://rustup.rs): fuzzing needs its nightly toolchain"
+    if ! rustup toolchain list | grep -q '^nightly'; then
+        say "Installing Rust's nightly toolchain with rustup (once)"
+        rustup toolchain install nightly --profile minimal --no-self-update
+    fi
+    command -v c++ >/dev/null || install_packages build-essential
+    use_tool cargo-fuzz "$cargo_fuzz_version"
 }
 
 # The dev profile's binaries: the bootstrap, local-aws and restore-proof. Always the whole workspace:

@@ -21,7 +21,10 @@ need() {
     [ -s "$2" ] || die "$2 is missing or empty: the step '$1' writes it and did not"
 }
 
-step_fmt() { cargo fmt --all --check; }
+step_fmt() {
+    cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+}
 
 step_deny() {
     use_cargo_deny
