@@ -274,6 +274,7 @@ impl Call<'_> {
             "recovery_point_arn": validation.recovery_point.arn,
             "restore_job_id": intent.and_then(|intent| intent.restore_job_id.as_deref()),
             "due_at": validation.due_at,
+            "queued_since": validation.queued_since,
             "troubled_since": validation.trouble.as_ref().map(|trouble| trouble.since),
             "last_error": validation.trouble.as_ref().map(|trouble| &trouble.words),
         }))

@@ -396,3 +396,42 @@ async fn all_that_is_due_is_called_page_by_page() {
     close_all(&scene, &ids).await;
     scene.assert_clean();
 }
+
+/// Validates so many databases that land one after the other. Answers the calls of each, on average, without those of
+/// the sweeps.
+async fn calls_of_each(copies: u32, slots: u32) -> f64 {
+    let mut scene = Scene::set(UNCHECKED).await;
+    scene.app.config.max_concurrent_restores = slots;
+    let ids = databases(&scene, 0..copies).await;
+    let mut sweeps = 0;
+    while stages(&scene, &ids).keys().any(|stage| stage != "closed") {
+        scene.pass(SignedDuration::from_mins(5));
+        let before = scene.world.calls().len();
+        scene.invoke(json!({ "sweep": "due" })).await;
+        sweeps += scene.world.calls().len() - before;
+        scene.deliver().await;
+    }
+    assert_eq!(
+        scene.world.restore_jobs().len(),
+        copies as usize,
+        "each once"
+    );
+    scene.assert_clean();
+    (scene.world.calls().len() - sweeps) as f64 / f64::from(copies)
+}
+
+#[tokio::test]
+async fn a_turn_that_is_waited_for_costs_a_few_calls_more_however_long_the_line() {
+    let at_once = calls_of_each(8, 8).await;
+    let short = calls_of_each(8, 2).await;
+    let long = calls_of_each(32, 2).await;
+    println!(
+        "calls of a validation: {at_once:.1}; that waits with 6 others: {short:.1}; with 30: {long:.1}"
+    );
+    assert!(
+        short > at_once && short < at_once + 15.0,
+        "{at_once} {short}"
+    );
+    // The first two do not wait, which counts for less among more.
+    assert!((long - short).abs() < 3.0, "{short} {long}");
+}

@@ -181,8 +181,7 @@ fn read_many(
     let projection = projection(body, &given)?;
     given.refuse_unused()?;
 
-    let mut found = table.walk(keys);
-    found.retain(|item| {
+    let mut found = table.walk(keys, |item| {
         key_condition
             .as_ref()
             .is_none_or(|condition| condition.holds(item))

@@ -125,15 +125,16 @@ impl TableState {
         Ok(())
     }
 
-    /// The items of an index (or the table), in the order a query walks them: by sort key, then by
+    /// The wanted items of an index (or the table), in the order a query walks them: by sort key, then by
     /// the table's own key.
-    pub fn walk(&self, keys: Keys<'_>) -> Vec<&Item> {
+    pub fn walk(&self, keys: Keys<'_>, wanted: impl Fn(&Item) -> bool) -> Vec<&Item> {
         let mut found: Vec<&Item> = self
             .items
             .values()
             .filter(|item| {
                 item.contains_key(&keys.partition.name)
                     && keys.sort.is_none_or(|sort| item.contains_key(&sort.name))
+                    && wanted(item)
             })
             .collect();
         found.sort_by(|a, b| self.order(keys, a, b));
