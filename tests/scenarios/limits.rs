@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use restore_proof_core::policy::Sample;
-use restore_proof_local_aws::{Machine, RecoveryPoint, RestoreBehaviour};
+use restore_proof_local_aws::{Fault, FaultKind, Machine, RecoveryPoint, RestoreBehaviour, Times};
 use restore_proof_tests::{Scene, UNCHECKED};
 use serde_json::{Value, json};
 
@@ -312,4 +312,37 @@ async fn whoever_waits_too_long_is_not_tested() {
     assert_eq!(claims.len(), 1, "{claims:#?}");
     assert_eq!(scene.close(&first).await["verdict"], "unchecked");
     scene.assert_clean();
+}
+
+#[tokio::test]
+async fn whoever_waits_too_long_leaves_the_day_to_the_next_copy() {
+    let policy =
+        limited("concurrent_restores = 1\nlongest_wait = \"1h\"").replace("every-copy", "daily");
+    let scene = Scene::set(&policy).await;
+    // It has its turn and claims its day, and is put off at the last moment before the restore.
+    let throttled = Fault::once(FaultKind::Throttle).times(Times::OneCall);
+    let faults = scene.world.faults();
+    faults.fail("Backup.GetRecoveryPointRestoreMetadata", throttled);
+    let late = scene
+        .lands(&scene.backup("orders", RestoreBehaviour::bare()))
+        .await;
+    let claims = || {
+        let items = scene.world.table_items(restore_proof_tests::LEDGER);
+        let claims = items.into_iter().filter_map(|item| {
+            let by = item["claimed_by"]["S"].as_str()?;
+            Some(by.to_owned())
+        });
+        claims.collect::<Vec<_>>()
+    };
+    assert_eq!(claims(), [late.clone()]);
+    // Meanwhile another has the slot.
+    let long = RestoreBehaviour::bare().taking(Duration::from_secs(5 * 3600));
+    let other = scene.lands(&scene.backup("invoices", long)).await;
+    assert_eq!(held(&scene, "held"), [other.clone()]);
+    for _ in 0..16 {
+        scene.sweep().await;
+    }
+    let record = scene.record(&late);
+    assert_eq!(record["verdict"], "not_tested");
+    assert_eq!(claims(), [other]);
 }

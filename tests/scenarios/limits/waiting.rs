@@ -1,6 +1,6 @@
 //! Waiting for a slot: in order, free of cost, and handed on at once.
 
-use restore_proof_local_aws::{Fault, FaultKind, Times, WorldOptions};
+use restore_proof_local_aws::WorldOptions;
 use restore_proof_tests::LEDGER;
 
 use super::*;
@@ -208,21 +208,22 @@ async fn however_many_come_at_once_there_are_never_more_than_may_be() {
         8,
     )
     .await;
-    let mut events = Vec::new();
-    for number in 0..16 {
-        let database = scene.backup(&format!("orders-{number}"), slow());
-        let machine = scene.add(RecoveryPoint {
+    let databases = (0..16).map(|number| scene.backup(&format!("orders-{number}"), slow()));
+    let mut points: Vec<_> = databases.collect();
+    points.extend((1..17).map(|number| {
+        scene.add(RecoveryPoint {
             behaviour: slow(),
-            ..scene.machine_point(&format!("{:x}", number + 1), Machine::default())
-        });
-        for point in [database, machine] {
-            events.push(
-                scene
-                    .world
-                    .copy_job_event(&scene.world.copy_job_of(&point).unwrap()),
-            );
-        }
-    }
+            ..scene.machine_point(&format!("{number:x}"), Machine::default())
+        })
+    }));
+    let events: Vec<_> = points
+        .iter()
+        .map(|point| {
+            scene
+                .world
+                .copy_job_event(&scene.world.copy_job_of(point).unwrap())
+        })
+        .collect();
     let landed =
         futures_util::future::join_all(events.iter().map(|event| scene.invoke(event.clone())))
             .await;
