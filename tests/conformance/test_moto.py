@@ -254,7 +254,7 @@ def test_a_record_is_one_line(stage):
 def test_the_verdict_and_the_cleanup_are_log_events(stage):
     events = stage.cloud.log_events()
     for name, validation in stage.validations.items():
-        mine = [event for event in events if event["validation_id"] == validation]
+        mine = [event for event in events if event.get("validation_id") == validation]
         verdicts = [event["verdict"] for event in mine if "_aws" in event]
         assert set(verdicts) == {SOURCES[name]}, mine
         assert any(event.get("cleanup") == "deleted" for event in mine), mine
