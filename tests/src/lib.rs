@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_function::aws::Aws;
@@ -123,6 +124,12 @@ impl Scene {
             .region(Region::new(REGION))
             .test_credentials()
             .http_client(world.http_client())
+            .retry_config(
+                // Time is real here: what the SDK tries again it need not wait for as long as on AWS.
+                RetryConfig::standard()
+                    .with_initial_backoff(Duration::from_millis(100))
+                    .with_max_backoff(Duration::from_secs(1)),
+            )
             .load()
             .await;
         let mut app = App::new(config, Aws::new(&sdk), clock);

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
+
+/// How often a call of AWS Backup is tried: within some thirty seconds, a minute at most. It takes a few calls a second
+/// of all that an account asks, and when many copies land together as many ask as there are slots; with the SDK's three
+/// tries within two seconds hardly any of them would get through the calls that a restore takes.
+const BACKUP_TRIES: u32 = 8;
 
 /// One client for each service the function calls.
 #[derive(Clone, Debug)]
@@ -46,8 +52,14 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(20))
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
+        let retries = config.retry_config().cloned();
+        let retries = retries.unwrap_or_else(RetryConfig::standard);
+        let patient = config
+            .to_builder()
+            .retry_config(retries.with_max_attempts(BACKUP_TRIES))
+            .build();
         Aws {
-            backup: aws_sdk_backup::Client::new(&config),
+            backup: aws_sdk_backup::Client::new(&patient),
             ec2: aws_sdk_ec2::Client::new(&config),
             rds: aws_sdk_rds::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),

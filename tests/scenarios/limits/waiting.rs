@@ -356,6 +356,23 @@ async fn too_many_calls_put_a_validation_off_and_cost_no_second_delivery() {
     }
 }
 
+/// Of forty copies that land together each waits some seconds for its turn at AWS Backup, and none for the next sweep.
+#[tokio::test]
+async fn what_aws_backup_refuses_in_a_burst_is_asked_again_in_the_same_run() {
+    for operation in ["Backup.DescribeRecoveryPoint", "Backup.StartRestoreJob"] {
+        let scene = scene("", 4).await;
+        let throttled = Fault::once(FaultKind::Throttle).times(Times::Count(6));
+        scene.world.faults().fail(operation, throttled);
+        let point = scene.backup("orders", RestoreBehaviour::bare());
+        let id = scene.lands(&point).await;
+        assert_eq!(scene.world.faults().hits(), 6);
+        assert_eq!(scene.item(&id)["stage"]["S"], "restoring", "{operation}");
+        assert_eq!(scene.world.restore_jobs().len(), 1, "{operation}");
+        scene.close(&id).await;
+        scene.assert_clean();
+    }
+}
+
 #[tokio::test]
 async fn those_put_off_come_back_at_different_times() {
     let scene = scene("", 20).await;
