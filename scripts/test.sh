@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates checkov judge clippy doc unit local-aws schema scenarios demo interrupt secrets records calls moto sam mutants)
+all=(fmt deny templates checkov judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -78,7 +78,9 @@ step_schema() {
 # Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.
 step_scenarios() {
     build_binaries
-    RESTORE_PROOF_RECORD="$work/scenarios.jsonl" cargo test --locked --workspace --test '*'
+    # What was searched for secrets, for the step `canaries`.
+    RESTORE_PROOF_RECORD="$work/scenarios.jsonl" RESTORE_PROOF_CANARIES="$work/canaries.jsonl" \
+        cargo test --locked --workspace --test '*'
 }
 
 # The function's processes are killed again and again: for TIME (1m), or in the one round of SEED. Part of `scenarios`.
@@ -96,6 +98,12 @@ step_demo() {
 step_interrupt() {
     build_binaries
     DEMO="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_interrupt.py
+}
+
+# No secret shows in what the function wrote in any scenario, and all that it wrote was looked through.
+step_canaries() {
+    need scenarios "$work/canaries.jsonl"
+    CANARIES="$work/canaries.jsonl" python_tests tests/conformance/test_canaries.py
 }
 
 # A demo with secrets of the test's choice, and then none of them anywhere.

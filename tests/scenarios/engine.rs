@@ -14,6 +14,8 @@ mod mysql_hostile;
 mod mysql_login;
 #[path = "engine/reset.rs"]
 mod reset;
+#[path = "engine/rows.rs"]
+mod rows;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -32,6 +34,8 @@ use tokio::sync::{Mutex, OnceCell};
 const PASSWORD: &str = "correct horse battery staple";
 /// The secret that the rules name.
 const SECRET: &str = "restore-proof/shop";
+/// Stands in rows of the sample database that no check reads as its value: nothing may show it.
+const ROW: &str = "@mail.example";
 /// How old the newest data of a healthy backup is, minutes.
 const DATA_AGE: i64 = 4;
 
@@ -151,6 +155,7 @@ impl Shop {
         let engines = engines().await;
         let engine = Box::pin(engines.of(kind)).await;
         let scene = Box::pin(Scene::set(policy)).await;
+        scene.watch.secret("a row", ROW);
         scene
             .world
             .put_object(BUCKET, CA_KEY, engine.authority.clone());

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod canary;
 pub mod chance;
 pub mod inspect;
 
@@ -26,6 +27,8 @@ use restore_proof_local_aws::{
     Table, Vault, World, WorldOptions,
 };
 use serde_json::{Value, json};
+
+use crate::canary::Watch;
 
 /// The backup account.
 pub const ACCOUNT: &str = "111122223333";
@@ -54,6 +57,9 @@ pub const CA_KEY: &str = "ca.pem";
 /// The table of the ledger.
 pub const LEDGER: &str = "ledger";
 
+/// The secret of a login that rules may name.
+const SHOP_SECRET: &str = "restore-proof/shop";
+
 /// The subnet of restored machines.
 pub const SUBNET: &str = "subnet-0150ca7ed0000000a";
 /// The security group of restored machines.
@@ -75,6 +81,8 @@ pub struct Scene {
     pub world: World,
     /// The function.
     pub app: App,
+    /// Looks for secrets in all that the function writes, when the scene ends.
+    pub watch: Watch,
     offset: Arc<AtomicI64>,
 }
 
@@ -117,13 +125,15 @@ impl Scene {
         if let Some(file) = std::env::var_os("RESTORE_PROOF_RECORD") {
             world.record_to(Path::new(&file)).unwrap();
         }
+        let watch = Watch::begin();
         furnish(&world, policy);
+        watch.seed(&world);
         let environment = environment();
         let config = Config::read(|name| environment.get(name).cloned()).unwrap();
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .test_credentials()
-            .http_client(world.http_client())
+            .http_client(watch.over(world.http_client()))
             .retry_config(
                 // Time is real here: what the SDK tries again it need not wait for as long as on AWS.
                 RetryConfig::standard()
@@ -134,7 +144,12 @@ impl Scene {
             .await;
         let mut app = App::new(config, Aws::new(&sdk), clock);
         app.poll = Duration::from_millis(50);
-        Scene { world, app, offset }
+        Scene {
+            world,
+            app,
+            watch,
+            offset,
+        }
     }
 
     /// Now, in this scene.
@@ -165,13 +180,19 @@ impl Scene {
             source_resource_arn: format!("arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:db:{database}"),
             created_at: self.now() - SignedDuration::from_mins(10),
             completed_at: Some(self.now()),
+            tags: [("Note".to_owned(), self.watch.canary("tag"))].into(),
             ..RecoveryPoint::default()
         }
     }
 
     /// A recovery point of a machine as it would lie in the vault: an image, whose ARN names no account. The id is
     /// hexadecimal.
-    pub fn machine_point(&self, id: &str, machine: Machine) -> RecoveryPoint {
+    pub fn machine_point(&self, id: &str, mut machine: Machine) -> RecoveryPoint {
+        for (name, page) in &mut machine.files {
+            if name.ends_with(".html") {
+                page.push_str(&self.watch.canary("page"));
+            }
+        }
         RecoveryPoint {
             arn: format!("arn:aws:ec2:{REGION}::image/ami-{id:0>17}"),
             source_resource_arn: format!(
@@ -201,7 +222,9 @@ impl Scene {
         payload: Value,
         timeout: SignedDuration,
     ) -> anyhow::Result<Value> {
-        handle(&self.app, &payload, self.now() + timeout).await
+        let answer = handle(&self.app, &payload, self.now() + timeout).await;
+        self.watch.answered(&answer);
+        answer
     }
 
     /// Invokes the function, which must succeed.
@@ -490,9 +513,10 @@ pub fn furnish(world: &World, policy: &str) {
         name: RESET_KEY_SECRET.to_owned(),
         value: RESET_KEY.to_owned(),
     });
+
     let secret = json!({ "username": "postgres", "password": "of-the-test", "dbname": "shop" });
     world.add_secret(Secret {
-        name: "restore-proof/shop".to_owned(),
+        name: SHOP_SECRET.to_owned(),
         value: secret.to_string(),
     });
 }

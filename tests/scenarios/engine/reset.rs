@@ -1,17 +1,13 @@
 //! `credentials = "reset"`: the restored copy gets a password of our own, and nobody's secret is read.
 
-use std::io;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex as StdMutex, OnceLock};
 
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::policy::{self, Tls};
 use restore_proof_function::check::{self, Access, Certificates, Login, Target};
 use restore_proof_function::reset::password;
 use restore_proof_local_aws::{Call, Fault, FaultKind, InstanceBehaviour, PasswordReset, Times};
-use restore_proof_tests::{LEDGER, LOG_GROUP, RESET_KEY};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use restore_proof_tests::{LEDGER, LOG_GROUP, RESET_KEY, canary};
 
 use super::*;
 
@@ -83,49 +79,10 @@ fn assert_only_rds_was_told(shop: &Shop, id: &str, times: RangeInclusive<usize>)
     }
 }
 
-/// What the function logs, in whatever scenario.
-#[derive(Clone, Default)]
-struct Logged(Arc<StdMutex<Vec<u8>>>);
-
-/// Begins to write down what the function logs, whatever its level.
-fn log() -> Logged {
-    static LOGGED: OnceLock<Logged> = OnceLock::new();
-    let logged = LOGGED.get_or_init(|| {
-        let logged = Logged::default();
-        tracing_subscriber::fmt()
-            .json()
-            .with_env_filter(EnvFilter::new("off,restore_proof_function=trace"))
-            .with_writer(logged.clone())
-            .init();
-        logged
-    });
-    logged.clone()
-}
-
-impl io::Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Logged {
-    type Writer = Logged;
-
-    fn make_writer(&'a self) -> Logged {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn passes_without_anybodys_secret() {
     let _for_all_cases = engines().await;
     for (kind, database) in [(Kind::Postgres, "reset-pg"), (Kind::MySql, "reset-my")] {
-        let logged = log();
         let shop = Shop::of(kind, &policy_of_reset(OBJECTIVES, &[THERE, RECENT])).await;
         shop.set_secret("of production, and of no use here");
         let point = shop.backup(database, &shop.engine.fresh);
@@ -134,7 +91,7 @@ async fn passes_without_anybodys_secret() {
         assert_about(&record["data_age"], DATA_AGE);
         let id = record["validation_id"].as_str().unwrap();
         assert_only_rds_was_told(&shop, id, 1..=1);
-        let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+        let logged = canary::logged();
         let told = format!("a master password was set on restore-proof-{id}-1");
         assert!(logged.contains(&told), "{logged}");
         for secret in [derived(id).as_str(), RESET_KEY] {

@@ -59,12 +59,26 @@ pub fn read(kind: Kind, text: &str, zone: &TimeZone) -> Value {
     }
 }
 
+/// Classes of SQLSTATE whose messages are about connections, transactions, resources and the operator, and never quote data.
+const ABOUT_THE_SERVER: &[&str] = &["08", "25", "53", "57"];
+/// Classes about logins and names: those of the query, until data is read.
+const ABOUT_NAMES: &[&str] = &["28", "3D", "3F", "42"];
+
 /// Sorts an error of the server by its SQLSTATE: does it speak against the data, or did we just not get to see it?
 pub fn sorted(code: &str, message: &str) -> Trouble {
-    // The message of other classes may quote the data.
-    let quotes_no_data = ["08", "25", "28", "3D", "3F", "42", "53", "57"]
-        .iter()
-        .any(|class| code.starts_with(class));
+    let shown = [ABOUT_THE_SERVER, ABOUT_NAMES].concat();
+    sorted_showing(&shown, code, message)
+}
+
+/// The same of an error that came while data was read. A query may take data for names, as `email::regclass` and
+/// `query_to_xml(…)` do, and then a message about names quotes it.
+pub fn sorted_while_reading(code: &str, message: &str) -> Trouble {
+    sorted_showing(ABOUT_THE_SERVER, code, message)
+}
+
+/// Shows messages of these classes alone.
+fn sorted_showing(classes: &[&str], code: &str, message: &str) -> Trouble {
+    let quotes_no_data = classes.iter().any(|class| code.starts_with(class));
     let words = if quotes_no_data {
         format!("{message} (SQLSTATE {})", code)
     } else {
@@ -150,6 +164,24 @@ mod tests {
         for code in DAMAGED {
             assert!(matches!(sorted(code, ""), Trouble::Wrong(_)));
         }
+    }
+
+    #[test]
+    fn a_name_that_was_read_is_not_shown() {
+        let message = "relation \"anna@mail.example\" does not exist";
+        for (trouble, shown) in [
+            (sorted("42P01", message), true),
+            (sorted_while_reading("42P01", message), false),
+            (sorted("22P02", message), false),
+            (sorted_while_reading("22P02", message), false),
+        ] {
+            let (Trouble::Wrong(words) | Trouble::CannotTell(words)) = trouble;
+            assert_eq!(words.contains("anna"), shown, "{words}");
+        }
+        assert!(matches!(
+            sorted_while_reading("42P01", message),
+            Trouble::Wrong(_)
+        ));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::tz::TimeZone;
 use restore_proof_core::check::Trouble;
-use restore_proof_core::check::postgres::{Kind, read, sorted};
+use restore_proof_core::check::postgres::{Kind, read, sorted, sorted_while_reading};
 use restore_proof_core::expectation::Value;
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
@@ -130,10 +130,10 @@ async fn ask(client: &Client, query: &str, zone: &TimeZone) -> Result<Value, Tro
     let answer = client
         .simple_query_raw("fetch 2 from restore_proof_check")
         .await
-        .map_err(trouble)?;
+        .map_err(trouble_while_reading)?;
     let mut answer = pin!(answer);
     let mut first = None;
-    while let Some(message) = answer.try_next().await.map_err(trouble)? {
+    while let Some(message) = answer.try_next().await.map_err(trouble_while_reading)? {
         let SimpleQueryMessage::Row(row) = message else {
             continue;
         };
@@ -174,6 +174,14 @@ fn trouble(error: tokio_postgres::Error) -> Trouble {
     match error.as_db_error() {
         Some(db) => sorted(db.code().code(), db.message()),
         None => Trouble::CannotTell(chain(&error)),
+    }
+}
+
+/// The same of an error that came while data was read, and may quote it.
+fn trouble_while_reading(error: tokio_postgres::Error) -> Trouble {
+    match error.as_db_error() {
+        Some(db) => sorted_while_reading(db.code().code(), db.message()),
+        None => trouble(error),
     }
 }
 
