@@ -70,5 +70,5 @@ def test_everything_was_searched_for_everything(report):
     assert SECRETS <= {name for scene in scenes for name in scene["secrets"]}
     assert all("answer" in scene["bytes"] or "error" in scene["bytes"] or len(scene["bytes"]) == 1 for scene in scenes)
     targets = {scene["scenario"].partition("::")[0] for scene in scenes}
-    assert {"engine", "events", "hostile", "machines", "ownership", "promises", "reset", "triggers",
+    assert {"engine", "events", "machines", "ownership", "promises", "reset", "triggers",
             "verdicts"} <= targets
