@@ -108,7 +108,7 @@ fuzz() {
         "$name" "${took:--}" "${runs:-0}" "$seed" "${corpora:-0}" "${coverage:-0}" "$findings" | tee "$work/$name.line"
     if [ "$status" != 0 ]; then
         {
-            grep -vE '^#[0-9]+|^INFO:|^stat::|^MS:|^0x|^    #' "$log" | tail -n 25
+            grep -aE -A3 ' panicked at |^SUMMARY: |^==[0-9]+== ERROR: ' "$log" | head -n 20
             find "$artifacts" -type f -printf '%f\n' | sort | comm -13 "$work/$name.known" - |
                 while IFS= read -r file; do
                     printf 'found %s/%s\nreplay with scripts/fuzz.sh --replay %s %s/%s\n' \

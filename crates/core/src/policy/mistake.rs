@@ -11,6 +11,9 @@ const LONGEST_WORDS: usize = 500;
 /// The most that all regular expressions of a policy may take, compiled, bytes: reading it must end soon.
 const REGEX_ROOM: usize = 32 << 20;
 
+/// How many unknown time zones are compared with all that there are: reading a policy must end soon.
+const MOST_ZONES_COMPARED: u32 = 50;
+
 /// One mistake of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -63,6 +66,8 @@ pub(super) struct Notes<'t> {
     mistakes: RefCell<Vec<Noted>>,
     /// What the regular expressions read so far leave for others, compiled, bytes.
     pub(super) regex_room: Cell<usize>,
+    /// How many more unknown time zones are compared with all that there are.
+    pub(super) zones_to_compare: Cell<u32>,
     #[cfg(test)]
     seen: RefCell<Vec<(String, Seen)>>,
 }
@@ -92,6 +97,7 @@ impl<'t> Notes<'t> {
             text,
             mistakes: RefCell::new(Vec::new()),
             regex_room: Cell::new(REGEX_ROOM),
+            zones_to_compare: Cell::new(MOST_ZONES_COMPARED),
             #[cfg(test)]
             seen: RefCell::new(Vec::new()),
         }

@@ -36,6 +36,11 @@ impl<'t> Item<'t> {
         &self.notes.regex_room
     }
 
+    /// How many more unknown time zones are compared with all that there are.
+    pub(super) fn zones_to_compare(&self) -> &Cell<u32> {
+        &self.notes.zones_to_compare
+    }
+
     fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
         self.mistake(format!("must be {wanted}, not {}", kind_of(self.value)));
         None

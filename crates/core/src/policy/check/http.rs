@@ -387,6 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn not_every_unknown_time_zone_is_compared_with_all() {
+        let check = |n| {
+            format!(
+                "[[rules.checks]]\nname = \"{n}\"\nkind = \"sql\"\nquery = \"q\"\nexpect = {{ min = 1 }}\n\
+                 time_zone = \"Europe/Berlim\"\n"
+            )
+        };
+        let checks: String = (0..60).map(check).collect();
+        let text = format!(
+            "version = \"1\"\n[[rules]]\nname = \"db\"\nfrequency = \"daily\"\nmatch = {{}}\n\
+             credentials = \"reset\"\n{checks}"
+        );
+        let mistakes = parse(&text).unwrap_err().0;
+        assert_eq!(mistakes.len(), 60);
+        for (n, mistake) in mistakes.iter().enumerate() {
+            let meant = mistake.message.contains("did you mean \"Europe/Berlin\"?");
+            assert_eq!(meant, n < 50, "{mistake}");
+        }
+    }
+
+    #[test]
     fn a_step_is_not_called_by_its_query() {
         let long = "k".repeat(200);
         let text = with_steps(&format!(
