@@ -212,7 +212,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 pub fn readable_size(bytes: u64) -> String {
     let exact = SIZE_UNITS
         .iter()
-        .find(|(_, length)| bytes > 0 && bytes % length == 0);
+        .find(|(_, length)| bytes > 0 && bytes.is_multiple_of(*length));
     if let Some((unit, length)) = exact {
         return format!("{} {unit}", bytes / length);
     }
