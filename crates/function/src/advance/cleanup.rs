@@ -208,8 +208,16 @@ impl Run<'_> {
     async fn close_deleted(&mut self) -> anyhow::Result<Next> {
         let now = self.now();
         let validation = self.validation();
+        let named_nothing = validation
+            .restore
+            .as_ref()
+            .is_some_and(|job| job.created_resource_arn.is_none());
         match validation.deletion_asked_at {
             Some(_) => validation.settle(Cleanup::Deleted, None, now),
+            // Nothing was found of what the restore could have made, twice.
+            None if named_nothing && validation.cleanup == Cleanup::Pending => {
+                validation.settle(Cleanup::NothingToDelete, None, now);
+            }
             None => {
                 let reason = "it no longer existed when it was to be deleted".to_owned();
                 validation.settle(Cleanup::AlreadyGone, Some(reason), now);

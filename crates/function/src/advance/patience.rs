@@ -139,20 +139,14 @@ impl Run<'_> {
             return self.leave_behind(why).await.map(Some);
         }
         let now = self.now();
-        // What failed without naming anything has made nothing, unless something bears the planned name.
-        let made_nothing = job.status != "COMPLETED"
-            && job.created_resource_arn.is_none()
-            && self.left_unnamed(&intent, job.created_at).await?.is_empty();
         let validation = self.validation();
         validation.restore = Some(job);
         validation.restore_seen_at = Some(now);
         validation.missing_since = None;
         // What is left behind from now on is another matter.
+        validation.settle(Cleanup::Pending, None, now);
         validation.left_behind_sent = false;
         self.write().await?;
-        if made_nothing {
-            return self.close_nothing(None).await.map(Some);
-        }
         Ok(None)
     }
 

@@ -77,8 +77,6 @@ impl Run<'_> {
                     let reason =
                         format!("{name} exists, and the failed restore job does not name it");
                     validation.settle(Cleanup::LeftBehind, Some(reason), now);
-                } else if !named {
-                    validation.settle(Cleanup::NothingToDelete, None, now);
                 }
                 self.decide(verdict, reason).await
             }
