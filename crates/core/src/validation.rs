@@ -301,6 +301,9 @@ pub struct Validation {
     pub kept_until: Option<Timestamp>,
     /// When AWS first answered that the resource does not exist; the second time counts.
     pub missing_since: Option<Timestamp>,
+    /// When its service first answered that it does not know the snapshot or image that the recovery point is.
+    #[serde(default)]
+    pub snapshot_missing_since: Option<Timestamp>,
     /// When deletion was first asked for.
     pub deletion_asked_at: Option<Timestamp>,
     /// Since when it is being tried now; a new day's try begins anew.
@@ -370,6 +373,7 @@ impl Validation {
             cleanup_at: None,
             kept_until: None,
             missing_since: None,
+            snapshot_missing_since: None,
             deletion_asked_at: None,
             deletion_tried_since: None,
             verdict_logged: false,

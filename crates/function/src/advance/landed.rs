@@ -6,9 +6,10 @@ use restore_proof_core::validation::{Intent, PolicyUsed, Stage};
 use restore_proof_core::verdict::Verdict;
 
 use super::{Next, Run};
+use crate::backup;
 use crate::ledger::Claim;
 use crate::policy_file::{self, PolicyFile};
-use crate::{backup, resource};
+use crate::resource::{self, BackedUp};
 
 impl Run<'_> {
     /// Plans the restore, or decides that there is none. What stays here, for whatever reason, keeps no slot.
@@ -81,9 +82,22 @@ impl Run<'_> {
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
         }
-        let backed_up = resource::backed_up(&app.aws, &point.arn).await?;
+        let backed_up = match resource::backed_up(&app.aws, &point.arn).await? {
+            Some(backed_up) => backed_up,
+            // Without its tags another rule may match, or none: "not found" counts the second time only, here too.
+            None => {
+                let (now, apart) = (self.now(), app.config.confirm_gone);
+                let validation = self.validation();
+                let since = *validation.snapshot_missing_since.get_or_insert(now);
+                if now.duration_since(since) < apart {
+                    return Ok(Next::At(since + apart));
+                }
+                BackedUp::default()
+            }
+        };
         let validation = self.validation();
         validation.missing_since = None;
+        validation.snapshot_missing_since = None;
         let known = &mut validation.recovery_point;
         known.resource_type = described.resource_type.or(known.resource_type.take());
         known.resource_arn = described.resource_arn.or(known.resource_arn.take());

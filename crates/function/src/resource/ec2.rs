@@ -441,8 +441,8 @@ fn asked(result: Result<(), AwsError>, gone: &str) -> Result<Deletion, AwsError>
     }
 }
 
-/// Describes the image that a recovery point is. Nothing is known when EC2 does not know the image.
-pub(super) async fn image(aws: &Aws, id: &str) -> Result<BackedUp, AwsError> {
+/// Describes the image that a recovery point is; none when EC2 does not know it.
+pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsError> {
     let result = aws
         .ec2
         .describe_images()
@@ -459,14 +459,14 @@ pub(super) async fn image(aws: &Aws, id: &str) -> Result<BackedUp, AwsError> {
                 "InvalidAMIID.Unavailable",
             ]) =>
         {
-            return Ok(BackedUp::default());
+            return Ok(None);
         }
         Err(error) => return Err(error),
     };
     let Some(image) = answer.images().first() else {
-        return Ok(BackedUp::default());
+        return Ok(None);
     };
-    Ok(BackedUp {
+    Ok(Some(BackedUp {
         // The image's own creation is that of the copy; AWS Backup knows that of the source.
         created_at: None,
         tags: image
@@ -485,5 +485,5 @@ pub(super) async fn image(aws: &Aws, id: &str) -> Result<BackedUp, AwsError> {
             .filter(|mapping| mapping.ebs().is_some())
             .filter_map(|mapping| mapping.device_name().map(str::to_owned))
             .collect(),
-    })
+    }))
 }

@@ -191,18 +191,18 @@ pub async fn delete(
     }
 }
 
-/// What the service itself knows of a recovery point, which has the ARN of the snapshot or image it is. Nothing is known
-/// of other types, and of what the service does not know.
+/// What the service itself knows of a recovery point, which has the ARN of the snapshot or image it is: nothing of other
+/// types. None when the service does not know a snapshot or image.
 ///
 /// # Errors
 /// When the service refuses or does not answer.
-pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<BackedUp, AwsError> {
+pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<Option<BackedUp>, AwsError> {
     let Ok(arn) = recovery_point_arn.parse::<Arn>() else {
-        return Ok(BackedUp::default());
+        return Ok(Some(BackedUp::default()));
     };
     match (arn.service.as_str(), arn.resource.split_once(['/', ':'])) {
         ("rds", _) => rds::snapshot(aws, arn.name()).await,
         ("ec2", Some(("image", id))) => ec2::image(aws, id).await,
-        _ => Ok(BackedUp::default()),
+        _ => Ok(Some(BackedUp::default())),
     }
 }

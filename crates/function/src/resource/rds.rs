@@ -292,8 +292,8 @@ pub async fn set_password(
     }
 }
 
-/// Describes the snapshot of a recovery point. Nothing is known when RDS does not know the snapshot.
-pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<BackedUp, AwsError> {
+/// Describes the snapshot of a recovery point; none when RDS does not know it.
+pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, AwsError> {
     let result = aws
         .rds
         .describe_db_snapshots()
@@ -304,14 +304,14 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<BackedUp, AwsError
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => {
-            return Ok(BackedUp::default());
+            return Ok(None);
         }
         Err(error) => return Err(error),
     };
     let Some(snapshot) = answer.db_snapshots().first() else {
-        return Ok(BackedUp::default());
+        return Ok(None);
     };
-    Ok(BackedUp {
+    Ok(Some(BackedUp {
         created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
         tags: snapshot
             .tag_list()
@@ -324,5 +324,5 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<BackedUp, AwsError
             })
             .collect(),
         devices: Vec::new(),
-    })
+    }))
 }
