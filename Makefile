@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios deaths conformance mutants fuzz advisories install build-RestoreProofFunction clean
+.PHONY: help demo test lint unit scenarios deaths conformance mutants fuzz torture advisories install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -36,6 +36,9 @@ mutants: ## Remove each safeguard in turn; the tests must notice
 
 fuzz: ## Look for hostile input that breaks what is read (nightly Rust; TIME=600 make fuzz: ten minutes a target)
 	@scripts/fuzz.sh
+
+torture: ## Ten minutes of faults, deaths and random runs; TIME=2h for more, SEED=N to see one again
+	@scripts/torture.sh
 
 install: ## Put the command line tool `restore-proof` where cargo keeps programs
 	@scripts/install.sh

@@ -8,6 +8,7 @@
 pub mod canary;
 pub mod chance;
 pub mod inspect;
+pub mod torture;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_function::aws::Aws;
 use restore_proof_function::config::Config;
@@ -73,7 +74,7 @@ pub const SECURITY_GROUP: &str = "sg-0150ca7ed0000000a";
 pub const VPC: &str = "vpc-0150ca7ed0000000a";
 const RESET_KEY_SECRET: &str = "restore-proof-reset-key";
 /// How long Lambda lets an invocation run.
-const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
+pub(crate) const TIMEOUT: SignedDuration = SignedDuration::from_secs(900);
 
 /// The function in its world.
 pub struct Scene {
@@ -116,39 +117,56 @@ impl Scene {
         let clock: restore_proof_local_aws::Clock = Arc::new(move || {
             Timestamp::now() + SignedDuration::from_millis(moved.load(Ordering::SeqCst))
         });
+        let options = WorldOptions { clock, ..options };
+        let mut scene = Scene::in_world(options, policy, Watch::begin(), |world, watch, sdk| {
+            sdk.region(Region::new(REGION))
+                .http_client(watch.over(world.http_client()))
+                .retry_config(
+                    // Time is real here: what the SDK tries again it need not wait for as long as on AWS.
+                    RetryConfig::standard()
+                        .with_initial_backoff(Duration::from_millis(100))
+                        .with_max_backoff(Duration::from_secs(1)),
+                )
+        })
+        .await;
+        scene.write_calls_down();
+        scene.app.poll = Duration::from_millis(50);
+        scene.offset = offset;
+        scene
+    }
+
+    /// A scene in this world, whose function calls by what `sdk` configures; account and Region are the scene's.
+    async fn in_world(
+        options: WorldOptions,
+        policy: &str,
+        watch: Watch,
+        sdk: impl FnOnce(&World, &Watch, ConfigLoader) -> ConfigLoader,
+    ) -> Scene {
+        let clock = Arc::clone(&options.clock);
         let world = World::new(WorldOptions {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
-            clock: Arc::clone(&clock),
             ..options
         });
-        if let Some(file) = std::env::var_os("RESTORE_PROOF_RECORD") {
-            world.record_to(Path::new(&file)).unwrap();
-        }
-        let watch = Watch::begin();
         furnish(&world, policy);
         watch.seed(&world);
         let environment = environment();
         let config = Config::read(|name| environment.get(name).cloned()).unwrap();
-        let sdk = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .test_credentials()
-            .http_client(watch.over(world.http_client()))
-            .retry_config(
-                // Time is real here: what the SDK tries again it need not wait for as long as on AWS.
-                RetryConfig::standard()
-                    .with_initial_backoff(Duration::from_millis(100))
-                    .with_max_backoff(Duration::from_secs(1)),
-            )
-            .load()
-            .await;
-        let mut app = App::new(config, Aws::new(&sdk), clock);
-        app.poll = Duration::from_millis(50);
+        let defaults = aws_config::defaults(BehaviorVersion::latest()).test_credentials();
+        let sdk = sdk(&world, &watch, defaults).load().await;
+        let app = App::new(config, Aws::new(&sdk), clock);
         Scene {
             world,
             app,
             watch,
-            offset,
+            offset: Arc::default(),
+        }
+    }
+
+    /// Writes every call from now on where the environment asks for it.
+    fn write_calls_down(&self) {
+        if let Some(file) = std::env::var_os("RESTORE_PROOF_RECORD") {
+            self.world.record_to(Path::new(&file)).unwrap();
         }
     }
 
@@ -307,6 +325,32 @@ impl Scene {
     /// The validation as the ledger keeps it.
     pub fn validation(&self, id: &str) -> Value {
         serde_json::from_str(self.item(id)["document"]["S"].as_str().unwrap()).unwrap()
+    }
+
+    /// What keeps the ledger from being quiet, with so many validations in it: each is to be closed, or left behind and
+    /// due only after hours. None when nothing does.
+    pub fn open_validations(&self, expected: usize) -> Option<String> {
+        let items = self.world.table_items(LEDGER);
+        let mut count = 0;
+        for item in &items {
+            let Some(document) = item["document"]["S"].as_str() else {
+                continue;
+            };
+            count += 1;
+            let validation: Value = serde_json::from_str(document).unwrap();
+            let due: Option<Timestamp> =
+                serde_json::from_value(validation["due_at"].clone()).unwrap();
+            let held = !item["lease_owner"].is_null();
+            let is_left = validation["cleanup"] == "left_behind"
+                && due.is_some_and(|due| due > self.now() + SignedDuration::from_hours(2));
+            if held || (due.is_some() && !is_left) {
+                return Some(format!(
+                    "{} is {}, due {due:?}",
+                    item["id"], validation["stage"]
+                ));
+            }
+        }
+        (count < expected).then(|| format!("{count} of {expected} validations are in the ledger"))
     }
 
     /// The one record of a validation.

@@ -37,7 +37,7 @@ const RETRY_OLD_TROUBLE: SignedDuration = SignedDuration::from_hours(1);
 /// What was left behind is tried again.
 const DAILY: SignedDuration = SignedDuration::from_hours(24);
 /// How often a waiting run looks.
-const POLL: Duration = Duration::from_secs(5);
+pub(crate) const POLL: Duration = Duration::from_secs(5);
 
 /// What is to happen after a step.
 enum Next {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_backup::config::{AsyncSleep, SharedAsyncSleep};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -36,6 +37,8 @@ pub struct Aws {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
+    /// How the clients wait before they try again.
+    sleep: SharedAsyncSleep,
 }
 
 impl Aws {
@@ -68,7 +71,15 @@ impl Aws {
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
+            sleep: config
+                .sleep_impl()
+                .expect("clients with time-outs have a way to wait"),
         }
+    }
+
+    /// Waits as the clients do before they try again: what waits for AWS waits by one clock.
+    pub async fn sleep(&self, time: Duration) {
+        self.sleep.sleep(time).await;
     }
 }
 

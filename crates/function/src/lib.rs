@@ -74,6 +74,11 @@ impl App {
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
+
+    /// Waits before the next look at a resource that is not ready.
+    async fn pause(&self) {
+        self.aws.sleep(advance::POLL.min(self.poll)).await;
+    }
 }
 
 /// Handles one invocation, which Lambda ends at `deadline`.

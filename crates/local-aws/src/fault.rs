@@ -112,8 +112,23 @@ pub struct Faults(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     rules: Mutex<Rules>,
+    judge: Mutex<Option<Judge>>,
     hung: Notify,
 }
+
+/// One attempt at a call, before it has taken effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// As faults are named: `Backup`, `RDS`, …
+    pub service: &'a str,
+    /// Operation name as AWS spells it.
+    pub operation: &'a str,
+    /// The SDK's name of the call, which its retries share.
+    pub call: Option<&'a str>,
+}
+
+/// Decides what becomes of an attempt.
+pub type Judge = Box<dyn FnMut(Attempt) -> Option<(FaultKind, When)> + Send>;
 
 #[derive(Default)]
 struct Rules {
@@ -155,8 +170,14 @@ impl Faults {
         self.lock().rules.retain(|rule| rule.id != id);
     }
 
+    /// Lets `judge` decide of each attempt that none of the faults above strikes.
+    pub fn judge_by(&self, judge: Judge) {
+        *self.judge() = Some(judge);
+    }
+
     /// Takes all faults away, and forgets that a call hung.
     pub fn clear(&self) {
+        *self.judge() = None;
         let mut rules = self.lock();
         rules.rules.clear();
         rules.hung = false;
@@ -198,9 +219,24 @@ impl Faults {
             .rules
             .iter_mut()
             .filter(|rule| rule.pattern == name || rule.pattern == wide || rule.pattern == "*")
-            .find_map(|rule| rule.take(invocation))?;
+            .find_map(|rule| rule.take(invocation));
+        let fault = rule.or_else(|| {
+            let attempt = Attempt {
+                service,
+                operation,
+                call: invocation,
+            };
+            self.judge().as_mut()?(attempt)
+        })?;
         rules.hits += 1;
-        Some(rule)
+        Some(fault)
+    }
+
+    fn judge(&self) -> std::sync::MutexGuard<'_, Option<Judge>> {
+        self.0
+            .judge
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Rules> {

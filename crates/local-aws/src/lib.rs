@@ -27,7 +27,7 @@ mod service;
 mod wire;
 mod world;
 
-pub use fault::{Fault, FaultKind, Faults, Times, When};
+pub use fault::{Attempt, Fault, FaultKind, Faults, Judge, Times, When};
 pub use server::{Server, serve};
 pub use world::behaviour::{
     EventDelivery, InstanceBehaviour, PasswordReset, RestoreBehaviour, RestoreOutcome, StatusPhase,

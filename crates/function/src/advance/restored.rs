@@ -157,7 +157,7 @@ impl Run<'_> {
                 validation.waiting_since = None;
                 let needed: Duration = rule.checks.iter().map(Check::timeout).sum();
                 if self.time_left() > needed.min(MOST_KEPT_FOR_CHECKS) + POLL {
-                    tokio::time::sleep(POLL.min(app.poll)).await;
+                    app.pause().await;
                     continue;
                 }
                 return Ok(Next::At(self.look_again()));
@@ -192,7 +192,7 @@ impl Run<'_> {
                 Looked::Missing if unseen < UNSEEN_LOOKS && may_wait => {
                     // Right after COMPLETED AWS may not show it yet.
                     unseen += 1;
-                    tokio::time::sleep(POLL.min(self.app.poll)).await;
+                    self.app.pause().await;
                     continue;
                 }
                 Looked::Missing => {
@@ -220,7 +220,7 @@ impl Run<'_> {
                 Condition::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
                 Condition::Preparing | Condition::Deleting if may_wait => {
                     self.validation().waiting_since = None;
-                    tokio::time::sleep(POLL.min(self.app.poll)).await;
+                    self.app.pause().await;
                 }
                 Condition::Preparing | Condition::Deleting => return self.not_ready().await,
             }
@@ -350,7 +350,7 @@ impl Run<'_> {
             if self.now() >= patience || self.time_left() <= POLL * 2 {
                 return Ok(false);
             }
-            tokio::time::sleep(POLL.min(self.app.poll)).await;
+            self.app.pause().await;
         }
     }
 

@@ -19,6 +19,10 @@ pub struct RestoreBehaviour {
     /// instance exists in the API only.
     #[serde(skip)]
     pub database: Option<Dump>,
+    /// Host and port of a database server that somebody else runs: they become the restored instance's, and none is
+    /// started.
+    #[serde(skip)]
+    pub server: Option<(String, u16)>,
     /// What the restored instance does after the job has completed.
     pub instance: InstanceBehaviour,
     /// How this job's events arrive; `None`: as the world's options say.
@@ -44,6 +48,11 @@ pub enum RestoreOutcome {
     },
     /// `FAILED`, without an instance.
     Fails {
+        /// `StatusMessage`.
+        message: String,
+    },
+    /// `FAILED`, and the job does not name the instance that it has made all the same.
+    FailsLeaving {
         /// `StatusMessage`.
         message: String,
     },

@@ -83,6 +83,7 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         behaviour.outcome,
         RestoreOutcome::Completes
             | RestoreOutcome::CompletesWithMessage { .. }
+            | RestoreOutcome::FailsLeaving { .. }
             | RestoreOutcome::NeverEnds
     );
     let instance = instance.filter(|_| creates);
@@ -230,7 +231,9 @@ fn advance(state: &mut State, job: &mut Job) {
     let (status, message) = match (&plan.doom, &plan.behaviour.outcome) {
         (Some(message), _) => ("FAILED", Some(message.clone())),
         (None, RestoreOutcome::NeverEnds) => return,
-        (None, RestoreOutcome::Fails { message }) => ("FAILED", Some(message.clone())),
+        (None, RestoreOutcome::Fails { message } | RestoreOutcome::FailsLeaving { message }) => {
+            ("FAILED", Some(message.clone()))
+        }
         (None, RestoreOutcome::Aborts { message }) => ("ABORTED", Some(message.clone())),
         (None, outcome) => match std::mem::replace(&mut plan.launch, LaunchState::NotNeeded) {
             waiting @ (LaunchState::Running | LaunchState::Wanted(_)) => {
@@ -259,16 +262,19 @@ fn advance(state: &mut State, job: &mut Job) {
             .map(|planned| planned.identifier.clone())
             .or_else(|| Some(plan.machine.as_ref()?.instance.id.clone())),
     };
+    let leaves = matches!(plan.behaviour.outcome, RestoreOutcome::FailsLeaving { .. });
     if status == "COMPLETED" {
         job.job.created_resource_arn = named.map(|name| match job.job.resource_type.as_str() {
             "EC2" => state.machine_arn(&name),
             _ => state.instance_arn(&name),
         });
+    }
+    if status == "COMPLETED" || leaves {
         if let Some(machine) = plan.machine.take() {
             ec2::bring_up(state, &machine, &plan.behaviour.instance);
         }
         if let Some(planned) = plan.instance.take() {
-            bring_up(state, planned, server);
+            bring_up(state, planned, server, plan.behaviour.server.clone());
         }
     } else if let Some(planned) = plan.instance.take() {
         state.instances.remove(&planned.identifier);
@@ -280,18 +286,27 @@ fn advance(state: &mut State, job: &mut Job) {
 }
 
 /// The restored instance is there: its statuses begin.
-fn bring_up(state: &mut State, planned: DbInstance, server: Option<Box<Server>>) {
+fn bring_up(
+    state: &mut State,
+    planned: DbInstance,
+    server: Option<Box<Server>>,
+    elsewhere: Option<(String, u16)>,
+) {
     let Some(instance) = state.instances.get_mut(&planned.identifier) else {
         return;
     };
     let db = &mut instance.db;
     db.created_at = Some(state.now);
-    match &server {
-        Some(server) => {
+    match (&server, elsewhere) {
+        (Some(server), _) => {
             db.host = Some(server.host().to_owned());
             db.port = server.port();
         }
-        None => db.host = Some(format!("{}.rds.invalid", db.identifier)),
+        (None, Some((host, port))) => {
+            db.host = Some(host);
+            db.port = port;
+        }
+        (None, None) => db.host = Some(format!("{}.rds.invalid", db.identifier)),
     }
     let mut until = state.now;
     let mut phases = VecDeque::new();

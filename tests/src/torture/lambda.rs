@@ -1,0 +1,296 @@
+//! Lambda, EventBridge and the Scheduler in simulated time: invocations run side by side, fail, die and are made again.
+//!
+//! **How an invocation dies.** At a call that the world never answers ([`restore_proof_local_aws::FaultKind::Hang`]), or at its
+//! deadline, its future is put away: never polled again, and not dropped until the run is over and has been looked at. So none of
+//! its code runs any more, no destructor either, and what it holds stays held; all that is left of it is in the world. That is
+//! what the end of a process looks like from outside. Nothing else of an invocation lives on: the function spawns tasks
+//! in checks only, on a thread of their own that ends with the check, and no invocation dies in the middle of a check.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_function::handle;
+use serde_json::{Value, json};
+
+use super::time::Time;
+use crate::{Scene, TIMEOUT};
+
+/// A run that is not quiet after this long never will be.
+const GIVE_UP: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// The longest step of time: so late, at most, the world tells what has happened in it.
+const STEP: SignedDuration = SignedDuration::from_secs(15);
+/// Lambda makes a failed asynchronous invocation again after one minute, and after two more.
+const TRIES: u32 = 3;
+/// An event that failed three times lies in a queue, about which people are told: they deliver it again.
+const SEEN_BY_PEOPLE: SignedDuration = SignedDuration::from_hours(6);
+/// An invocation or event needs so long to arrive.
+pub(super) const ARRIVES_AFTER: SignedDuration = SignedDuration::from_millis(300);
+
+type Invoked = Pin<Box<dyn Future<Output = anyhow::Result<Value>>>>;
+
+/// What becomes of a delivery: when its copies arrive. None, when it is lost.
+pub type Mail = Box<dyn FnMut(&Value, Timestamp) -> Vec<Timestamp>>;
+
+/// Every delivery arrives, once and soon.
+pub fn reliable() -> Mail {
+    Box::new(|_, now| vec![now + ARRIVES_AFTER])
+}
+
+/// The function's invocations in a scene.
+pub struct Lambda {
+    scene: Arc<Scene>,
+    time: Time,
+    mail: Mail,
+    /// Set when the attempt that was just made is one at which the function dies.
+    dies: Arc<AtomicBool>,
+    root: Arc<AtomicWaker>,
+    running: BTreeMap<u64, Invocation>,
+    queue: BTreeMap<(Timestamp, u64), Delivery>,
+    next: u64,
+    next_due_sweep: Timestamp,
+    next_lost_sweep: Timestamp,
+    /// Something has happened since the ledger was looked at.
+    changed: bool,
+    dead: Vec<Invoked>,
+    /// How many invocations were made.
+    pub invocations: usize,
+    /// How many of them died.
+    pub deaths: usize,
+    /// How many failed.
+    pub failures: usize,
+}
+
+struct Delivery {
+    payload: Value,
+    tries: u32,
+}
+
+struct Invocation {
+    future: Invoked,
+    awake: Arc<Awake>,
+    delivery: Delivery,
+    deadline: Timestamp,
+}
+
+struct Awake {
+    is: AtomicBool,
+    root: Arc<AtomicWaker>,
+}
+
+impl Wake for Awake {
+    fn wake(self: Arc<Self>) {
+        self.is.store(true, Ordering::SeqCst);
+        self.root.wake();
+    }
+}
+
+impl Lambda {
+    /// Lambda for the function of this scene. `dies` is set by whoever decides that the function dies at an attempt.
+    pub fn new(scene: Arc<Scene>, time: Time, mail: Mail, dies: Arc<AtomicBool>) -> Lambda {
+        let now = time.now();
+        Lambda {
+            scene,
+            time,
+            mail,
+            dies,
+            root: Arc::default(),
+            running: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            next: 0,
+            next_due_sweep: now + SignedDuration::from_mins(4),
+            next_lost_sweep: now + SignedDuration::from_mins(13),
+            changed: true,
+            dead: Vec::new(),
+            invocations: 0,
+            deaths: 0,
+            failures: 0,
+        }
+    }
+
+    /// Sends an event or an invocation on its way.
+    pub fn send(&mut self, payload: Value) {
+        for at in (self.mail)(&payload, self.time.now()) {
+            let payload = payload.clone();
+            self.enqueue(at, Delivery { payload, tries: 0 });
+        }
+    }
+
+    /// Sends an event later.
+    pub fn send_at(&mut self, at: Timestamp, payload: Value) {
+        self.enqueue(at, Delivery { payload, tries: 0 });
+    }
+
+    /// Lets time pass until all is quiet: nothing is under way, and every one of `validations` validations is closed, or left
+    /// behind and tried again daily.
+    ///
+    /// # Errors
+    /// When it never is, in words.
+    pub async fn run(&mut self, validations: usize) -> Result<(), String> {
+        let end = self.time.now() + GIVE_UP;
+        loop {
+            while let Some(id) = self.first_awake() {
+                self.poll(id).await;
+            }
+            let idle = self.running.is_empty() && self.queue.is_empty();
+            if idle
+                && std::mem::take(&mut self.changed)
+                && self.scene.open_validations(validations).is_none()
+            {
+                return Ok(());
+            }
+            if self.time.now() > end {
+                let open = self.scene.open_validations(validations);
+                return Err(format!(
+                    "not quiet after {GIVE_UP:#}: {} invocations under way; {}",
+                    self.running.len(),
+                    open.unwrap_or_default()
+                ));
+            }
+            self.pass();
+        }
+    }
+
+    fn enqueue(&mut self, at: Timestamp, delivery: Delivery) {
+        self.next += 1;
+        self.queue.insert((at, self.next), delivery);
+    }
+
+    fn first_awake(&self) -> Option<u64> {
+        let mut running = self.running.iter();
+        let awake = running.find(|(_, one)| one.awake.is.load(Ordering::SeqCst));
+        awake.map(|(id, _)| *id)
+    }
+
+    /// Lets an invocation work until it waits for a point in time, ends or dies. What it waits for besides happens
+    /// on this machine, in real time; nobody else works meanwhile, so that a run is the same every time.
+    async fn poll(&mut self, id: u64) {
+        loop {
+            let Some(invocation) = self.running.get_mut(&id) else {
+                return;
+            };
+            invocation.awake.is.store(false, Ordering::SeqCst);
+            let waker = Waker::from(Arc::clone(&invocation.awake));
+            self.time.polls(id);
+            let polled = invocation
+                .future
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker));
+            if self.dies.swap(false, Ordering::SeqCst) {
+                return self.bury(id);
+            }
+            if let Poll::Ready(answer) = polled {
+                return self.finish(id, answer);
+            }
+            if self.time.is_awaited_by(id) {
+                return;
+            }
+            let (root, awake) = (&self.root, &invocation.awake);
+            poll_fn(|context| {
+                root.register(context.waker());
+                match awake.is.load(Ordering::SeqCst) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        }
+    }
+
+    fn finish(&mut self, id: u64, answer: anyhow::Result<Value>) {
+        self.changed = true;
+        let Some(invocation) = self.running.remove(&id) else {
+            return;
+        };
+        if answer.is_err() {
+            self.failures += 1;
+            self.again(invocation.delivery);
+        }
+    }
+
+    fn bury(&mut self, id: u64) {
+        self.changed = true;
+        let Some(invocation) = self.running.remove(&id) else {
+            return;
+        };
+        self.deaths += 1;
+        self.dead.push(invocation.future);
+        self.again(invocation.delivery);
+    }
+
+    fn again(&mut self, mut delivery: Delivery) {
+        let wait = if delivery.tries < TRIES {
+            SignedDuration::from_mins(i64::from(delivery.tries))
+        } else if delivery.payload.get("detail-type").is_some() {
+            delivery.tries = 0;
+            SEEN_BY_PEOPLE
+        } else {
+            return;
+        };
+        self.enqueue(self.time.now() + wait, delivery);
+    }
+
+    /// Goes to the next point in time at which something may happen.
+    fn pass(&mut self) {
+        let now = self.time.now();
+        let deadline = self.running.values().map(|one| one.deadline).min();
+        let next = [
+            self.time.next(),
+            deadline,
+            self.queue.keys().next().map(|key| key.0),
+        ];
+        let sweeps = [self.next_due_sweep, self.next_lost_sweep, now + STEP];
+        let next = next.into_iter().flatten().chain(sweeps).min();
+        self.time.go_to(next.unwrap_or(now));
+        self.scene.world.settle();
+
+        let now = self.time.now();
+        let over = self.running.iter().filter(|(_, one)| one.deadline <= now);
+        for id in over.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.bury(id);
+        }
+        let invoked = self.scene.world.take_invocations().into_iter();
+        let mut told = self.scene.world.take_events();
+        told.extend(invoked.map(|(_, payload)| payload));
+        for payload in told {
+            self.send(payload);
+        }
+        if now >= self.next_due_sweep {
+            self.next_due_sweep = now + SignedDuration::from_mins(5);
+            self.send_at(now, json!({ "sweep": "due" }));
+        }
+        if now >= self.next_lost_sweep {
+            self.next_lost_sweep = now + SignedDuration::from_hours(1);
+            self.send_at(now, json!({ "sweep": "lost" }));
+        }
+        let later = self.queue.split_off(&(now, u64::MAX));
+        for (_, delivery) in std::mem::replace(&mut self.queue, later) {
+            self.invoke(delivery);
+        }
+    }
+
+    fn invoke(&mut self, mut delivery: Delivery) {
+        delivery.tries += 1;
+        self.invocations += 1;
+        self.next += 1;
+        let (scene, payload) = (Arc::clone(&self.scene), delivery.payload.clone());
+        let deadline = self.time.now() + TIMEOUT;
+        let work = async move { handle(&scene.app, &payload, deadline).await };
+        let invocation = Invocation {
+            // Tokio would have it pause now and then, for the sake of others.
+            future: Box::pin(tokio::task::unconstrained(work)),
+            awake: Arc::new(Awake {
+                is: AtomicBool::new(true),
+                root: Arc::clone(&self.root),
+            }),
+            delivery,
+            deadline,
+        };
+        self.running.insert(self.next, invocation);
+    }
+}

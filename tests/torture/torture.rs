@@ -1,0 +1,79 @@
+//! The fault suites of `make test`: every single harm, and a bounded part of the rest. `make torture` does all of it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Instant;
+
+use restore_proof_tests::torture::paths::PATHS;
+use restore_proof_tests::torture::run::Plan;
+use restore_proof_tests::torture::shop::Shop;
+use restore_proof_tests::torture::suites::{
+    all_singles, calls_of, doubled, forgotten_tokens, outages, pairs, random_from, run_all,
+};
+
+#[track_caller]
+fn assert_holds(shop: &Shop, plans: impl IntoIterator<Item = Plan, IntoIter: Send>) {
+    let began = Instant::now();
+    let summary = run_all(shop, plans.into_iter(), None);
+    println!("{summary:#?} in {:?}", began.elapsed());
+    assert!(summary.runs > 0);
+    assert!(summary.violations.is_empty(), "{:#?}", summary.violations);
+}
+
+#[test]
+fn undisturbed_every_way_ends_as_it_is_called() {
+    let shop = Shop::open();
+    for path in PATHS {
+        let outcome = calls_of(&shop, path);
+        println!("{}: {} calls", path.name, outcome.calls.len());
+        assert!(
+            outcome.violations.is_empty(),
+            "{}: {:#?}",
+            path.name,
+            outcome.violations
+        );
+        for name in path.makes {
+            let mut calls = outcome.calls.iter();
+            assert!(
+                calls.any(|call| call.name() == *name),
+                "{}: {name}",
+                path.name
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_once_everything_ends_as_if_it_had_not() {
+    let shop = Shop::open();
+    assert_holds(&shop, all_singles(&shop));
+}
+
+#[test]
+fn two_invocations_at_once_do_the_work_of_one() {
+    assert_holds(&Shop::open(), doubled());
+}
+
+#[test]
+fn a_restore_whose_start_was_not_answered_is_found_when_its_token_is_forgotten() {
+    let shop = Shop::open();
+    assert_holds(&shop, forgotten_tokens(&shop));
+}
+
+#[test]
+fn what_is_down_for_hours_is_waited_for() {
+    let shop = Shop::open();
+    assert_holds(&shop, outages(&shop));
+}
+
+#[test]
+fn whatever_fails_twice_the_promises_hold() {
+    let shop = Shop::open();
+    let some = pairs(&shop, 1).into_iter().take(150);
+    assert_holds(&shop, some);
+}
+
+#[test]
+fn whatever_happens_at_once_the_promises_hold() {
+    assert_holds(&Shop::open(), random_from(1).take(100));
+}
