@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let known = || {
         let suites = [
             ("undisturbed", undisturbed_all()),
-            ("every single harm", all_singles(&shop)),
+            ("every single harm", all_singles(&shop, false)),
             ("the event twice", doubled()),
             ("forgotten tokens", forgotten_tokens(&shop)),
             ("outages of hours", outages(&shop)),

@@ -143,12 +143,12 @@ pub fn calls_of(shop: &Shop, path: &'static Path) -> Outcome {
     run(shop, &undisturbed(path))
 }
 
-/// Every attempt of a way meets every harm, once and for all retries, before and after its effect: on the main ways. On the
-/// others what ends a run, and what is repeated although it has taken effect; a way that begins like a main one, only from
-/// where its restore has begun. (A call that only reads has no effect that anything could come after.)
-pub fn singles(path: &'static Path, undisturbed: &Outcome) -> Vec<Strike> {
+/// Every attempt of a way meets every harm, once and for all retries, before and after its effect, when `all_of_it` is asked
+/// for; otherwise what ends a run, and what is repeated although it has taken effect, on a way that begins like a main one
+/// only from where its restore has begun. (A call that only reads has no effect that anything could come after.)
+pub fn singles(path: &'static Path, undisturbed: &Outcome, all_of_it: bool) -> Vec<Strike> {
     let calls = &undisturbed.calls;
-    let begins_alike = !path.is_main && path.arrival == Arrival::Copy;
+    let begins_alike = !all_of_it && path.arrival == Arrival::Copy && !path.is_main;
     let started = calls
         .iter()
         .position(|call| call.operation == "StartRestoreJob");
@@ -166,7 +166,7 @@ pub fn singles(path: &'static Path, undisturbed: &Outcome) -> Vec<Strike> {
         });
         strikes.extend(
             everything
-                .filter(|strike| strike.is_possible(call) && (path.is_main || strike.tells(call))),
+                .filter(|strike| strike.is_possible(call) && (all_of_it || strike.tells(call))),
         );
     }
     strikes
@@ -207,12 +207,13 @@ impl Strike {
     }
 }
 
-/// The single strikes of all ways.
-pub fn all_singles(shop: &Shop) -> Vec<Plan> {
+/// The single strikes of all ways: all of them on the main ways, or only on the one of databases when time is short.
+pub fn all_singles(shop: &Shop, time_is_short: bool) -> Vec<Plan> {
     let mut plans = Vec::new();
     for path in PATHS {
         let outcome = calls_of(shop, path);
-        let strikes = singles(path, &outcome);
+        let all_of_it = path.is_main && !(time_is_short && path.is_machine);
+        let strikes = singles(path, &outcome, all_of_it);
         plans.extend(strikes.into_iter().map(|strike| {
             let severity = strike.severity(&outcome.calls[strike.nth]);
             harmed(path, vec![Harms::Strike(strike)], severity)
