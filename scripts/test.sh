@@ -143,8 +143,21 @@ step_sam() {
         python_tests tests/conformance/test_moto.py
 }
 
-# Each safeguard of the promises is taken away in turn; the tests must notice.
-step_mutants() { scripts/mutants.sh; }
+# Safeguards of the promises are taken away in turn; the tests must notice. Here the legs of ownership and the first of
+# each other kind, all of them by `make mutants`: each is a build of its own. That all patches still apply is seen here.
+step_mutants() {
+    local patch name chosen=()
+    for patch in tests/mutants/*.patch; do
+        git apply --check "$patch" || die "$patch does not apply any more"
+        name="$(basename "$patch" .patch)"
+        case "$name" in
+        leg-* | volume-*) chosen+=("$name") ;;
+        *-[2-9]-*) ;;
+        *) chosen+=("$name") ;;
+        esac
+    done
+    scripts/mutants.sh "${chosen[@]}"
+}
 
 passed=() failed=() summary=""
 run() {

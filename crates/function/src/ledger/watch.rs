@@ -8,8 +8,8 @@ use super::{DUE_INDEX, Ledger, LedgerError, OPEN, REMEMBERED, n, s};
 use crate::aws::failed;
 
 impl Ledger {
-    /// How many validations are due at `at` or before; those that wait for a slot are not among them. One page of the index is counted: of very many, so many at
-    /// least (DynamoDB reads 1 MB, some ten thousand).
+    /// How many validations are due at `at` or before; those that wait for a slot are not among them. One page of the
+    /// index is counted: of very many, so many at least (DynamoDB reads 1 MB, some ten thousand).
     ///
     /// # Errors
     /// When DynamoDB does not answer.
