@@ -173,4 +173,82 @@ mod tests {
             assert_eq!(detail(&letter.repeat(1 << 20)), expected);
         }
     }
+
+    fn checks(resource_type: &str, checks: &str) -> Rule {
+        let policy = format!(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"daily\"\n\
+             match = {{ resource_type = \"{resource_type}\" }}\n{checks}"
+        );
+        parse(&policy).unwrap().rules.remove(0)
+    }
+
+    #[test]
+    fn what_was_not_begun_could_not_tell_and_says_what_it_would_have_expected() {
+        let rule = checks(
+            "EC2",
+            "[[rules.checks]]\nname = \"ssh\"\nkind = \"connect\"\nport = 22\ngreeting = \"^SSH-2\"\n\
+             [[rules.checks]]\nname = \"port\"\nkind = \"connect\"\nport = 25\n\
+             [[rules.checks]]\nname = \"page\"\nkind = \"http\"\nport = 80\nsteps = [{ name = \"a\", path = \"/\" }]\n\
+             [[rules.checks]]\nname = \"pages\"\nkind = \"http\"\nport = 80\n\
+             steps = [{ name = \"a\", path = \"/\" }, { name = \"b\", path = \"/b\" }]\n",
+        );
+        let results = not_begun(&rule, "the time is over");
+        let told: Vec<_> = results
+            .iter()
+            .map(|result| (result.name.as_str(), result.expectation.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("ssh", "port 22 greets with text matching /^SSH-2/"),
+                ("port", "port 25 takes connections"),
+                ("page", "1 step answers as expected"),
+                ("pages", "2 steps answer as expected"),
+            ]
+        );
+        for result in results {
+            assert_eq!(result.outcome, CheckOutcome::Errored);
+            assert_eq!(result.detail, "the time is over");
+            assert_eq!(result.duration_minutes, 0.0);
+        }
+    }
+
+    #[test]
+    fn ages_are_those_of_the_check_that_measures_them() {
+        let query =
+            "kind = \"sql\"\ndatabase = \"d\"\nquery = \"select 1\"\nexpect = { max_age = \"1h\" }";
+        let rule = checks(
+            "RDS",
+            &format!(
+                "credentials = \"reset\"\n\
+                 [[rules.checks]]\nname = \"a\"\n{query}\n\
+                 [[rules.checks]]\nname = \"b\"\n{query}\ndata_age = true\n"
+            ),
+        );
+        let ages = |check: &Check| {
+            let judgement = Judgement {
+                age_at_backup: Some(jiff::SignedDuration::from_mins(3)),
+                age_against_now: Some(jiff::SignedDuration::from_secs(270)),
+                ..ruling(CheckOutcome::Passed, String::new())
+            };
+            let result = result(check, judgement, Duration::from_secs(30));
+            assert_eq!(result.duration_minutes, 0.5);
+            (result.age_at_backup_minutes, result.age_against_now_minutes)
+        };
+        assert_eq!(ages(&rule.checks[0]), (None, None));
+        assert_eq!(ages(&rule.checks[1]), (Some(3.0), Some(4.5)));
+    }
+
+    #[test]
+    fn wrong_data_fails_and_what_cannot_be_told_does_not() {
+        let words = || "why".to_owned();
+        assert_eq!(
+            Trouble::Wrong(words()).told(),
+            (CheckOutcome::Failed, words())
+        );
+        assert_eq!(
+            Trouble::CannotTell(words()).told(),
+            (CheckOutcome::Errored, words())
+        );
+    }
 }

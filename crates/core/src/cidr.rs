@@ -54,7 +54,8 @@ impl FromStr for Cidr {
         let first: Ipv4Addr = address
             .parse()
             .map_err(|_| bad("write for example 10.255.0.0/24"))?;
-        let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        // A number is also read with a plus before it.
+        let digits = prefix.bytes().all(|b| b.is_ascii_digit());
         let prefix = Some(prefix)
             .filter(|_| digits)
             .and_then(|prefix| prefix.parse().ok())
@@ -121,7 +122,7 @@ mod tests {
             "10.255.0.0/",
             "10.255.0.0/33",
             "10.255.0.0/-1",
-            "10.255.0.0/+8",
+            "10.0.0.0/+8",
             "10.255.0.0/24/8",
             "10.255.0.0/256",
             "10.255.0.7/24",

@@ -200,3 +200,38 @@ pub(crate) fn measure_regex(pattern: &str) -> (usize, Result<(), String>) {
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regex_takes_the_smallest_room_it_fits_into() {
+        for (pattern, bytes) in [
+            ("^SSH-2", 8 << 10),
+            ("\\w", 64 << 10),
+            ("\\w{9}", 1 << 20),
+            ("(", 8 << 10),
+        ] {
+            let (size, compiled) = measure_regex(pattern);
+            assert_eq!(size, bytes, "{pattern}");
+            assert_eq!(compiled.is_ok(), pattern != "(", "{pattern}");
+        }
+        let (size, compiled) = measure_regex("\\w{1000}");
+        assert_eq!(size, 1 << 20);
+        let problem = compiled.expect_err("too large");
+        assert!(problem.contains("more than 1048576 bytes"), "{problem}");
+    }
+
+    #[test]
+    fn words_are_those_the_ledger_keeps() {
+        for outcome in [
+            CheckOutcome::Passed,
+            CheckOutcome::Failed,
+            CheckOutcome::Errored,
+        ] {
+            assert_eq!(serde_json::json!(outcome), outcome.as_str());
+            assert_eq!(outcome.to_string(), outcome.as_str());
+        }
+    }
+}

@@ -188,3 +188,67 @@ fn forbidden(resource_type: ResourceType) -> &'static [(&'static str, &'static s
         ResourceType::Ec2 => &ec2::FORBIDDEN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPES: [(&str, ResourceType); 2] =
+        [("RDS", ResourceType::Rds), ("EC2", ResourceType::Ec2)];
+
+    #[test]
+    fn types_are_called_what_aws_backup_calls_them() {
+        for (name, resource_type) in TYPES {
+            assert_eq!(ResourceType::from_name(name), Some(resource_type));
+            assert_eq!(resource_type.name(), name);
+            assert_eq!(serde_json::json!(resource_type), name);
+        }
+        for other in ["", "rds", "Aurora", "EBS", "S3.FullyManaged"] {
+            assert_eq!(ResourceType::from_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_restore_is_recognised_by_what_is_ours_alone() {
+        let network = Network {
+            db_subnet_group: "isolated".to_owned(),
+            db_security_groups: vec!["sg-db".to_owned()],
+            machine_subnet: "subnet-1".to_owned(),
+            machine_security_groups: vec!["sg-1".to_owned()],
+            volume_key_arn: None,
+        };
+        let mark = |resource_type| mark(resource_type, &network, "rp-1-1");
+        assert_eq!(mark(ResourceType::Rds), Mark::Name("rp-1-1".to_owned()));
+        assert_eq!(mark(ResourceType::Ec2), Mark::Subnet("subnet-1".to_owned()));
+        assert_eq!(recognised_by(ResourceType::Rds), ["DBInstanceIdentifier"]);
+        assert_eq!(
+            recognised_by(ResourceType::Ec2),
+            ["SubnetId", "SecurityGroupIds"]
+        );
+        // No policy can make another restore look like ours, or ours like another.
+        for (_, resource_type) in TYPES {
+            for key in recognised_by(resource_type) {
+                let told = override_problem(Some(resource_type), key, "x").unwrap_or_default();
+                assert!(told.contains("cannot be overridden"), "{key}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_type_a_key_must_be_one_of_any_and_forbidden_for_none() {
+        let problem = |key: &str, value: &str| override_problem(None, key, value);
+        assert_eq!(problem("Port", "5433"), None);
+        assert_eq!(problem("InstanceType", "t3.small"), None);
+        assert!(problem("SubnetId", "x").is_some());
+        assert!(problem("MultiAZ", "true").is_some());
+        let told = problem("Prot", "1").unwrap_or_default();
+        assert!(
+            told.starts_with("unknown restore metadata \"Prot\" of RDS and EC2; known are "),
+            "{told}"
+        );
+        assert!(
+            told.contains("DBInstanceClass") && told.ends_with("InstanceType"),
+            "{told}"
+        );
+    }
+}

@@ -259,3 +259,152 @@ pub fn athena(at: Timestamp) -> String {
 pub fn minutes_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64() / 60.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::validation::{CopyJob, RestoreJob};
+    use crate::verdict::Verdict;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a small number")
+    }
+
+    /// A copy that landed after forty seconds, waited a minute for its turn, and was restored in five.
+    fn validation() -> Validation {
+        let vault = "arn:aws:backup:eu-central-1:111122223333:backup-vault:central";
+        let mut validation = Validation::open("stack", "point", vault, None, at(100));
+        validation.copy_job = Some(CopyJob {
+            id: None,
+            completed_at: Some(at(40)),
+        });
+        let intent = json!({
+            "attempt": 1, "target_name": "rp-1-1", "mark": { "name": "rp-1-1" }, "idempotency_token": "t",
+            "metadata": {}, "planned_at": at(160), "restore_job_id": "job-1",
+        });
+        validation.intent = serde_json::from_value(intent).expect("an intent");
+        let restore = json!({
+            "id": "job-1", "status": "COMPLETED", "created_at": at(200), "completed_at": at(500),
+            "created_resource_arn": "arn:aws:rds:eu-central-1:111122223333:db:rp-1-1",
+        });
+        let restore: RestoreJob = serde_json::from_value(restore).expect("a restore job");
+        validation.restore = Some(restore);
+        validation.slot_taken_at = Some(at(160));
+        validation.restore_seen_at = Some(at(530));
+        validation.preparation_minutes = Some(2.0);
+        validation.first_passed_check_minutes = Some(0.5);
+        validation.decide(Verdict::Unchecked, "the rule has no checks", at(600));
+        validation
+    }
+
+    fn record(validation: &Validation) -> Record {
+        Record::of(validation).expect("a verdict")
+    }
+
+    #[test]
+    fn a_recovery_takes_restore_preparation_and_first_check() {
+        let whole = record(&validation());
+        assert_eq!(whole.restore_duration, Some(5.0));
+        assert_eq!(whole.recovery_time, Some(7.5));
+        for forget in [
+            |v: &mut Validation| v.restore = None,
+            |v: &mut Validation| v.preparation_minutes = None,
+            |v: &mut Validation| v.first_passed_check_minutes = None,
+        ] {
+            let mut validation = validation();
+            forget(&mut validation);
+            assert_eq!(record(&validation).recovery_time, None);
+        }
+    }
+
+    #[test]
+    fn waiting_is_told_apart() {
+        let record = record(&validation());
+        assert_eq!(record.queue_duration, Some(1.0));
+        assert_eq!(record.copy_event_lag, Some(1.0));
+        assert_eq!(record.restore_event_lag, Some(0.5));
+    }
+
+    #[test]
+    fn nobody_waited_for_a_restore_that_was_not_intended() {
+        let mut validation = validation();
+        validation.intent = None;
+        assert_eq!(record(&validation).queue_duration, None);
+    }
+
+    #[test]
+    fn clocks_that_differ_make_no_negative_lag() {
+        let mut validation = validation();
+        validation.opened_at = at(30);
+        validation.restore_seen_at = Some(at(499));
+        let record = record(&validation);
+        assert_eq!(record.copy_event_lag, Some(0.0));
+        assert_eq!(record.restore_event_lag, Some(0.0));
+    }
+
+    #[test]
+    fn objectives_are_met_by_what_was_measured() {
+        let mut validation = validation();
+        let objectives = |validation: &Validation| {
+            let record = record(validation);
+            (
+                record.recovery_time_objective,
+                record.recovery_time_target,
+                record.data_age_objective,
+                record.data_age_target,
+            )
+        };
+        assert_eq!(
+            objectives(&validation),
+            (Some("not_set"), None, Some("not_set"), None)
+        );
+        let policy = "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"daily\"\nmatch = {}\n\
+                      objectives = { recovery_time = \"450s\" }\n";
+        let mut rule = crate::policy::parse(policy)
+            .expect("a policy")
+            .rules
+            .remove(0);
+        rule.objectives.data_age = Some(Duration::from_secs(900));
+        validation.rule = Some(rule);
+        assert_eq!(
+            objectives(&validation),
+            (Some("met"), Some(7.5), None, Some(15.0))
+        );
+        let check = json!({
+            "name": "c", "kind": "sql", "outcome": "passed", "expectation": "", "detail": "",
+            "duration_minutes": 0.1,
+        });
+        let mut measured = check.clone();
+        measured["age_at_backup_minutes"] = json!(16.0);
+        measured["age_against_now_minutes"] = json!(20.0);
+        validation.checks = serde_json::from_value(json!([check, measured])).expect("checks");
+        assert_eq!(record(&validation).data_age, Some(16.0));
+        assert_eq!(record(&validation).age_latest_db_tx, Some(20.0));
+        assert_eq!(objectives(&validation).2, Some("missed"));
+    }
+
+    #[test]
+    fn a_record_is_one_line_with_every_column() {
+        let mut validation = validation();
+        let line = record(&validation).line();
+        assert!(line.ends_with("}\n"));
+        assert_eq!(line.matches('\n').count(), 1);
+        let columns: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(columns["verdict"], "unchecked");
+        assert_eq!(columns["restored_instance_id"], "rp-1-1");
+        assert_eq!(columns["restore_start_time"], "1970-01-01 00:03:20.000");
+        assert!(columns["data_age"].is_null());
+        validation.verdict = None;
+        assert_eq!(Record::of(&validation), None);
+    }
+
+    #[test]
+    fn athena_reads_milliseconds() {
+        let time: Timestamp = "2026-11-21T06:07:08.9876Z".parse().expect("a time");
+        assert_eq!(athena(time), "2026-11-21 06:07:08.987");
+    }
+}

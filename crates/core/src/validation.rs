@@ -512,3 +512,6 @@ pub fn vault_name(vault_arn: &str) -> String {
         .parse()
         .map_or_else(|_| vault_arn.to_owned(), |arn: Arn| arn.name().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,16 +203,17 @@ mod tests {
         use CheckOutcome::{Errored, Failed, Passed};
         for (outcomes, verdict, reason) in [
             (&[][..], Verdict::Unchecked, "no checks"),
+            (&[Passed], Verdict::Passed, "the check passed"),
             (&[Passed, Passed], Verdict::Passed, "all 2"),
             (
                 &[Passed, Errored],
                 Verdict::Inconclusive,
-                "errored check: why",
+                "1 of 2 checks could not tell; errored check: why",
             ),
             (
                 &[Errored, Failed, Passed],
                 Verdict::Failed,
-                "failed check: why",
+                "1 of 3 checks failed; failed check: why",
             ),
         ] {
             let (is, why) = of_checks(&checks(outcomes));
@@ -260,5 +261,26 @@ mod tests {
         assert_eq!(Objective::of(Some(5.1), Some(5.0)), Some(Objective::Missed));
         assert_eq!(Objective::of(Some(5.1), None), Some(Objective::NotSet));
         assert_eq!(Objective::of(None, Some(5.0)), None);
+    }
+
+    #[test]
+    fn words_are_those_the_ledger_keeps() {
+        use Verdict::*;
+        for verdict in [
+            Passed,
+            Failed,
+            Inconclusive,
+            Unchecked,
+            RestoreFailed,
+            CopyFailed,
+            NotTested,
+        ] {
+            let kept = serde_json::json!(verdict);
+            assert_eq!(kept, verdict.as_str());
+        }
+        for objective in [Objective::Met, Objective::Missed, Objective::NotSet] {
+            let kept = serde_json::json!(objective);
+            assert_eq!(kept, objective.as_str());
+        }
     }
 }

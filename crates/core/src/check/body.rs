@@ -349,6 +349,11 @@ mod tests {
             let judgement = judged(body, expect).unwrap();
             assert_eq!(judgement.outcome, outcome, "{body}: {}", judgement.detail);
             assert!(!judgement.detail.contains("query"), "{}", judgement.detail);
+            assert!(
+                judgement.detail.starts_with("at \"/v\" "),
+                "{}",
+                judgement.detail
+            );
         }
     }
 
@@ -375,5 +380,100 @@ mod tests {
         let text = format!(r#"{{"v": "{}"}}"#, "x".repeat(1 << 20));
         let judgement = judged(&text, Expectation::NotEmpty).unwrap();
         assert_eq!(judgement.value.map(|value| value.len()), Some(1024));
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_four_mebibytes() {
+        let most = 4 << 20;
+        assert!(Body::announced(None).is_ok());
+        assert!(Body::announced(Some(most)).is_ok());
+        let told = Body::announced(Some(most + 1)).unwrap_err().told().1;
+        assert_eq!(told, "the body is larger than 4 MiB");
+
+        let mut body = Body::default();
+        body.push(&vec![b'a'; most as usize - 2]).unwrap();
+        body.push(b"yz").unwrap();
+        assert!(body.push(b"!").is_err());
+        let bytes = body.into_bytes();
+        assert_eq!(bytes.len(), most as usize);
+        assert!(bytes.ends_with(b"ayz"));
+    }
+
+    fn step(keys: &str) -> HttpStep {
+        let text = format!(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"daily\"\n\
+             match = {{ resource_type = \"EC2\" }}\n\
+             [[rules.checks]]\nname = \"web\"\nkind = \"http\"\nport = 80\n\
+             steps = [{{ name = \"s\", path = \"/\"{keys} }}]\n"
+        );
+        match crate::policy::parse(&text).unwrap().rules[0].checks[0].kind {
+            crate::policy::CheckKind::Http(ref http) => http.steps[0].clone(),
+            _ => panic!("not an http check"),
+        }
+    }
+
+    #[test]
+    fn a_packed_body_is_refused_where_something_is_expected_of_it() {
+        let refused = |keys: &str, codings: &[&str]| {
+            let codings = codings.iter().map(|coding| coding.as_bytes());
+            readable(&step(keys), codings).err().map(|why| why.told().1)
+        };
+        let expected = [
+            ", contains = \"Welcome\"",
+            ", matches = \"^W\"",
+            ", json = \"/v\", expect = { min = 1 }",
+        ];
+        for keys in expected {
+            let told = refused(keys, &["gzip"]);
+            let gzip = "the answer is compressed (gzip), which was not asked for";
+            assert_eq!(told.as_deref(), Some(gzip), "{keys}");
+        }
+        assert_eq!(refused("", &["gzip"]), None);
+        for plain in [&[][..], &[""], &["identity"], &[" Identity ,, "]] {
+            assert_eq!(refused(expected[0], plain), None, "{plain:?}");
+        }
+        for (packed, name) in [
+            (&["identity, BR"][..], "(br)"),
+            (&["identity", "zstd"], "(zstd)"),
+            (&["secret"], "(in a way unknown)"),
+        ] {
+            let told = refused(expected[0], packed).unwrap_or_default();
+            assert!(told.contains(name), "{packed:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn each_expectation_of_a_body_is_looked_at() {
+        let clocks = Clocks {
+            recovery_point_created: "2026-11-21T00:00:00Z".parse().unwrap(),
+            now: "2026-11-21T01:00:00Z".parse().unwrap(),
+        };
+        let judged = |keys: &str, body: &[u8]| judge(&step(keys), body.to_vec(), &clocks);
+        for (keys, body) in [
+            ("", &b""[..]),
+            (", contains = \"come\"", b"Welcome"),
+            (", contains = \"come\"", b"Wel\xffcome"),
+            (", matches = \"^W.*e$\"", b"Welcome"),
+        ] {
+            assert_eq!(judged(keys, body).unwrap(), None, "{keys}");
+        }
+        for (keys, words) in [
+            (
+                ", contains = \"Come\"",
+                "the body of 7 bytes does not hold the text \"Come\"",
+            ),
+            (
+                ", matches = \"^w\"",
+                "the body of 7 bytes does not match /^w/",
+            ),
+        ] {
+            match judged(keys, b"Welcome") {
+                Err(Trouble::Wrong(told)) => assert_eq!(told, words),
+                other => panic!("{other:?}"),
+            }
+        }
+        let judgement = judged(", json = \"/v\", expect = { min = 2 }", b"{\"v\": 1}");
+        let outcome = judgement.unwrap().map(|judgement| judgement.outcome);
+        assert_eq!(outcome, Some(CheckOutcome::Failed));
     }
 }

@@ -321,7 +321,8 @@ fn told(value: &Value) -> String {
             1 => "text of 1 character".to_owned(),
             count => format!("text of {count} characters"),
         },
-        Value::NoRow | Value::Null => value.kind().to_owned(),
+        Value::NoRow => "no row".to_owned(),
+        Value::Null => "NULL".to_owned(),
     }
 }
 

@@ -129,7 +129,11 @@ fn equality_is_exact_where_it_can_be() {
         "expected: equal to 9007199254740993",
     );
     judged(&big, &number("9007199254740993.5"), Failed, "");
-    judged(&equals(Constant::Integer(1000)), &number("1e3"), Passed, "");
+    for exponent in ["1e3", "1.0e3"] {
+        let thousand = equals(Constant::Integer(1000));
+        judged(&thousand, &number(exponent), Passed, "");
+    }
+    judged(&equals(Constant::Integer(1)), &number("1.0e3"), Failed, "");
     judged(
         &equals(Constant::Integer(i64::MIN)),
         &number("-9223372036854775808"),
@@ -296,6 +300,16 @@ fn ages_are_measured_against_the_backup() {
 }
 
 #[test]
+fn times_ahead_are_told_in_minutes_below_two_hours() {
+    for (instant, ahead) in [
+        ("2026-11-20T04:59:59Z", "is 119 minutes newer"),
+        ("2026-11-20T05:00:00Z", "is 2h newer"),
+    ] {
+        judged(&max_age("15m"), &at(instant), Errored, ahead);
+    }
+}
+
+#[test]
 fn data_newer_than_its_backup_is_a_mistake_of_the_check() {
     let judgement = judged(
         &max_age("15m"),
@@ -308,7 +322,7 @@ fn data_newer_than_its_backup_is_a_mistake_of_the_check() {
         &max_age("15m"),
         &at("2026-11-20T04:00:00Z"),
         Errored,
-        "60 minutes newer than the recovery point; is time_zone right?",
+        "the newest data is 60 minutes newer than the recovery point; is time_zone right?",
     );
     assert_eq!(
         (judgement.age_at_backup, judgement.age_against_now),

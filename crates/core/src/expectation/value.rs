@@ -96,19 +96,6 @@ impl Value {
         }
     }
 
-    /// What kind of value it is, with its article, for sentences.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::NoRow => "no row",
-            Value::Null => "NULL",
-            Value::Boolean(_) => "a boolean",
-            Value::Number { .. } => "a number",
-            Value::Timestamp { .. } => "a timestamp",
-            Value::Date { .. } => "a date",
-            Value::Text(_) => "text",
-        }
-    }
-
     /// The value as text; none for NULL and for no row.
     pub fn text(&self) -> Option<&str> {
         match self {

@@ -378,4 +378,46 @@ mod tests {
         assert!(problem("Port", "80").is_some());
         assert!(problem("Prot", "5433").is_some());
     }
+
+    #[test]
+    fn what_the_backup_does_not_set_is_left_out_with_that_reason() {
+        for unset in ["", "null"] {
+            let mut stored = stored();
+            stored.insert("LicenseModel".to_owned(), unset.to_owned());
+            let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+            let planned = &plan.keys["LicenseModel"];
+            assert_eq!(planned.value, None, "{unset:?}");
+            assert_eq!(planned.reason, "not set in the backup");
+        }
+    }
+
+    #[test]
+    fn values_that_rds_would_refuse_are_refused_with_the_policy() {
+        let problem =
+            |key: &str, value: &str| override_problem(Some(ResourceType::Rds), key, value);
+        for (key, good) in [
+            ("Port", "1150"),
+            ("Port", "65535"),
+            ("AllocatedStorage", "1"),
+            ("Iops", "3000"),
+            ("StorageThroughput", "125"),
+            ("DBInstanceClass", "db.t4g.medium"),
+            ("StorageType", "gp3"),
+        ] {
+            assert_eq!(problem(key, good), None, "{key} {good}");
+        }
+        for (key, bad, words) in [
+            ("Port", "1149", "from 1150 to 65535"),
+            ("Port", "65536", "from 1150 to 65535"),
+            ("Port", "mysql", "from 1150 to 65535"),
+            ("AllocatedStorage", "0", "AllocatedStorage is a positive"),
+            ("Iops", "many", "Iops is a positive"),
+            ("StorageThroughput", "-1", "StorageThroughput is a positive"),
+            ("DBInstanceClass", "t4g.medium", "begins with \"db.\""),
+            ("StorageType", "", "StorageType is empty"),
+        ] {
+            let told = problem(key, bad).unwrap_or_default();
+            assert!(told.contains(words), "{key} {bad:?}: {told}");
+        }
+    }
 }

@@ -76,4 +76,25 @@ mod tests {
         let words = validation.trouble.map(|trouble| trouble.words);
         assert_eq!(words.as_deref(), Some("denied again"));
     }
+
+    #[test]
+    fn two_hours_between_two_runs_count_and_a_second_more_does_not() {
+        for (seconds, lasted) in [(7200, 7200), (7201, 0)] {
+            let start = Timestamp::UNIX_EPOCH;
+            let mut validation = Validation::open("stack", "arn", "vault", None, start);
+            for second in [0, seconds] {
+                let now = start + SignedDuration::from_secs(second);
+                validation.meet_trouble("denied", now);
+            }
+            assert_eq!(validation.troubled_for().as_secs(), lasted);
+        }
+    }
+
+    #[test]
+    fn words_about_trouble_are_cut() {
+        let mut validation = Validation::open("stack", "arn", "vault", None, Timestamp::UNIX_EPOCH);
+        validation.meet_trouble(&"ü".repeat(601), Timestamp::UNIX_EPOCH);
+        let words = validation.trouble.map(|trouble| trouble.words);
+        assert_eq!(words, Some("ü".repeat(600)));
+    }
 }

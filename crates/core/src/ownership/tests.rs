@@ -1,0 +1,361 @@
+use super::*;
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/restore-proof-restore";
+const KEYS: &[&str] = &["DBInstanceIdentifier"];
+const POINT: &str = "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:copyjob-1";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a small number")
+}
+
+fn named(name: &str) -> BTreeMap<String, String> {
+    [("DBInstanceIdentifier".to_owned(), name.to_owned())].into()
+}
+
+fn intent() -> Intent {
+    Intent {
+        attempt: 1,
+        target_name: "rp-1-1".to_owned(),
+        mark: Mark::Name("rp-1-1".to_owned()),
+        idempotency_token: "t".to_owned(),
+        metadata: named("rp-1-1"),
+        planned_at: at(50),
+        restore_job_id: Some("job-1".to_owned()),
+    }
+}
+
+fn job() -> RestoreJob {
+    RestoreJob {
+        id: "job-1".to_owned(),
+        recovery_point_arn: Some(POINT.to_owned()),
+        role_arn: Some(ROLE.to_owned()),
+        created_at: Some(at(100)),
+        completed_at: Some(at(200)),
+        status: "COMPLETED".to_owned(),
+        status_message: None,
+        created_resource_arn: Some("arn:aws:rds:eu-central-1:111122223333:db:rp-1-1".to_owned()),
+        size_bytes: None,
+    }
+}
+
+fn found() -> Found {
+    Found {
+        arn: "arn:aws:rds:eu-central-1:111122223333:db:rp-1-1".to_owned(),
+        name: "rp-1-1".to_owned(),
+        mark: Mark::Name("rp-1-1".to_owned()),
+        created_at: Some(at(150)),
+    }
+}
+
+#[test]
+fn all_legs_hold() {
+    let owned = prove(&intent(), POINT, ROLE, &job(), &found()).expect("ours");
+    assert_eq!(owned.name(), "rp-1-1");
+    assert!(adopts(
+        &intent(),
+        POINT,
+        ROLE,
+        &job(),
+        KEYS,
+        &named("rp-1-1")
+    ));
+}
+
+#[test]
+fn one_missing_leg_is_enough_to_keep_hands_off() {
+    let refused = |intent: Intent, job: RestoreJob, found: Found, why: &str| {
+        let error = prove(&intent, POINT, ROLE, &job, &found).expect_err(why);
+        assert!(
+            error.to_string().contains(why),
+            "{error} should speak of {why}"
+        );
+    };
+    refused(
+        Intent {
+            restore_job_id: None,
+            ..intent()
+        },
+        job(),
+        found(),
+        "no intent",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            id: "job-2".to_owned(),
+            ..job()
+        },
+        found(),
+        "no intent",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            role_arn: None,
+            ..job()
+        },
+        found(),
+        "our role",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            role_arn: Some(format!("{ROLE}2")),
+            ..job()
+        },
+        found(),
+        "our role",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            recovery_point_arn: None,
+            ..job()
+        },
+        found(),
+        "another recovery point",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            created_resource_arn: None,
+            ..job()
+        },
+        found(),
+        "does not name",
+    );
+    refused(
+        intent(),
+        job(),
+        Found {
+            arn: "arn:aws:rds:eu-central-1:1:db:rp-1-1".to_owned(),
+            ..found()
+        },
+        "does not name",
+    );
+    refused(
+        Intent {
+            mark: Mark::Name("rp-2-1".to_owned()),
+            ..intent()
+        },
+        job(),
+        found(),
+        "name rp-2-1 was planned",
+    );
+    refused(
+        intent(),
+        job(),
+        Found {
+            created_at: None,
+            ..found()
+        },
+        "not known",
+    );
+    refused(
+        intent(),
+        RestoreJob {
+            created_at: None,
+            ..job()
+        },
+        found(),
+        "not known",
+    );
+    refused(
+        intent(),
+        job(),
+        Found {
+            created_at: Some(at(99)),
+            ..found()
+        },
+        "older",
+    );
+    refused(
+        intent(),
+        job(),
+        Found {
+            created_at: Some(at(100)),
+            ..found()
+        },
+        "older",
+    );
+}
+
+#[test]
+fn adoption_wants_role_recovery_point_and_name() {
+    let nothing = BTreeMap::new();
+    let other_role = "arn:aws:iam::111122223333:role/admin";
+    assert!(!adopts(&intent(), POINT, ROLE, &job(), KEYS, &nothing));
+    assert!(!adopts(
+        &intent(),
+        POINT,
+        ROLE,
+        &job(),
+        KEYS,
+        &named("rp-1-2")
+    ));
+    assert!(!adopts(
+        &intent(),
+        POINT,
+        ROLE,
+        &job(),
+        &[],
+        &named("rp-1-1")
+    ));
+    assert!(!adopts(
+        &intent(),
+        POINT,
+        other_role,
+        &job(),
+        KEYS,
+        &named("rp-1-1")
+    ));
+    assert!(!adopts(
+        &intent(),
+        "arn:other",
+        ROLE,
+        &job(),
+        KEYS,
+        &named("rp-1-1")
+    ));
+}
+
+#[test]
+fn a_volume_is_ours_when_it_came_with_the_restore_and_nobody_else_uses_it() {
+    let volume = || FoundVolume {
+        id: "vol-1".to_owned(),
+        created_at: Some(at(150)),
+        attached_to: vec!["i-1".to_owned()],
+        attached_at: Some(at(150)),
+    };
+    let noted = ["vol-1".to_owned()];
+    let prove = |noted: &[String], found: FoundVolume| {
+        prove_volume(noted, "i-1", &job(), &found).map(|owned| owned.id().to_owned())
+    };
+    assert_eq!(prove(&noted, volume()), Ok("vol-1".to_owned()));
+    let free = FoundVolume {
+        attached_to: vec![],
+        ..volume()
+    };
+    assert_eq!(prove(&noted, free), Ok("vol-1".to_owned()));
+    let lent = FoundVolume {
+        attached_to: vec!["i-2".to_owned()],
+        ..volume()
+    };
+    for (noted, found, why) in [
+        (&noted[..0], volume(), "not noted"),
+        (
+            &noted,
+            FoundVolume {
+                created_at: Some(at(100)),
+                ..volume()
+            },
+            "not made by",
+        ),
+        (
+            &noted,
+            FoundVolume {
+                created_at: Some(at(201)),
+                ..volume()
+            },
+            "not made by",
+        ),
+        (
+            &noted,
+            FoundVolume {
+                created_at: None,
+                ..volume()
+            },
+            "not made by",
+        ),
+        (&noted, lent, "attached to i-2"),
+    ] {
+        let error = prove(noted, found).expect_err(why).to_string();
+        assert!(error.contains(why), "{error} should speak of {why}");
+    }
+}
+
+#[test]
+fn a_volume_that_somebody_attached_later_did_not_come_with_the_restore() {
+    let volume = |created_at: Option<i64>, attached_at: Option<i64>| FoundVolume {
+        id: "vol-1".to_owned(),
+        created_at: created_at.map(at),
+        attached_to: vec!["i-1".to_owned()],
+        attached_at: attached_at.map(at),
+    };
+    for (created_at, attached_at, is_of) in [
+        (Some(101), Some(101), true),
+        (Some(200), Some(200), true),
+        (Some(150), Some(201), false),
+        (Some(150), Some(100), false),
+        (Some(150), None, false),
+        (Some(100), Some(150), false),
+        (Some(201), Some(150), false),
+        (None, Some(150), false),
+    ] {
+        let found = volume(created_at, attached_at);
+        assert_eq!(is_of_restore(&job(), &found), is_of, "{found:?}");
+    }
+    let running = RestoreJob {
+        completed_at: None,
+        ..job()
+    };
+    let unknown = RestoreJob {
+        created_at: None,
+        ..job()
+    };
+    for job in [running, unknown] {
+        assert!(!is_of_restore(&job, &volume(Some(150), Some(150))));
+    }
+}
+
+#[test]
+fn adoption_compares_what_values_mean() {
+    const NETWORK: &[&str] = &["SubnetId", "SecurityGroupIds"];
+    let metadata = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let owned = |text: &str| text.to_owned();
+        pairs.iter().map(|(k, v)| (owned(k), owned(v))).collect()
+    };
+    let subnet = ("SubnetId", "subnet-1");
+    let intent = Intent {
+        metadata: metadata(&[subnet, ("SecurityGroupIds", "[\"sg-1\",\"sg-2\"]")]),
+        ..intent()
+    };
+    let fits =
+        |pairs: &[(&str, &str)]| adopts(&intent, POINT, ROLE, &job(), NETWORK, &metadata(pairs));
+    assert!(fits(&[
+        ("subnetId", "subnet-1"),
+        ("securityGroupIds", "[ \"sg-1\", \"sg-2\" ]")
+    ]));
+    assert!(!fits(&[subnet]));
+    assert!(!fits(&[subnet, ("SecurityGroupIds", "[\"sg-1\"]")]));
+    assert!(!fits(&[
+        ("SubnetId", "subnet-2"),
+        ("SecurityGroupIds", "[\"sg-1\",\"sg-2\"]")
+    ]));
+    // What was not planned is not alike because neither has it; text is compared as it stands.
+    assert!(!adopts(
+        &intent,
+        POINT,
+        ROLE,
+        &job(),
+        &["KeyName"],
+        &metadata(&[subnet])
+    ));
+    assert_ne!(meaning("1"), meaning("1.0"));
+    assert_ne!(meaning("1"), meaning(" 1"));
+}
+
+#[test]
+fn what_was_created_is_called_what_its_arn_says() {
+    let created = |arn: Option<&str>| {
+        created_name(&RestoreJob {
+            created_resource_arn: arn.map(str::to_owned),
+            ..job()
+        })
+    };
+    assert_eq!(created_name(&job()).as_deref(), Some("rp-1-1"));
+    let machine = "arn:aws:ec2:eu-central-1:111122223333:instance/i-1";
+    assert_eq!(created(Some(machine)).as_deref(), Some("i-1"));
+    assert_eq!(created(Some("i-1")), None);
+    assert_eq!(created(None), None);
+}

@@ -1,0 +1,221 @@
+use super::*;
+use crate::plan::{ResourceType, override_problem};
+
+fn network() -> Network {
+    Network {
+        db_subnet_group: "isolated".to_owned(),
+        db_security_groups: vec!["sg-db".to_owned()],
+        machine_subnet: "subnet-1".to_owned(),
+        machine_security_groups: vec!["sg-1".to_owned()],
+        volume_key_arn: Some("arn:aws:kms:eu-central-1:111122223333:key/1".to_owned()),
+    }
+}
+
+fn rule(toml: &str) -> Rule {
+    let text = format!(
+        "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {{ resource_type = \"EC2\" }}\nfrequency = \"daily\"\n{toml}"
+    );
+    crate::policy::parse(&text)
+        .expect("a policy")
+        .rules
+        .remove(0)
+}
+
+/// What AWS Backup stores of a web server with a public address.
+fn source() -> Source {
+    let metadata = [
+        ("InstanceType", "m5.4xlarge"),
+        ("KeyName", "ops"),
+        ("SubnetId", "subnet-prod"),
+        ("SecurityGroupIds", "[\"sg-prod\"]"),
+        ("VpcId", "vpc-prod"),
+        ("Architecture", "x86_64"),
+        ("IamInstanceProfileName", "shop-prod"),
+        ("CpuOptions", "{\"CoreCount\":8,\"ThreadsPerCore\":2}"),
+        ("CreditSpecification", "{}"),
+        ("InstanceInitiatedShutdownBehavior", "terminate"),
+        ("DisableApiTermination", "true"),
+        ("RequireIMDSv2", "false"),
+        ("EbsOptimized", "true"),
+        (
+            "NetworkInterfaces",
+            "[{\"NetworkInterfaceId\":\"eni-1\",\"PrivateIpAddress\":\"10.0.0.7\"}]",
+        ),
+        ("Placement", "{\"AvailabilityZone\":\"eu-central-1a\"}"),
+        ("aws:backup:request-id", "abc"),
+        (
+            "BlockDeviceMappings",
+            "[{\"DeviceName\":\"/dev/xvda\",\"Ebs\":{\"SnapshotId\":\"snap-1\",\"VolumeSize\":30,\"VolumeType\":\"gp3\",\"Encrypted\":false,\"DeleteOnTermination\":false}}]",
+        ),
+    ];
+    Source {
+        metadata: metadata
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        devices: vec!["/dev/xvda".to_owned(), "/dev/xvdb".to_owned()],
+    }
+}
+
+#[test]
+fn only_allowed_keys_are_sent_and_safety_wins() {
+    let plan = plan(&source(), &rule("instance_type = \"t3.small\""), &network());
+    let metadata = plan.metadata();
+    let mappings: Value = serde_json::from_str(&metadata["BlockDeviceMappings"]).expect("JSON");
+    let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
+    assert_eq!(
+        mappings,
+        json!([
+            { "DeviceName": "/dev/xvda", "Ebs": { "VolumeSize": 30, "VolumeType": "gp3", "Encrypted": true, "DeleteOnTermination": true, "KmsKeyId": key } },
+            { "DeviceName": "/dev/xvdb", "Ebs": { "Encrypted": true, "DeleteOnTermination": true, "KmsKeyId": key } },
+        ])
+    );
+    let others: BTreeMap<&str, &str> = metadata
+        .iter()
+        .filter(|(name, _)| *name != "BlockDeviceMappings")
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let wanted = [
+        ("DisableApiTermination", "false"),
+        ("InstanceInitiatedShutdownBehavior", "stop"),
+        ("InstanceType", "t3.small"),
+        ("Monitoring", "{\"State\":\"disabled\"}"),
+        ("RequireIMDSv2", "true"),
+        ("SecurityGroupIds", "[\"sg-1\"]"),
+        ("SubnetId", "subnet-1"),
+    ];
+    assert_eq!(others, wanted.into());
+    assert!(plan.keys.values().all(|planned| !planned.reason.is_empty()));
+    for key in source().metadata.keys() {
+        assert!(plan.keys.contains_key(key), "{key} has a reason");
+    }
+}
+
+#[test]
+fn what_suits_the_sources_type_goes_with_it_alone() {
+    let sent = |toml: &str| {
+        let metadata = plan(&source(), &rule(toml), &network()).metadata();
+        metadata.get("EbsOptimized").cloned()
+    };
+    assert_eq!(sent(""), Some("true".to_owned()));
+    assert_eq!(sent("instance_type = \"t2.small\""), None);
+    assert_eq!(sent("restore = { instancetype = \"t2.small\" }"), None);
+}
+
+#[test]
+fn performance_is_asked_for_where_a_volume_takes_it() {
+    for (kind, kept) in [
+        ("gp2", &[][..]),
+        ("gp3", &["Iops", "Throughput"]),
+        ("io2", &["Iops"]),
+        ("st1", &[]),
+    ] {
+        let stored = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "VolumeType": kind, "Iops": 300, "Throughput": 125 } }]);
+        let mappings = devices(Some(&stored.to_string()), &[], None).expect("one device");
+        let mappings: Value = serde_json::from_str(&mappings).expect("JSON");
+        for key in ["Iops", "Throughput"] {
+            let there = mappings[0]["Ebs"].get(key).is_some();
+            assert_eq!(there, kept.contains(&key), "{kind} {key}");
+        }
+    }
+}
+
+#[test]
+fn the_backups_own_instance_profile_is_for_the_policy_to_ask_for() {
+    let profile = |toml: &str| {
+        plan(&source(), &rule(toml), &network())
+            .metadata()
+            .get("IamInstanceProfileName")
+            .cloned()
+    };
+    assert_eq!(profile(""), None);
+    assert_eq!(
+        profile("instance_profile = \"original\""),
+        Some("shop-prod".to_owned())
+    );
+}
+
+#[test]
+fn a_device_that_is_stored_twice_is_asked_for_once() {
+    let mut source = source();
+    source.metadata.insert(
+        "BlockDeviceMappings".to_owned(),
+        r#"[{"DeviceName":"/dev/xvda","Ebs":{"VolumeSize":30}},{"DeviceName":"/dev/xvda","Ebs":{"VolumeSize":8}}]"#
+            .to_owned(),
+    );
+    let metadata = plan(&source, &rule(""), &network()).metadata();
+    let mappings: Value = serde_json::from_str(&metadata["BlockDeviceMappings"]).expect("JSON");
+    let devices: Vec<_> = mappings
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|mapping| {
+            (
+                mapping["DeviceName"].as_str(),
+                mapping["Ebs"]["VolumeSize"].as_u64(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        devices,
+        [(Some("/dev/xvda"), Some(30)), (Some("/dev/xvdb"), None)]
+    );
+}
+
+#[test]
+fn without_any_known_device_none_is_made_up() {
+    let plan = plan(&Source::default(), &rule(""), &network());
+    assert!(!plan.metadata().contains_key("BlockDeviceMappings"));
+}
+
+#[test]
+fn what_the_backup_does_not_set_is_left_out_with_that_reason() {
+    for unset in ["", "null", "{}", "[]"] {
+        let mut source = source();
+        for key in ["HibernationOptions", "IamInstanceProfileName"] {
+            source.metadata.insert(key.to_owned(), unset.to_owned());
+        }
+        let plan = plan(
+            &source,
+            &rule("instance_profile = \"original\""),
+            &network(),
+        );
+        let planned = &plan.keys["HibernationOptions"];
+        assert_eq!(planned.value, None, "{unset:?}");
+        assert_eq!(planned.reason, "not set in the backup");
+        assert_eq!(plan.keys["IamInstanceProfileName"].value, None, "{unset:?}");
+    }
+}
+
+#[test]
+fn what_ec2_would_refuse_is_refused_with_the_policy() {
+    let problem = |key: &str, value: &str| override_problem(Some(ResourceType::Ec2), key, value);
+    for (key, good) in [
+        ("EbsOptimized", "true"),
+        ("EbsOptimized", "false"),
+        ("InstanceType", "t3.small"),
+        ("InstanceType", "u-6tb1.metal"),
+        ("CreditSpecification", "{\"CpuCredits\":\"standard\"}"),
+    ] {
+        assert_eq!(problem(key, good), None, "{key} {good}");
+    }
+    for (key, bad, words) in [
+        ("EbsOptimized", "yes", "\"true\" or \"false\""),
+        ("InstanceType", "small", "looks like t3.small"),
+        ("InstanceType", "t3.", "looks like t3.small"),
+        ("InstanceType", ".small", "looks like t3.small"),
+        ("InstanceType", "T3.small", "looks like t3.small"),
+        ("InstanceType", "t3.small ", "looks like t3.small"),
+        ("InstanceType", "db.t3", "looks like t3.small"),
+        ("CreditSpecification", "", "CreditSpecification is empty"),
+    ] {
+        let told = problem(key, bad).unwrap_or_default();
+        assert!(told.contains(words), "{key} {bad:?}: {told}");
+    }
+    for (key, _) in FORBIDDEN {
+        let told = problem(&key.to_lowercase(), "x").unwrap_or_default();
+        assert!(
+            told.starts_with(&format!("{key} cannot be overridden: ")),
+            "{told}"
+        );
+    }
+}
