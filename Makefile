@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios deaths conformance mutants fuzz torture advisories install build-RestoreProofFunction clean
+.PHONY: help demo test lint unit scenarios deaths conformance mutants core-mutants fuzz torture advisories install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -33,6 +33,9 @@ conformance: ## AWS calls and IAM policies against what others wrote; the functi
 
 mutants: ## Remove each safeguard in turn; the tests must notice
 	@scripts/mutants.sh
+
+core-mutants: ## Change one thing after the other in the core; its unit tests must notice (about an hour)
+	@scripts/core-mutants.sh
 
 fuzz: ## Look for hostile input that breaks what is read (nightly Rust; TIME=600 make fuzz: ten minutes a target)
 	@scripts/fuzz.sh

@@ -172,6 +172,8 @@ use_tool() {
     export PATH="$folder/bin:$PATH"
 }
 
+cargo_mutants_version=27.1.0
+
 cargo_fuzz_version=0.13.2
 
 # Fuzzing instruments what it runs, which stable Rust does not offer. cargo-fuzz is built once per version.
