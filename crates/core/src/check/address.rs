@@ -41,22 +41,15 @@ pub fn of(target: &Target, wanted: Address) -> Result<IpAddr, Trouble> {
 }
 
 /// Addresses that are no machine's, whatever the network is said to be: this host, link-local ones with the metadata
-/// services (also those of containers and of IPv6), everybody at once.
+/// services (also those of containers), everybody at once.
 fn is_never(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             a == 0 || (a == 127 && b == 0) || (a == 169 && b == 254) || a >= 224
         }
-        IpAddr::V6(v6) => {
-            let [a, b, ..] = v6.segments();
-            v6.to_ipv4().is_some()
-                || v6.is_unspecified()
-                || v6.is_loopback()
-                || v6.is_multicast()
-                || v6.is_unicast_link_local()
-                || (a, b) == (0xfd00, 0x0ec2)
-        }
+        // They lie in no network of ours, and all that is public of them lies in 2000::/3, which holds none of these.
+        IpAddr::V6(_) => false,
     }
 }
 
@@ -151,7 +144,9 @@ mod tests {
             );
             assert!(!reached("0.0.0.0/0", Address::Public, address), "{address}");
         }
-        assert!(reached("127.77.0.0/16", Address::Private, "127.77.3.4"));
+        for address in ["127.77.3.4", "169.1.2.3", "10.254.0.1", "10.0.0.1"] {
+            assert!(reached("0.0.0.0/0", Address::Private, address), "{address}");
+        }
     }
 
     #[test]

@@ -377,6 +377,9 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+        let list = |bytes: usize| format!(r#"{{"v": [{}0]}}"#, " ".repeat(bytes - 3));
+        assert!(judged(&list(64 << 10), Expectation::NotEmpty).is_ok());
+        assert!(judged(&list((64 << 10) + 1), Expectation::NotEmpty).is_err());
         let text = format!(r#"{{"v": "{}"}}"#, "x".repeat(1 << 20));
         let judgement = judged(&text, Expectation::NotEmpty).unwrap();
         assert_eq!(judgement.value.map(|value| value.len()), Some(1024));

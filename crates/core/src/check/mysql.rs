@@ -271,6 +271,11 @@ mod tests {
             assert_eq!(value(kind, text.as_bytes()), expected);
         }
         assert_eq!(value(Kind::Bits, &[1, 2]), Value::from_number_text("258"));
+        let most = Value::from_number_text("18446744073709551615");
+        assert_eq!(value(Kind::Bits, &[0xff; 8]), most);
+        // `bit` has at most 64 bits; more is something else.
+        let more = Value::Text("0xFFFFFFFFFFFFFFFFFF".to_owned());
+        assert_eq!(value(Kind::Bits, &[0xff; 9]), more);
         assert_eq!(
             instant(Kind::Timestamp, "2026-11-21 01:02:03.500000"),
             "2026-11-21T01:02:03.5Z"
