@@ -21,7 +21,7 @@ for regex in "$@"; do
 done
 status=0
 # A test binary runs for seconds; ten times that on a busy machine means that it does not end.
-nice -n 10 cargo mutants --package restore-proof-core --jobs 1 --timeout 60 --colors never --no-times \
+nice -n 5 cargo mutants --package restore-proof-core --jobs 1 --timeout 60 --colors never --no-times \
     --output "$cache/core-mutants" "${some[@]}" || status=$?
 
 results="$cache/core-mutants/mutants.out"
