@@ -370,6 +370,10 @@ mod tests {
                 1034,
                 "Incorrect key file for table './tmp/orders.MYI'; try to repair it",
             ),
+            (
+                1034,
+                "Incorrect key file for table '/rdsdbdata/db/shop/orders.MYI'; try to repair it",
+            ),
             (1932, "Table 'shop.orders' doesn't exist in engine"),
         ] {
             match sorted(code, message) {
