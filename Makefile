@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios deaths conformance mutants core-mutants fuzz torture advisories install build-RestoreProofFunction clean
+.PHONY: help demo test lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -42,6 +42,9 @@ fuzz: ## Look for hostile input that breaks what is read (nightly Rust; TIME=600
 
 torture: ## Ten minutes of faults, deaths and random runs; TIME=2h for more, SEED=N to see one again
 	@scripts/torture.sh
+
+burst: ## 10,000 copies land at once: each validated once, within the budget; COPIES=1000 for fewer
+	@scripts/burst.sh
 
 install: ## Put the command line tool `restore-proof` where cargo keeps programs
 	@scripts/install.sh

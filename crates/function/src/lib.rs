@@ -325,7 +325,7 @@ impl Call<'_> {
         let validation = match self.take_and_move(id, add).await? {
             Met::Moved(moved) => {
                 if moved.gave_back {
-                    self.hand_on().await;
+                    self.hand_on(id).await;
                 }
                 moved.validation
             }
@@ -374,26 +374,40 @@ impl Call<'_> {
 
     /// Moves the longest waiting validation for which there is a slot; should it turn out to need none, the next. What
     /// goes wrong is told and nothing more: it is not what this invocation was called for, and the sweep comes by.
-    async fn hand_on(&self) {
+    async fn hand_on(&self, from: &str) {
         let mut tried = BTreeSet::new();
-        while self.app.now() + KEPT_FOR_ONE_MORE < self.deadline {
-            let next = match queue::next(self.app, &tried).await {
-                Ok(Some(next)) => next,
-                Ok(None) => return,
+        loop {
+            let mut next = match queue::next(self.app, &tried).await {
+                Ok(next) => next,
                 Err(error) => {
                     return warn!(
                         "who is to have the slot cannot be told; the sweep fills it: {error:#}"
                     );
                 }
             };
-            match self.take_and_move(&next, |_| {}).await {
-                Ok(Met::Moved(moved)) if !moved.gave_back => return,
-                Ok(_) => {}
-                Err(error) => {
-                    return warn!(validation.id = %next, "validation {next}, which was to have the slot: {error:#}");
-                }
+            if next.is_empty() {
+                return;
             }
-            tried.insert(next);
+            // Where several give back at one time, all see the same beginning of the line. Whoever does not get the first
+            // goes on at a place of its own, instead of meeting the same others at each.
+            if let [_, others @ ..] = next.as_mut_slice() {
+                let place = from.bytes().map(usize::from).sum::<usize>();
+                let of = others.len().max(1);
+                others.rotate_left(place % of);
+            }
+            for id in next {
+                if self.app.now() + KEPT_FOR_ONE_MORE >= self.deadline {
+                    return;
+                }
+                match self.take_and_move(&id, |_| {}).await {
+                    Ok(Met::Moved(moved)) if !moved.gave_back => return,
+                    Ok(_) => {}
+                    Err(error) => {
+                        return warn!(validation.id = %id, "validation {id}, which was to have the slot: {error:#}");
+                    }
+                }
+                tried.insert(id);
+            }
         }
     }
 }

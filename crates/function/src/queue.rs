@@ -64,19 +64,20 @@ pub async fn callable(app: &App) -> anyhow::Result<Vec<String>> {
     Ok(called)
 }
 
-/// The id of the longest waiting validation for which there is a slot, beside those that were tried.
+/// The ids of the longest waiting validations for which there are slots, beside those that were tried.
 ///
 /// # Errors
 /// When the ledger or S3 does not answer.
-pub async fn next(app: &App, tried: &BTreeSet<String>) -> anyhow::Result<Option<String>> {
+pub async fn next(app: &App, tried: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
     let lines = lines(app).await?;
     if lines.iter().all(|line| line.page.listed.is_empty()) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (limits, slots) = (limits(app).await?, app.ledger.slots().await?);
     let oldest = overdue_before(app.now(), &limits);
-    let called = for_free_slots(app, &slots, &limits, &lines, oldest);
-    Ok(called.into_iter().find(|id| !tried.contains(id)))
+    let mut called = for_free_slots(app, &slots, &limits, &lines, oldest);
+    called.retain(|id| !tried.contains(id));
+    Ok(called)
 }
 
 /// The longest waiting, so many as there are free slots over all and of their type.

@@ -15,11 +15,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_function::handle;
+use restore_proof_function::{App, handle};
 use serde_json::{Value, json};
 
 use super::time::Time;
-use crate::{Scene, TIMEOUT};
+use crate::{LEDGER, Scene, TIMEOUT};
 
 /// A run that is not quiet after this long never will be.
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(8 * 24);
@@ -50,6 +50,9 @@ pub struct Lambda {
     /// Set when the attempt that was just made is one at which the function dies.
     dies: Arc<AtomicBool>,
     root: Arc<AtomicWaker>,
+    /// What runs one invocation at a time each and has none now; empty when [`Lambda::has_environments`] is not set.
+    idle: Vec<Arc<App>>,
+    has_environments: bool,
     running: BTreeMap<u64, Invocation>,
     queue: BTreeMap<(Timestamp, u64), Delivery>,
     next: u64,
@@ -76,6 +79,7 @@ struct Invocation {
     awake: Arc<Awake>,
     delivery: Delivery,
     deadline: Timestamp,
+    environment: Option<Arc<App>>,
 }
 
 struct Awake {
@@ -100,6 +104,8 @@ impl Lambda {
             mail,
             dies,
             root: Arc::default(),
+            idle: Vec::new(),
+            has_environments: false,
             running: BTreeMap::new(),
             queue: BTreeMap::new(),
             next: 0,
@@ -111,6 +117,16 @@ impl Lambda {
             deaths: 0,
             failures: 0,
         }
+    }
+
+    /// Lets invocations run in these execution environments only, one at a time in each; what arrives besides waits.
+    pub fn run_in(&mut self, environments: Vec<App>) {
+        self.idle = environments.into_iter().map(Arc::new).collect();
+        self.has_environments = true;
+    }
+
+    fn has_room(&self) -> bool {
+        !self.has_environments || !self.idle.is_empty()
     }
 
     /// Sends an event or an invocation on its way.
@@ -138,14 +154,11 @@ impl Lambda {
                 self.poll(id).await;
             }
             let idle = self.running.is_empty() && self.queue.is_empty();
-            if idle
-                && std::mem::take(&mut self.changed)
-                && self.scene.open_validations(validations).is_none()
-            {
+            if idle && std::mem::take(&mut self.changed) && self.open(validations).is_none() {
                 return Ok(());
             }
             if self.time.now() > end {
-                let open = self.scene.open_validations(validations);
+                let open = self.open(validations);
                 return Err(format!(
                     "not quiet after {GIVE_UP:#}: {} invocations under way; {}",
                     self.running.len(),
@@ -154,6 +167,17 @@ impl Lambda {
             }
             self.pass();
         }
+    }
+
+    /// What keeps the ledger from being quiet; the index tells first, since what is closed is not in it.
+    fn open(&self, validations: usize) -> Option<String> {
+        let open = self.scene.world.find_indexed(LEDGER, "due", |item| {
+            let document = item["document"]["S"].as_str().unwrap_or_default();
+            let validation: Value = serde_json::from_str(document).unwrap_or_default();
+            let is_left = validation["cleanup"] == "left_behind";
+            (!is_left).then(|| format!("{} is {}", item["id"], validation["stage"]))
+        });
+        open.or_else(|| self.scene.open_validations(validations))
     }
 
     fn enqueue(&mut self, at: Timestamp, delivery: Delivery) {
@@ -207,6 +231,7 @@ impl Lambda {
         let Some(invocation) = self.running.remove(&id) else {
             return;
         };
+        self.idle.extend(invocation.environment);
         if answer.is_err() {
             self.failures += 1;
             self.again(invocation.delivery);
@@ -218,6 +243,7 @@ impl Lambda {
         let Some(invocation) = self.running.remove(&id) else {
             return;
         };
+        self.idle.extend(invocation.environment);
         self.deaths += 1;
         self.dead.push(invocation.future);
         self.again(invocation.delivery);
@@ -242,7 +268,11 @@ impl Lambda {
         let next = [
             self.time.next(),
             deadline,
-            self.queue.keys().next().map(|key| key.0),
+            self.queue
+                .keys()
+                .next()
+                .map(|key| key.0)
+                .filter(|_| self.has_room()),
         ];
         let sweeps = [self.next_due_sweep, self.next_lost_sweep, now + STEP];
         let next = next.into_iter().flatten().chain(sweeps).min();
@@ -268,8 +298,11 @@ impl Lambda {
             self.next_lost_sweep = now + SignedDuration::from_hours(1);
             self.send_at(now, json!({ "sweep": "lost" }));
         }
-        let later = self.queue.split_off(&(now, u64::MAX));
-        for (_, delivery) in std::mem::replace(&mut self.queue, later) {
+        while self.has_room()
+            && let Some(first) = self.queue.first_entry()
+            && first.key().0 <= now
+        {
+            let delivery = first.remove();
             self.invoke(delivery);
         }
     }
@@ -280,7 +313,12 @@ impl Lambda {
         self.next += 1;
         let (scene, payload) = (Arc::clone(&self.scene), delivery.payload.clone());
         let deadline = self.time.now() + TIMEOUT;
-        let work = async move { handle(&scene.app, &payload, deadline).await };
+        let environment = self.idle.pop();
+        let app = environment.clone();
+        let work = async move {
+            let app = app.as_deref().unwrap_or(&scene.app);
+            handle(app, &payload, deadline).await
+        };
         let invocation = Invocation {
             // Tokio would have it pause now and then, for the sake of others.
             future: Box::pin(tokio::task::unconstrained(work)),
@@ -290,6 +328,7 @@ impl Lambda {
             }),
             delivery,
             deadline,
+            environment,
         };
         self.running.insert(self.next, invocation);
     }

@@ -2,8 +2,10 @@
 //! all of it at once; in simulated time, after which the world is inspected.
 //!
 //! [`paths`] says what is validated, [`harm`] what is done to it, [`run`] runs one scene, [`inspect`] looks at what is left,
-//! [`suites`] lists the runs.
+//! [`suites`] lists the runs. [`burst`] lets thousands of copies land at once, and [`backlog`] looks what sweeps cost then.
 
+pub mod backlog;
+pub mod burst;
 pub mod harm;
 pub mod inspect;
 pub mod lambda;

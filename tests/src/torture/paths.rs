@@ -251,6 +251,17 @@ impl Path {
 
     /// Adds the `number`th recovery point of a scene.
     pub fn begin(&'static self, scene: &Scene, shop: &Shop, number: u32) -> Case {
+        self.begin_taking(scene, shop, number, Duration::from_secs(90))
+    }
+
+    /// The same with a restore that takes so long.
+    pub fn begin_taking(
+        &'static self,
+        scene: &Scene,
+        shop: &Shop,
+        number: u32,
+        takes: Duration,
+    ) -> Case {
         let name = format!("shop-{number}");
         let mut point = if self.is_machine {
             let page = ("/index.html".to_owned(), "Welcome".to_owned());
@@ -282,7 +293,7 @@ impl Path {
         };
         instance.master_password.takes = Duration::from_secs(20);
         point.behaviour = RestoreBehaviour {
-            takes: Duration::from_secs(90),
+            takes,
             server: Some(shop.address()),
             instance,
             ..RestoreBehaviour::default()

@@ -79,25 +79,20 @@ fn start(state: &mut State, request: &Request) -> Result<Value, ServiceError> {
 
 fn job<'a>(state: &'a State, request: &Request) -> Result<&'a Job, ServiceError> {
     let id = request.path.get(1).map(String::as_str).unwrap_or_default();
-    state
-        .jobs
-        .iter()
-        .find(|job| job.job.id.eq_ignore_ascii_case(id))
-        .ok_or_else(|| {
-            ServiceError::new(
-                "ResourceNotFoundException",
-                400,
-                &format!("Restore job not found: {id}"),
-            )
-        })
+    state.jobs.get(id).ok_or_else(|| {
+        ServiceError::new(
+            "ResourceNotFoundException",
+            400,
+            &format!("Restore job not found: {id}"),
+        )
+    })
 }
 
 fn backup_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
     let id = request.path.get(1).map(String::as_str).unwrap_or_default();
     let job = state
         .backup_jobs
-        .iter()
-        .find(|job| job.id.eq_ignore_ascii_case(id))
+        .get(&id.to_ascii_uppercase())
         .ok_or_else(|| not_found(&format!("Backup job not found: {id}")))?;
     let mut members = Map::new();
     let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
@@ -135,8 +130,7 @@ fn copy_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
     let id = request.path.get(1).map(String::as_str).unwrap_or_default();
     let job = state
         .copy_jobs
-        .iter()
-        .find(|job| job.id.eq_ignore_ascii_case(id))
+        .get(&id.to_ascii_uppercase())
         .ok_or_else(|| not_found(&format!("Copy job not found: {id}")))?;
     let account = job.account.as_ref().unwrap_or(&state.options.account);
     let mut members = Map::new();
@@ -198,8 +192,8 @@ fn point<'a>(state: &'a State, request: &Request) -> Result<&'a RecoveryPoint, S
     let arn = request.path.get(3).map(String::as_str).unwrap_or_default();
     state
         .recovery_points
-        .iter()
-        .find(|point| point.vault == vault && point.arn == arn)
+        .get(arn)
+        .filter(|point| point.vault == vault)
         .ok_or_else(|| {
             ServiceError::new(
                 "ResourceNotFoundException",
@@ -218,8 +212,8 @@ fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
         .unwrap_or_default();
     let last_restore = state
         .jobs
-        .iter()
-        .filter(|job| job.job.recovery_point_arn == point.arn && job.job.status == "COMPLETED")
+        .of_point(&point.arn)
+        .filter(|job| job.job.status == "COMPLETED")
         .filter_map(|job| job.job.completed_at)
         .max();
     let mut members = Map::new();
@@ -320,7 +314,7 @@ fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
             .is_none_or(|wanted| Some(wanted) == value)
     };
     // Newest first, as AWS lists them.
-    let found: Vec<Value> = state
+    let found = state
         .jobs
         .iter()
         .rev()
@@ -339,8 +333,7 @@ fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
                 )
                 && wanted("parentJobId", None)
         })
-        .map(|job| describe_job(state, job))
-        .collect();
+        .map(|job| || describe_job(state, job));
     page(state, request, "RestoreJobs", found)
 }
 
@@ -353,7 +346,7 @@ fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> 
             .query(name)
             .is_none_or(|wanted| Some(wanted) == value)
     };
-    let found: Vec<Value> = state
+    let found = state
         .recovery_points
         .iter()
         .filter(|point| {
@@ -365,17 +358,16 @@ fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> 
                 && wanted("backupPlanId", None)
                 && wanted("parentRecoveryPointArn", None)
         })
-        .map(|point| Value::Object(describe_point(state, point)))
-        .collect();
+        .map(|point| || Value::Object(describe_point(state, point)));
     page(state, request, "RecoveryPoints", found)
 }
 
-/// One page of a list; the token is the position, opaque to callers.
+/// One page of a list, whose entries are described by what is `found`; the token is the position, opaque to callers.
 fn page(
     state: &State,
     request: &Request,
     key: &str,
-    found: Vec<Value>,
+    found: impl Iterator<Item = impl FnOnce() -> Value>,
 ) -> Result<Value, ServiceError> {
     let invalid = |what: &str| {
         ServiceError::new(
@@ -401,8 +393,9 @@ fn page(
     };
     let size = asked.min(state.options.page_size).max(1);
     let end = start.saturating_add(size);
-    let more = end < found.len();
-    let items: Vec<Value> = found.into_iter().skip(start).take(size).collect();
+    let mut found = found.skip(start);
+    let items: Vec<Value> = found.by_ref().take(size).map(|entry| entry()).collect();
+    let more = found.next().is_some();
     let mut answer = Map::new();
     answer.insert(key.to_owned(), items.into());
     if more {

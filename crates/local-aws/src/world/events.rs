@@ -110,11 +110,7 @@ impl World {
     /// The completed backup job that a recovery point of this world, no copy, was made by.
     pub fn backup_job_of(&self, recovery_point_arn: &str) -> Option<BackupJob> {
         self.with_state(|state| {
-            let point = state
-                .recovery_points
-                .iter()
-                .find(|point| point.arn == recovery_point_arn)?
-                .clone();
+            let point = state.recovery_points.get(recovery_point_arn)?.clone();
             Some(BackupJob {
                 id: state.new_uuid("backup-job").to_uppercase(),
                 vault: point.vault,
@@ -169,11 +165,7 @@ impl World {
     /// The completed copy job that a recovery point of this world came by.
     pub fn copy_job_of(&self, recovery_point_arn: &str) -> Option<CopyJob> {
         self.with_state(|state| {
-            let point = state
-                .recovery_points
-                .iter()
-                .find(|point| point.arn == recovery_point_arn)?
-                .clone();
+            let point = state.recovery_points.get(recovery_point_arn)?.clone();
             let vault_arn = state.vault_arn(&point.vault);
             Some(CopyJob {
                 id: state.new_uuid("copy-job").to_uppercase(),

@@ -1,6 +1,6 @@
 //! Looking into a world: what it holds and what it was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -223,6 +223,45 @@ impl World {
                 .get(table)
                 .map(|table| table.items_json())
                 .unwrap_or_default()
+        })
+    }
+
+    /// The first answer to a question about the items of an index, which are asked in its order, as DynamoDB's JSON.
+    pub fn find_indexed<R>(
+        &self,
+        table: &str,
+        index: &str,
+        ask: impl FnMut(Value) -> Option<R>,
+    ) -> Option<R> {
+        self.with_state(|state| {
+            let table = state.tables.get(table)?;
+            table.indexed_json(index)?.find_map(ask)
+        })
+    }
+
+    /// The item of a table under a partition key that is a string, in DynamoDB's JSON.
+    pub fn table_item(&self, table: &str, key: &str) -> Option<Value> {
+        self.with_state(|state| state.tables.get(table)?.item_json(key))
+    }
+
+    /// How many restores there are at this moment: jobs that have not ended, and databases and machines that are there
+    /// beside them.
+    pub fn restores_there_are(&self) -> usize {
+        self.with_state(|state| {
+            let (mut jobs, mut making) = (0, BTreeSet::new());
+            for job in state.jobs.open() {
+                jobs += 1;
+                let plan = job.source.as_ref();
+                let database = plan.and_then(|plan| plan.instance.as_ref());
+                let machine = plan.and_then(|plan| plan.machine.as_ref());
+                making.extend(database.map(|database| database.identifier.as_str()));
+                making.extend(machine.map(|machine| machine.instance.id.as_str()));
+            }
+            let databases = state.instances.keys();
+            let machines = state.machines.iter();
+            let machines = machines.filter(|(_, machine)| machine.instance.state != "terminated");
+            let made = databases.chain(machines.map(|(id, _)| id));
+            jobs + made.filter(|name| !making.contains(name.as_str())).count()
         })
     }
 

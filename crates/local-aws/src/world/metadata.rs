@@ -272,7 +272,7 @@ fn new_identifier(state: &State, metadata: &BTreeMap<String, String>) -> Result<
     }
     let identifier = identifier.to_ascii_lowercase();
     let in_use = state.instances.contains_key(&identifier)
-        || state.jobs.iter().filter(|job| !job.has_ended()).any(|job| {
+        || state.jobs.open().any(|job| {
             let planned = job.source.as_ref().and_then(|plan| plan.instance.as_ref());
             planned.is_some_and(|planned| planned.identifier == identifier)
         });

@@ -5,6 +5,7 @@ pub mod behaviour;
 pub(crate) mod ec2;
 pub(crate) mod events;
 pub mod inspect;
+pub(crate) mod listed;
 pub(crate) mod metadata;
 pub(crate) mod restore;
 pub mod seed;
@@ -189,20 +190,15 @@ impl World {
     pub fn add_recovery_point(&self, point: RecoveryPoint) {
         self.with_state(|state| {
             state.vaults.insert(point.vault.clone());
-            state.recovery_points.retain(|known| known.arn != point.arn);
-            state.recovery_points.push(point);
+            state.recovery_points.put(point);
         });
     }
 
     /// Changes what later restores of a recovery point do.
     pub fn set_restore_behaviour(&self, recovery_point_arn: &str, behaviour: RestoreBehaviour) {
         self.with_state(|state| {
-            for point in state
-                .recovery_points
-                .iter_mut()
-                .filter(|point| point.arn == recovery_point_arn)
-            {
-                point.behaviour = behaviour.clone();
+            if let Some(point) = state.recovery_points.get_mut(recovery_point_arn) {
+                point.behaviour = behaviour;
             }
         });
     }
@@ -236,8 +232,7 @@ impl World {
                 job.id = state.new_uuid("backup-job").to_uppercase();
             }
             let id = job.id.clone();
-            state.backup_jobs.retain(|known| known.id != id);
-            state.backup_jobs.push(job);
+            state.backup_jobs.put(job);
             id
         })
     }
@@ -250,8 +245,7 @@ impl World {
                 job.id = state.new_uuid("copy-job").to_uppercase();
             }
             let id = job.id.clone();
-            state.copy_jobs.retain(|known| known.id != id);
-            state.copy_jobs.push(job);
+            state.copy_jobs.put(job);
             id
         })
     }

@@ -27,20 +27,14 @@ const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String, ServiceError> {
     if let Some(token) = &request.idempotency_token {
         let now = state.now;
-        let known = state.jobs.iter().find(|job| {
-            job.job.idempotency_token.as_ref() == Some(token)
-                && now.duration_since(job.job.created_at) < TOKEN_LIFE
-        });
+        let mut known = state.jobs.by_token(token);
+        let known = known.find(|job| now.duration_since(job.job.created_at) < TOKEN_LIFE);
         if let Some(known) = known {
             return Ok(known.job.id.clone());
         }
     }
-    let point = state
-        .recovery_points
-        .iter()
-        .find(|point| point.arn == request.recovery_point_arn)
-        .cloned();
-    let Some(point) = point else {
+    let point = state.recovery_points.get(&request.recovery_point_arn);
+    let Some(point) = point.cloned() else {
         let message = format!("Recovery point not found: {}", request.recovery_point_arn);
         return Err(ServiceError::new(
             "ResourceNotFoundException",
@@ -166,9 +160,7 @@ fn machine_launch(state: &State, machine: Option<&ec2::PlannedMachine>) -> Launc
 /// Lets everything happen that is due.
 pub(crate) fn settle(state: &mut State) {
     let mut jobs = std::mem::take(&mut state.jobs);
-    for job in &mut jobs {
-        advance(state, job);
-    }
+    jobs.advance(|job| advance(state, job));
     state.jobs = jobs;
     settle_instances(state);
     crate::service::rds::modify::settle(state);
@@ -369,10 +361,7 @@ pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
 /// The making of an instance's database has ended.
 pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Started>) {
     let mut jobs = std::mem::take(&mut state.jobs);
-    let plan = jobs
-        .iter_mut()
-        .find(|known| known.job.id == job)
-        .and_then(|job| job.source.as_mut());
+    let plan = jobs.get_mut(job).and_then(|job| job.source.as_mut());
     if let Some(plan) = plan {
         plan.launch = match started {
             Ok(Started::Database(server)) => LaunchState::Done(Some(server)),

@@ -17,6 +17,7 @@ use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
+use super::listed::{Jobs, Listed};
 use super::seed::{
     BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Subnet,
 };
@@ -29,10 +30,13 @@ pub(crate) struct State {
     pub ticking: bool,
     ids: u64,
     pub vaults: BTreeSet<String>,
-    pub recovery_points: Vec<RecoveryPoint>,
-    pub jobs: Vec<Job>,
-    pub backup_jobs: Vec<BackupJob>,
-    pub copy_jobs: Vec<CopyJob>,
+    /// By ARN.
+    pub recovery_points: Listed<RecoveryPoint>,
+    pub jobs: Jobs,
+    /// By id, in capitals.
+    pub backup_jobs: Listed<BackupJob>,
+    /// By id, in capitals.
+    pub copy_jobs: Listed<CopyJob>,
     pub instances: BTreeMap<String, Instance>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
@@ -175,10 +179,10 @@ impl State {
             ticking: false,
             ids: 0,
             vaults: BTreeSet::new(),
-            recovery_points: Vec::new(),
-            jobs: Vec::new(),
-            backup_jobs: Vec::new(),
-            copy_jobs: Vec::new(),
+            recovery_points: Listed::new(|point| point.arn.clone()),
+            jobs: Jobs::default(),
+            backup_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
+            copy_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
             instances: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
             subnets_of_group: BTreeMap::new(),
@@ -226,10 +230,7 @@ impl State {
     /// Whether anything will change by time alone.
     pub fn is_pending(&self) -> bool {
         !self.late_events.is_empty()
-            || self
-                .jobs
-                .iter()
-                .any(|job| job.source.is_some() && !job.has_ended())
+            || self.jobs.open().next().is_some()
             || self.instances.values().any(|instance| {
                 instance.gone_at.is_some()
                     || !instance.phases.is_empty()
@@ -280,6 +281,11 @@ impl State {
 impl Job {
     pub fn seeded(job: RestoreJob) -> Job {
         Job { job, source: None }
+    }
+
+    /// Whether time alone will change it.
+    pub fn is_open(&self) -> bool {
+        self.source.is_some() && !self.has_ended()
     }
 
     pub fn has_ended(&self) -> bool {

@@ -154,10 +154,7 @@ fn read_many(
         })?),
     };
     let keys = match index {
-        Some(index) => Keys {
-            partition: &index.partition_key,
-            sort: index.sort_key.as_ref(),
-        },
+        Some(index) => Keys::of_index(index),
         None => table.keys(),
     };
     if index.is_some() && body.get("ConsistentRead") == Some(&true.into()) {
@@ -165,12 +162,13 @@ fn read_many(
             "Consistent reads are not supported on global secondary indexes",
         ));
     }
+    let mut partition = None;
     let key_condition = if query {
         let text = text(body, "KeyConditionExpression").ok_or_else(|| {
             invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
         })?;
         let condition = Condition::parse("KeyConditionExpression", text, &given)?;
-        check_key_condition(&condition, keys)?;
+        partition = Some(check_key_condition(&condition, keys)?);
         Some(condition)
     } else {
         None
@@ -181,27 +179,34 @@ fn read_many(
     let projection = projection(body, &given)?;
     given.refuse_unused()?;
 
-    let mut found = table.walk(keys, |item| {
-        key_condition
-            .as_ref()
-            .is_none_or(|condition| condition.holds(item))
-    });
     let forward = body.get("ScanIndexForward") != Some(&false.into());
-    if !forward {
-        found.reverse();
-    }
-    if let Some(start) = body
+    let start = body
         .get("ExclusiveStartKey")
-        .filter(|start| !start.is_null())
-    {
-        let start = parse_item(start)?;
-        let passed = if forward {
-            std::cmp::Ordering::Greater
-        } else {
-            std::cmp::Ordering::Less
-        };
-        found.retain(|item| table.order(keys, item, &start) == passed);
-    }
+        .filter(|start| !start.is_null());
+    let start = start
+        .map(|start| {
+            let place = table.place(index, &parse_item(start)?);
+            place.ok_or_else(|| invalid("The provided starting key is invalid"))
+        })
+        .transpose()?;
+    let holds = |item: &&Item| {
+        let condition = key_condition.as_ref();
+        condition.is_none_or(|condition| condition.holds(item))
+    };
+    // What meets a key condition lies side by side.
+    let met = |after| {
+        let walked = table.walk(index, partition.as_ref(), after);
+        walked.skip_while(|item| !holds(item)).take_while(holds)
+    };
+    let found: Box<dyn Iterator<Item = &Item>> = if forward {
+        Box::new(met(start))
+    } else {
+        let mut found: Vec<&Item> = met(None).collect();
+        if let Some(start) = start {
+            found.retain(|item| table.place(index, item).is_some_and(|place| place < start));
+        }
+        Box::new(found.into_iter().rev())
+    };
     let limit = match body.get("Limit") {
         None | Some(Value::Null) => usize::MAX,
         Some(limit) => limit
@@ -211,7 +216,7 @@ fn read_many(
             .ok_or_else(|| invalid("Value at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"))?,
     };
     let limit = limit.min(page_size).max(1);
-    let page: Vec<&Item> = found.iter().copied().take(limit).collect();
+    let page: Vec<&Item> = found.take(limit).collect();
     // A page that is full may be the last one all the same: DynamoDB does not look ahead.
     let last = (page.len() == limit)
         .then(|| page.last().map(|item| table.position(keys, item)))
@@ -238,8 +243,8 @@ fn read_many(
     Ok(Value::Object(answer))
 }
 
-/// A key condition is an equality on the partition key and at most one condition on the sort key.
-fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<(), ServiceError> {
+/// A key condition is an equality on the partition key and at most one condition on the sort key. Answers the partition.
+fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<Attr, ServiceError> {
     let mut parts = Vec::new();
     let mut open = vec![condition];
     while let Some(next) = open.pop() {
@@ -248,40 +253,35 @@ fn check_key_condition(condition: &Condition, keys: Keys<'_>) -> Result<(), Serv
             other => parts.push(other),
         }
     }
-    let about = |part: &Condition| match part {
-        Condition::Compare(Operand::Path(path), comparator, Operand::Value(_)) => {
-            Some((path.to_string(), Some(*comparator)))
-        }
-        Condition::Between(Operand::Path(path), Operand::Value(_), Operand::Value(_))
-        | Condition::BeginsWith(Operand::Path(path), Operand::Value(_)) => {
-            Some((path.to_string(), None))
-        }
-        _ => None,
-    };
-    let mut partition = false;
+    let mut partition = None;
     let mut sort = false;
     for part in parts {
-        match about(part) {
-            Some((name, Some(Comparator::Eq))) if name == keys.partition.name && !partition => {
-                partition = true
+        let (path, equal_to, is_range) = match part {
+            Condition::Compare(Operand::Path(path), Comparator::Eq, Operand::Value(value)) => {
+                (path, Some(value), true)
             }
-            Some((name, comparator))
-                if keys.sort.is_some_and(|key| key.name == name)
-                    && comparator != Some(Comparator::Ne)
-                    && !sort =>
-            {
-                sort = true;
+            Condition::Compare(Operand::Path(path), comparator, Operand::Value(_)) => {
+                (path, None, *comparator != Comparator::Ne)
             }
+            Condition::Between(Operand::Path(path), Operand::Value(_), Operand::Value(_))
+            | Condition::BeginsWith(Operand::Path(path), Operand::Value(_)) => (path, None, true),
+            _ => return Err(invalid("Query key condition not supported")),
+        };
+        let name = path.to_string();
+        match equal_to {
+            Some(value) if name == keys.partition.name && partition.is_none() => {
+                partition = Some(value.clone());
+            }
+            _ if keys.sort.is_some_and(|key| key.name == name) && is_range && !sort => sort = true,
             _ => return Err(invalid("Query key condition not supported")),
         }
     }
-    if !partition {
-        return Err(invalid(&format!(
+    partition.ok_or_else(|| {
+        invalid(&format!(
             "Query condition missed key schema element: {}",
             keys.partition.name
-        )));
-    }
-    Ok(())
+        ))
+    })
 }
 
 fn member_item(body: &Value, key: &str) -> Result<Item, ServiceError> {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde_json::Value;
 
@@ -16,8 +17,28 @@ const LARGEST_ITEM: usize = 400 * 1024;
 /// A table and its items.
 pub(crate) struct TableState {
     pub table: Table,
-    /// By the key values as JSON text.
-    items: BTreeMap<Vec<String>, Item>,
+    items: BTreeMap<Place, Item>,
+    /// For each index, in the table's order of them: the place in it → the place in the table.
+    indexed: Vec<BTreeMap<Place, Place>>,
+}
+
+/// The values of the keys that a table or index is walked by: its own, and for an index the table's after them.
+pub(crate) type Place = Vec<KeyValue>;
+
+/// The value of a key. Those of one key are of one kind, and so in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyValue(Attr);
+
+impl Ord for KeyValue {
+    fn cmp(&self, other: &KeyValue) -> Ordering {
+        self.0.order(&other.0).unwrap_or(Ordering::Equal)
+    }
+}
+
+impl PartialOrd for KeyValue {
+    fn partial_cmp(&self, other: &KeyValue) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// The keys of a table or of one of its indexes.
@@ -30,6 +51,7 @@ pub(crate) struct Keys<'a> {
 impl TableState {
     pub fn new(table: Table) -> TableState {
         TableState {
+            indexed: table.indexes.iter().map(|_| BTreeMap::new()).collect(),
             table,
             items: BTreeMap::new(),
         }
@@ -37,6 +59,18 @@ impl TableState {
 
     pub fn items_json(&self) -> Vec<Value> {
         self.items.values().map(item_json).collect()
+    }
+
+    /// The items of an index in DynamoDB's JSON, in its order; none when there is no such index.
+    pub fn indexed_json(&self, index: &str) -> Option<impl Iterator<Item = Value>> {
+        let index = self.index(index)?;
+        Some(self.walk(Some(index), None, None).map(item_json))
+    }
+
+    /// The item under a partition key that is a string, in DynamoDB's JSON.
+    pub fn item_json(&self, key: &str) -> Option<Value> {
+        let key = vec![KeyValue(Attr::S(key.to_owned()))];
+        self.get(&key).map(item_json)
     }
 
     pub fn keys(&self) -> Keys<'_> {
@@ -59,7 +93,7 @@ impl TableState {
     }
 
     /// The key of a request's `Key` member, which must hold the key attributes and nothing else.
-    pub fn exact_key(&self, given: &Item) -> Result<Vec<String>, ServiceError> {
+    pub fn exact_key(&self, given: &Item) -> Result<Place, ServiceError> {
         if given.len() != self.key_attributes().count() {
             return Err(invalid(
                 "The provided key element does not match the schema",
@@ -70,7 +104,7 @@ impl TableState {
     }
 
     /// The key inside an item.
-    pub fn key_of(&self, item: &Item) -> Result<Vec<String>, ServiceError> {
+    pub fn key_of(&self, item: &Item) -> Result<Place, ServiceError> {
         self.key_attributes()
             .map(|key| {
                 let name = &key.name;
@@ -78,18 +112,26 @@ impl TableState {
                     invalid(&format!("One or more parameter values were invalid: Missing the key {name} in the item"))
                 })?;
                 check_key(key, value, "Key", "")?;
-                Ok(value.to_json().to_string())
+                Ok(KeyValue(value.clone()))
             })
             .collect()
     }
 
-    pub fn get(&self, key: &[String]) -> Option<&Item> {
+    pub fn get(&self, key: &Place) -> Option<&Item> {
         self.items.get(key)
     }
 
     /// Stores an item that has passed [`TableState::check`].
-    pub fn put(&mut self, key: Vec<String>, item: Item) -> Option<Item> {
-        self.items.insert(key, item)
+    pub fn put(&mut self, key: Place, item: Item) -> Option<Item> {
+        let old = self.remove(&key);
+        for (index, places) in self.table.indexes.iter().zip(&mut self.indexed) {
+            let keys = Keys::of_index(index);
+            if let Some(place) = place_in(keys, &key, &item) {
+                places.insert(place, key.clone());
+            }
+        }
+        self.items.insert(key, item);
+        old
     }
 
     /// Stores an item in DynamoDB's JSON.
@@ -101,8 +143,14 @@ impl TableState {
         Ok(())
     }
 
-    pub fn remove(&mut self, key: &[String]) -> Option<Item> {
-        self.items.remove(key)
+    pub fn remove(&mut self, key: &Place) -> Option<Item> {
+        let old = self.items.remove(key)?;
+        for (index, places) in self.table.indexes.iter().zip(&mut self.indexed) {
+            if let Some(place) = place_in(Keys::of_index(index), key, &old) {
+                places.remove(&place);
+            }
+        }
+        Some(old)
     }
 
     /// Refuses items that are too large or whose index keys have the wrong type.
@@ -125,37 +173,54 @@ impl TableState {
         Ok(())
     }
 
-    /// The wanted items of an index (or the table), in the order a query walks them: by sort key, then by
-    /// the table's own key.
-    pub fn walk(&self, keys: Keys<'_>, wanted: impl Fn(&Item) -> bool) -> Vec<&Item> {
-        let mut found: Vec<&Item> = self
-            .items
-            .values()
-            .filter(|item| {
-                item.contains_key(&keys.partition.name)
-                    && keys.sort.is_none_or(|sort| item.contains_key(&sort.name))
-                    && wanted(item)
-            })
-            .collect();
-        found.sort_by(|a, b| self.order(keys, a, b));
-        found
+    /// The items of the table, or of one of its indexes, in the order in which a query walks them: by partition, by sort
+    /// key, then by the table's own key. From a place on when that is told, which need not be there and is itself left out.
+    pub fn walk<'a>(
+        &'a self,
+        index: Option<&Index>,
+        partition: Option<&Attr>,
+        after: Option<Place>,
+    ) -> Box<dyn Iterator<Item = &'a Item> + 'a> {
+        let partition = partition.map(|value| KeyValue(value.clone()));
+        let from = match (after, &partition) {
+            (Some(place), _) => Bound::Excluded(place),
+            // A place that begins so comes after the beginning alone.
+            (None, Some(partition)) => Bound::Included(vec![partition.clone()]),
+            (None, None) => Bound::Unbounded,
+        };
+        let within = move |place: &Place| {
+            let partition = partition.as_ref();
+            partition.is_none_or(|partition| place.first() == Some(partition))
+        };
+        let number = index.and_then(|index| {
+            let mut indexes = self.table.indexes.iter();
+            indexes.position(|known| known.name == index.name)
+        });
+        let range = (from, Bound::Unbounded);
+        match number.map(|number| &self.indexed[number]) {
+            None => {
+                let items = self.items.range(range);
+                Box::new(
+                    items
+                        .take_while(move |(place, _)| within(place))
+                        .map(|(_, item)| item),
+                )
+            }
+            Some(places) => {
+                let places = places.range(range);
+                let within = places.take_while(move |(place, _)| within(place));
+                Box::new(within.filter_map(|(_, key)| self.items.get(key)))
+            }
+        }
     }
 
-    pub fn order(&self, keys: Keys<'_>, a: &Item, b: &Item) -> Ordering {
-        let compare = |name: &str| match (a.get(name), b.get(name)) {
-            (Some(a), Some(b)) => a.order(b).unwrap_or(Ordering::Equal),
-            _ => Ordering::Equal,
-        };
-        compare(&keys.partition.name)
-            .then_with(|| {
-                keys.sort
-                    .map_or(Ordering::Equal, |sort| compare(&sort.name))
-            })
-            .then_with(|| {
-                self.key_attributes()
-                    .map(|key| compare(&key.name))
-                    .fold(Ordering::Equal, Ordering::then)
-            })
+    /// The place that an `ExclusiveStartKey` names; none when a key is missing in it.
+    pub fn place(&self, index: Option<&Index>, start: &Item) -> Option<Place> {
+        let key = self.key_of(start).ok()?;
+        match index {
+            None => Some(key),
+            Some(index) => place_in(Keys::of_index(index), &key, start),
+        }
     }
 
     /// The attributes that tell where a page ended: the keys walked by and the table's own.
@@ -167,6 +232,25 @@ impl TableState {
             .filter_map(|key| Some((key.name.clone(), item.get(&key.name)?.clone())))
             .collect()
     }
+}
+
+impl Keys<'_> {
+    /// The keys of an index.
+    pub fn of_index(index: &Index) -> Keys<'_> {
+        Keys {
+            partition: &index.partition_key,
+            sort: index.sort_key.as_ref(),
+        }
+    }
+}
+
+/// Where an item with this key of the table stands in an index; none when it is not in it.
+fn place_in(keys: Keys<'_>, key: &Place, item: &Item) -> Option<Place> {
+    let value = |attribute: &KeyAttribute| item.get(&attribute.name).cloned().map(KeyValue);
+    let own = std::iter::once(keys.partition).chain(keys.sort);
+    let mut place = own.map(value).collect::<Option<Place>>()?;
+    place.extend(key.iter().cloned());
+    Some(place)
 }
 
 fn check_key(

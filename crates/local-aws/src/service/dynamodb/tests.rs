@@ -132,6 +132,77 @@ fn index_is_sparse_ordered_and_paged() {
 }
 
 #[test]
+fn an_index_follows_what_becomes_of_an_item() {
+    let world = world();
+    let due = |partition: &str| {
+        let body = json!({
+            "IndexName": "due",
+            "KeyConditionExpression": "due_partition = :p",
+            "ExpressionAttributeValues": {":p": {"S": partition}},
+        });
+        let answer = call(&world, "Query", body).json();
+        let items = answer["Items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["id"]["S"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    put(&world, "a", Some(100));
+    put(&world, "b", Some(200));
+    assert_eq!(due("due"), ["a", "b"]);
+    put(&world, "a", Some(300));
+    assert_eq!(due("due"), ["b", "a"]);
+    let update = json!({
+        "Key": {"id": {"S": "a"}},
+        "UpdateExpression": "SET due_partition = :other",
+        "ExpressionAttributeValues": {":other": {"S": "other"}},
+    });
+    assert_eq!(call(&world, "UpdateItem", update).status, 200);
+    assert_eq!(
+        (due("due"), due("other")),
+        (vec!["b".into()], vec!["a".into()])
+    );
+    put(&world, "a", None);
+    call(&world, "DeleteItem", json!({"Key": {"id": {"S": "b"}}}));
+    assert_eq!((due("due"), due("other")), (vec![], vec![]));
+    assert_eq!(world.table_items("ledger").len(), 1);
+}
+
+#[test]
+fn a_page_begins_where_its_key_stood_although_it_is_gone() {
+    let world = world();
+    for (id, at) in [("a", 100), ("b", 200), ("c", 300)] {
+        put(&world, id, Some(at));
+    }
+    let query = |forward: bool, start: Value| {
+        let body = json!({
+            "IndexName": "due",
+            "KeyConditionExpression": "due_partition = :p AND due_at > :at",
+            "ExpressionAttributeValues": {":p": {"S": "due"}, ":at": {"N": "100"}},
+            "ScanIndexForward": forward,
+            "ExclusiveStartKey": start,
+            "Limit": 1,
+        });
+        call(&world, "Query", body)
+    };
+    let first = query(true, Value::Null).json();
+    assert_eq!(first["Items"][0]["id"]["S"], "b");
+    call(&world, "DeleteItem", json!({"Key": {"id": {"S": "b"}}}));
+    let key = first["LastEvaluatedKey"].clone();
+    assert_eq!(query(true, key.clone()).json()["Items"][0]["id"]["S"], "c");
+    assert_eq!(query(false, key).json()["Count"], 0);
+    let last = query(false, Value::Null).json();
+    assert_eq!(last["Items"][0]["id"]["S"], "c");
+    let partial = query(true, json!({"id": {"S": "b"}}));
+    assert!(
+        partial.status == 400
+            && partial.json()["message"]
+                .as_str()
+                .unwrap()
+                .contains("starting key")
+    );
+}
+
+#[test]
 fn refuses_malformed_requests() {
     let world = world();
     for (operation, body, part) in [
