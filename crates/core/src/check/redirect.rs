@@ -253,7 +253,13 @@ mod tests {
             }
         }
         for (status, location, words) in [
-            (302, &b"http://"[..], "no URL"),
+            (
+                302,
+                &b"https://admin:admin@shop.test/orders?all"[..],
+                "status 302, a redirect off the machine, to https shop.test, which is not followed",
+            ),
+            (302, b"//10.255.0.8:81/", "to http 10.255.0.8:81, which"),
+            (302, b"http://", "no URL"),
             (302, b"/\xff", "no URL"),
             (304, b"/", "status 304; expected: status 200"),
             (500, b"/", "status 500; expected: status 200"),
