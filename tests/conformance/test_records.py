@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from conftest import ROOT
+from permissions import Template
 
 #: The stated types in DuckDB's words, and what each may be in JSON.
 TYPES = {
@@ -147,8 +148,8 @@ def test_what_people_ask_is_answered(table):
         "select validation_id from records where verdict = 'failed'").fetchall()}
 
 
-def test_log_events_carry_embedded_metrics(demo_calls):
-    """As "Specification: embedded metric format" of the CloudWatch user guide has it."""
+def test_log_events_carry_embedded_metrics(demo_calls, template_path):
+    """As "Specification: embedded metric format" of the CloudWatch user guide has it; what alarms look at is among them."""
     messages = [json.loads(event["message"]) for call in demo_calls
                 if (call.service, call.operation) == ("logs", "PutLogEvents")
                 for event in json.loads(call.request_body)["logEvents"]]
@@ -158,7 +159,7 @@ def test_log_events_carry_embedded_metrics(demo_calls):
         names = set()
         for directive in embedded["CloudWatchMetrics"] if embedded else []:
             assert isinstance(embedded["Timestamp"], int)
-            assert directive["Namespace"] == "RestoreProof" and 1 <= len(directive["Metrics"]) <= 100
+            assert directive["Namespace"] == "RestoreProof/restore-proof" and 1 <= len(directive["Metrics"]) <= 100
             for dimensions in directive["Dimensions"]:
                 assert all(isinstance(message[name], str) and message[name] for name in dimensions)
             for metric in directive["Metrics"]:
@@ -170,6 +171,28 @@ def test_log_events_carry_embedded_metrics(demo_calls):
     assert {"Validations", "FailedVerdicts", "MissedObjectives", "PolicyErrors"} <= kinds["verdict"]
     assert {"OverdueValidations", "OpenValidations", "RunningRestores"} <= kinds["sweep"]
     assert kinds["cleanup"] == set()
+    emitted = {(directive["Namespace"], metric["Name"]) for message in messages
+               for directive in message.get("_aws", {}).get("CloudWatchMetrics", [])
+               for metric in directive["Metrics"]}
+    asked_for = set(ours_in(Template(template_path, {})))
+    assert len(asked_for) == 7
+    # What is left behind is counted by a filter of the log; in the demo nothing is.
+    assert asked_for - emitted == {("RestoreProof/restore-proof", "LeftBehind")}
+
+
+def ours_in(template):
+    """Namespace and name of each metric of the function's own that the template's alarms and filters name."""
+    def metrics(node):
+        if isinstance(node, list):
+            for item in node:
+                yield from metrics(item)
+        elif isinstance(node, dict):
+            namespace = node.get("Namespace", node.get("MetricNamespace"))
+            if namespace is not None:
+                yield template.resolve(namespace), node["MetricName"]
+            for item in node.values():
+                yield from metrics(item)
+    return [metric for metric in metrics(template.raw["Resources"]) if not metric[0].startswith("AWS/")]
 
 
 def test_nothing_is_left_in_the_demo(table):

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
     Attachment, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, EventDelivery, Machine,
     RecoveryPoint, RestoreBehaviour, RestoreOutcome, StartRestore, Volume, World,
 };
-use restore_proof_tests::chance::Chance;
 use restore_proof_tests::inspect::Expected;
 use restore_proof_tests::{
     ACCOUNT, MACHINE_SECURITY_GROUP, PREFIX, REGION, SOURCE_ACCOUNT, SUBNET, SUBNET_GROUP, VAULT,
@@ -55,7 +55,7 @@ pub struct Copy {
 }
 
 /// The copies of a round.
-pub fn copies(chance: &mut Chance, begin: Timestamp) -> Vec<Copy> {
+pub fn copies(chance: &mut Rng, begin: Timestamp) -> Vec<Copy> {
     let kinds = [
         ("orders", Kind::Database),
         ("customers", Kind::DatabaseOfInterest),
@@ -67,19 +67,19 @@ pub fn copies(chance: &mut Chance, begin: Timestamp) -> Vec<Copy> {
     ];
     kinds
         .map(|(name, kind)| {
-            let minutes = chance.below(20).cast_signed();
-            let takes = Duration::from_secs(60 + chance.below(300));
+            let minutes = chance.i64(0..20);
+            let takes = Duration::from_secs(60 + chance.u64(..300));
             let events = EventDelivery {
-                lost: chance.once_in(4),
-                doubled: chance.once_in(4),
-                late: Duration::from_secs(chance.below(60)),
+                lost: chance.u8(..4) == 0,
+                doubled: chance.u8(..4) == 0,
+                late: Duration::from_secs(chance.u64(..60)),
             };
             Copy {
                 name,
                 kind,
                 lands_at: begin + SignedDuration::from_mins(minutes),
                 // Nothing but its event tells of a copy that failed.
-                told: kind == Kind::FailedCopy || !chance.once_in(6),
+                told: kind == Kind::FailedCopy || chance.u8(..6) != 0,
                 takes,
                 events: match kind {
                     // Its boot time is over when it is looked at.
@@ -210,27 +210,22 @@ impl Copy {
             Kind::FailedCopy => format!("copy-job:{}", self.copy_job_id()),
             _ => self.arn(),
         };
-        let (verdict, restores, restored) = match self.kind {
+        let (verdict, cleanup, restores) = match self.kind {
             Kind::Database | Kind::DatabaseOfInterest | Kind::MachineThatLeaves => {
-                ("unchecked", 1, 1)
+                ("unchecked", "deleted", 1..=1)
             }
-            Kind::DatabaseThatFails => ("restore_failed", 1, 0),
-            Kind::Machine => ("passed", 1, 1),
-            Kind::DamagedMachine => ("failed", 1, 1),
-            Kind::FailedCopy => ("copy_failed", 0, 0),
+            Kind::DatabaseThatFails => ("restore_failed", "nothing_to_delete", 1..=1),
+            Kind::Machine => ("passed", "deleted", 1..=1),
+            Kind::DamagedMachine => ("failed", "deleted", 1..=1),
+            Kind::FailedCopy => ("copy_failed", "nothing_to_delete", 0..=0),
         };
         Expected {
             name: format!("{:?}", self.kind),
             id: validation_id(PREFIX, &vault, &known_by, None),
             recovery_point_arn: self.arn(),
             verdicts: vec![verdict],
-            cleanup: if restored == 1 {
-                "deleted"
-            } else {
-                "nothing_to_delete"
-            },
+            cleanups: vec![cleanup],
             restores,
-            restored,
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fastrand::Rng;
 use restore_proof_local_aws::runtime_api::Lambda;
 use restore_proof_local_aws::{Call, Fault, FaultKind, World};
 use restore_proof_tests::LEDGER;
-use restore_proof_tests::chance::Chance;
 use serde_json::Value;
 
 /// When a process is killed.
@@ -49,30 +49,30 @@ const EFFECTS: [&str; 8] = [
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Kills one process after the other, some in all. Ends when they are dead.
-pub async fn kill(world: World, lambda: Lambda, chance: Chance, deaths: Deaths) {
+pub async fn kill(world: World, lambda: Lambda, chance: Rng, deaths: Deaths) {
     let mut killer = Killer {
         world,
         lambda,
         chance,
         deaths,
     };
-    let kills = 4 + killer.chance.below(10);
+    let kills = 4 + killer.chance.u64(..10);
     // In some rounds a process does not get far, in others it nearly ends its work.
-    let calls_apart = *killer.chance.pick(&[4, 15, 40, 80]);
-    let checks_matter = killer.chance.once_in(3);
+    let calls_apart = [4, 15, 40, 80][killer.chance.usize(..4)];
+    let checks_matter = killer.chance.u8(..3) == 0;
     for _ in 0..kills {
-        let kind = killer.chance.below(if checks_matter { 7 } else { 5 });
-        let after_effect = killer.chance.once_in(2);
+        let kind = killer.chance.u8(..if checks_matter { 7 } else { 5 });
+        let after_effect = killer.chance.u8(..2) == 0;
         let patience = tokio::time::timeout(PATIENCE, async {
             match kind {
                 0 => killer.at_any_moment().await,
                 1 | 2 => {
-                    let skip = killer.chance.below(calls_apart) as u32;
+                    let skip = killer.chance.u32(..calls_apart);
                     killer.at_call("*", skip, after_effect).await;
                 }
                 3 | 4 => {
-                    let operation = *killer.chance.pick(&EFFECTS);
-                    let skip = killer.chance.below(3) as u32;
+                    let operation = EFFECTS[killer.chance.usize(..EFFECTS.len())];
+                    let skip = killer.chance.u32(..3);
                     killer.at_call(operation, skip, after_effect).await;
                 }
                 _ => killer.while_checking().await,
@@ -87,7 +87,7 @@ pub async fn kill(world: World, lambda: Lambda, chance: Chance, deaths: Deaths) 
 struct Killer {
     world: World,
     lambda: Lambda,
-    chance: Chance,
+    chance: Rng,
     deaths: Deaths,
 }
 
@@ -114,13 +114,13 @@ impl Killer {
             while self.lambda.busy().is_empty() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            let moment = Duration::from_millis(self.chance.below(300));
+            let moment = Duration::from_millis(self.chance.u64(..300));
             tokio::time::sleep(moment).await;
             let busy = self.lambda.busy();
             if busy.is_empty() {
                 continue;
             }
-            let key = self.chance.pick(&busy);
+            let key = &busy[self.chance.usize(..busy.len())];
             if self.kill(key, When::AnyMoment) {
                 return;
             }

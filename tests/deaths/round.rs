@@ -9,12 +9,12 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_local_aws::process::processes_in;
 use restore_proof_local_aws::runtime_api::{Lambda, LambdaOptions, Outcome};
 use restore_proof_local_aws::template::{Function, Schedule};
 use restore_proof_local_aws::{World, WorldOptions, serve};
-use restore_proof_tests::chance::Chance;
 use restore_proof_tests::inspect::{Expected, inspect};
 use restore_proof_tests::{ACCOUNT, LEDGER, REGION, RESTORE_ROLE, function, furnish};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ struct Round<'a> {
 /// # Errors
 /// When it cannot be played. What the function does wrong is in [`Played::wrong`].
 pub async fn play(props: Props<'_>) -> Result<Played> {
-    let mut chance = Chance::new(props.seed);
+    let mut chance = Rng::with_seed(props.seed);
     let clock = WorldClock::new(props.library, props.folder)?;
     let world = World::new(WorldOptions {
         account: ACCOUNT.to_owned(),
@@ -112,8 +112,8 @@ pub async fn play(props: Props<'_>) -> Result<Played> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = serve(world.clone(), address).await?;
 
-    let at_once = 1 + chance.below(2) as usize;
-    let limit = 2 + chance.below(3) as usize;
+    let at_once = 1 + chance.usize(..2);
+    let limit = 2 + chance.usize(..3);
     let temporary = props.folder.join("tmp");
     fs::create_dir(&temporary).with_context(|| format!("make {}", temporary.display()))?;
     let mut function = function();

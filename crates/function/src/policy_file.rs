@@ -7,7 +7,7 @@ use crate::aws::{Aws, AwsError, failed};
 use crate::config::S3Uri;
 
 /// The largest policy file, bytes.
-const LARGEST: i64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// What the policy file turned out to be.
 #[derive(Debug)]
@@ -85,18 +85,17 @@ pub async fn read_object(aws: &Aws, uri: &S3Uri) -> Result<Option<Vec<u8>>, AwsE
         .send()
         .await
         .map_err(failed("s3:GetObject"))?;
-    if answer
-        .content_length()
-        .is_some_and(|length| length > LARGEST)
-    {
-        return Ok(None);
+    let mut body = answer.body;
+    let mut bytes = Vec::new();
+    while let Some(some) = body.try_next().await.map_err(|error| AwsError {
+        operation: "s3:GetObject",
+        code: None,
+        message: format!("the body of {uri} broke off: {error}"),
+    })? {
+        bytes.extend_from_slice(&some);
+        if bytes.len() > LARGEST {
+            return Ok(None);
+        }
     }
-    match answer.body.collect().await {
-        Ok(body) => Ok(Some(body.to_vec())),
-        Err(error) => Err(AwsError {
-            operation: "s3:GetObject",
-            code: None,
-            message: format!("the body of {uri} broke off: {error}"),
-        }),
-    }
+    Ok(Some(bytes))
 }

@@ -11,8 +11,6 @@ use serde_json::{Value, json};
 use crate::aws::{Aws, AwsError, failed};
 use crate::config::Config;
 
-/// The namespace of the metrics in CloudWatch.
-const METRICS: &str = "RestoreProof";
 /// The largest log event, bytes, with room for what CloudWatch adds (quota of `PutLogEvents`).
 const LARGEST_LOG_EVENT: usize = 250_000;
 
@@ -69,9 +67,9 @@ pub async fn log_verdict(
             minutes.and_then(|minutes| SignedDuration::try_from_secs_f64(minutes * 60.0).ok());
         measured.extend(took.map(|took| Metric::seconds(name, took)));
     }
-    embed(&mut event, &measured, now);
+    embed(&mut event, &measured, config, now);
     let by_verdict = json!({
-        "Namespace": METRICS,
+        "Namespace": namespace(config),
         "Dimensions": [["verdict"]],
         "Metrics": [{ "Name": "Validations", "Unit": "Count" }],
     });
@@ -109,8 +107,13 @@ impl Metric {
     }
 }
 
+/// The namespace of this stack's metrics in CloudWatch: of two stacks in one account, none counts for the other.
+fn namespace(config: &Config) -> String {
+    format!("RestoreProof/{}", config.name_prefix)
+}
+
 /// Puts metrics into a log event, in the embedded metric format: CloudWatch Logs makes metrics of them.
-fn embed(event: &mut Value, metrics: &[Metric], now: Timestamp) {
+fn embed(event: &mut Value, metrics: &[Metric], config: &Config, now: Timestamp) {
     for metric in metrics {
         event[metric.name] = metric.value.clone();
     }
@@ -120,7 +123,7 @@ fn embed(event: &mut Value, metrics: &[Metric], now: Timestamp) {
         .collect();
     event["_aws"] = json!({
         "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{ "Namespace": METRICS, "Dimensions": [[]], "Metrics": named }],
+        "CloudWatchMetrics": [{ "Namespace": namespace(config), "Dimensions": [[]], "Metrics": named }],
     });
 }
 
@@ -141,7 +144,7 @@ pub async fn log_event(
         event.extend(facts);
     }
     if !metrics.is_empty() {
-        embed(&mut event, metrics, now);
+        embed(&mut event, metrics, config, now);
     }
     log(aws, config, &event, now).await
 }
