@@ -18,7 +18,7 @@ die() {
     exit 1
 }
 
-# Cargo's target folder: one per set of dependencies and compiler, shared by all clones. Folders of
+# Cargo's target folder: one per set of dependencies, profiles and compiler, shared by all clones. Folders of
 # sets that nobody has used for two weeks go. CARGO_TARGET_DIR wins when it is set.
 use_target_folder() {
     # Where rustup puts it; a shell that has not been restarted since does not look there.
@@ -33,7 +33,8 @@ use_target_folder() {
         return
     fi
     local key
-    key="$({ rustc --version --verbose && grep '^checksum' Cargo.lock && cat .cargo/config.toml; } | sha256sum | cut -c1-16)"
+    key="$({ rustc --version --verbose && grep '^checksum' Cargo.lock && sed -n '/^\[profile/,$p' Cargo.toml &&
+        cat .cargo/config.toml; } | sha256sum | cut -c1-16)"
     export CARGO_TARGET_DIR="$cache/target/$key"
     mkdir -p "$CARGO_TARGET_DIR"
     touch "$CARGO_TARGET_DIR"
