@@ -258,7 +258,7 @@ fn throttle(world: World, time: Time, count: Arc<Mutex<Count>>) -> Judge {
         *attempts += 1;
         *refused += u64::from(throttled);
         count.all += 1;
-        if count.all % FORGOTTEN_AFTER == 0 {
+        if count.all.is_multiple_of(FORGOTTEN_AFTER) {
             world.clear_calls();
         }
         // What the attempt before this one did is done.
