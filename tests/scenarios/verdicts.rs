@@ -19,7 +19,7 @@ use restore_proof_local_aws::{
     SecurityGroup, StatusPhase, Times,
 };
 use restore_proof_tests::{
-    ACCOUNT, BUCKET, POLICY_KEY, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
+    ACCOUNT, BUCKET, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
 };
 use serde_json::{Value, json};
 

@@ -37,7 +37,7 @@ fn assert_embedded_metrics(event: &Value) {
     };
     assert!(embedded["Timestamp"].is_i64(), "{event:#}");
     for directive in embedded["CloudWatchMetrics"].as_array().unwrap() {
-        assert_eq!(directive["Namespace"], "RestoreProof");
+        assert_eq!(directive["Namespace"], format!("RestoreProof/{PREFIX}"));
         for set in directive["Dimensions"].as_array().unwrap() {
             for name in set.as_array().unwrap() {
                 let value = &event[name.as_str().unwrap()];

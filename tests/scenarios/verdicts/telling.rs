@@ -134,7 +134,7 @@ async fn the_log_holds_one_verdict_with_metrics_and_one_cleanup_without() {
         let cleanups = scene.log_events("cleanup", id);
         assert_eq!((verdicts.len(), cleanups.len()), (1, 1), "{record:#}");
         let metrics = &verdicts[0]["_aws"]["CloudWatchMetrics"];
-        assert_eq!(metrics[0]["Namespace"], "RestoreProof");
+        assert_eq!(metrics[0]["Namespace"], format!("RestoreProof/{PREFIX}"));
         assert_eq!(verdicts[0]["verdict"], record["verdict"]);
         assert_eq!(verdicts[0]["Validations"], 1);
         // Each metric that is announced is there.
