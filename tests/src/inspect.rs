@@ -60,6 +60,7 @@ pub fn inspect(world: &World, expected: &[Expected], foreign: &[&str]) -> Vec<St
             records.len()
         ));
     }
+    wrong.extend(deleted_unrecorded(&calls));
     wrong.extend(left(world, &records, foreign));
     wrong.extend(held(&items));
     wrong.extend(foreign.iter().flat_map(|name| touched(world, &calls, name)));
@@ -99,6 +100,18 @@ fn restore_problems(jobs: &[&RestoreJob], one: &Expected) -> Vec<String> {
             jobs.len(),
             one.restores
         ));
+    }
+    let created = jobs
+        .iter()
+        .filter(|job| job.created_resource_arn.is_some())
+        .count();
+    let created_too_few_or_many = match one.cleanups[..] {
+        ["deleted"] => created != 1,
+        ["nothing_to_delete"] => created != 0,
+        _ => created > 1,
+    };
+    if created_too_few_or_many {
+        wrong.push(format!("{created} restored resources"));
     }
     wrong
 }
@@ -198,6 +211,19 @@ fn telling_problems(world: &World, one: &Expected) -> Vec<String> {
         wrong.push("it left something behind, and no message says so".to_owned());
     }
     wrong
+}
+
+/// A deletion, also of a volume that no restore job names, before anything was recorded.
+fn deleted_unrecorded(calls: &[Call]) -> Option<String> {
+    let recorded = calls
+        .iter()
+        .position(|call| call.name() == "S3.PutObject" && took_effect(call));
+    let deleted = calls
+        .iter()
+        .position(|call| call.reached && DELETIONS.contains(&&*call.name()))?;
+    recorded
+        .is_none_or(|recorded| deleted < recorded)
+        .then(|| "something was deleted before anything was recorded".to_owned())
 }
 
 /// What was restored and still exists, unless a record says that it is left behind.
