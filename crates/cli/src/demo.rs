@@ -398,7 +398,9 @@ async fn land_and_watch(
         }
         progress.draw(world)?;
         let quiet = stage.lambda.pending() == 0;
-        if progress.all_closed() && quiet || started.elapsed() > PATIENCE {
+        // The hourly sweep has come by.
+        let watched = judge::told_of_machine(world) > 0;
+        if progress.all_closed() && watched && quiet || started.elapsed() > PATIENCE {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -69,7 +69,8 @@ impl Drop for Server {
     }
 }
 
-/// Reads a request's head; what it says.
+/// Reads a request; what its head says. Its body is read as well: a connection that is closed with something unread is
+/// reset, and the answer may be lost with it.
 pub fn request(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -79,7 +80,14 @@ pub fn request(stream: &mut impl Read) -> io::Result<String> {
         }
         head.push(byte[0]);
     }
-    Ok(String::from_utf8_lossy(&head).into_owned())
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let length = name.eq_ignore_ascii_case("content-length");
+        length.then(|| value.trim().parse().ok())?
+    });
+    io::copy(&mut stream.take(length.unwrap_or(0)), &mut io::sink())?;
+    Ok(head)
 }
 
 /// Answers with these bytes and closes.

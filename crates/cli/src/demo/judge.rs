@@ -173,7 +173,7 @@ fn foreign(world: &World) -> Vec<String> {
         }
     }
     let told = told_of_machine(world);
-    if told > 1 {
+    if told != 1 {
         faults.push(format!(
             "people were told {told} times of the colleague's machine"
         ));
