@@ -256,6 +256,8 @@ def needed(call, parameters, region, account):
             return [(f"ec2:{name}", arn("ec2", f"instance/{i}")) for i in p["InstanceIds"]]
         case "ec2" if name == "DeleteVolume":
             return [(f"ec2:{name}", arn("ec2", f"volume/{p['VolumeId']}"))]
+        case "dynamodb" if name == "BatchGetItem":
+            return [(f"dynamodb:{name}", arn("dynamodb", f"table/{table}")) for table in p["RequestItems"]]
         case "dynamodb":
             index = f"/index/{p['IndexName']}" if "IndexName" in p else ""
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]

@@ -273,3 +273,26 @@ def test_the_ledger_answers_as_moto_does(world, moto):
     for number, (operation, arguments) in enumerate(CONVERSATION):
         assert say(ours, operation, arguments) == say(theirs, operation, arguments), \
             f"{number}: {operation} {arguments}"
+
+
+def test_many_items_are_got_at_once_as_of_moto(world, moto):
+    def several(dynamodb, *ids):
+        asked, found = {LEDGER: {
+            "Keys": [{"id": {"S": name}} for name in ids],
+            "ProjectionExpression": "#id", "ExpressionAttributeNames": {"#id": "id"}, "ConsistentRead": True}}, []
+        while asked:
+            try:
+                answer = dynamodb.batch_get_item(RequestItems=asked)
+            except ClientError as error:
+                return error.response["Error"]["Code"]
+            found += answer["Responses"][LEDGER]
+            asked = answer.get("UnprocessedKeys")
+        return sorted(found, key=str)
+
+    ours, theirs = client("dynamodb", world.url), moto.client("dynamodb")
+    for dynamodb in (ours, theirs):
+        dynamodb.put_item(TableName=LEDGER, Item={"id": {"S": "one"}, "stage": {"S": "landed"}})
+        dynamodb.put_item(TableName=LEDGER, Item={"id": {"S": "two"}, "stage": {"S": "landed"}})
+    assert several(ours, "one", "none", "two") == several(theirs, "one", "none", "two") == [
+        {"id": {"S": "one"}}, {"id": {"S": "two"}}]
+    assert several(ours, "one", "one") == several(theirs, "one", "one") == "ValidationException"

@@ -44,6 +44,17 @@ fn a_sweep_calls_each_that_is_due_once_and_asks_for_nothing_else_of_it() {
 }
 
 #[test]
+fn the_hourly_sweep_looks_a_hundred_recovery_points_up_with_a_call() {
+    let few = cost(Backlog::Known, 60, PAGE);
+    let many = cost(Backlog::Known, 660, PAGE);
+    assert_eq!((few.called, many.called), (0, 0));
+    for (cost, calls) in [(&few, 1), (&many, 7)] {
+        assert_eq!(cost.of("DynamoDB.BatchGetItem"), calls, "{cost:?}");
+    }
+    assert_eq!(many.beside(PAGE), few.beside(PAGE), "{few:?} {many:?}");
+}
+
+#[test]
 fn a_sweep_costs_the_same_however_many_wait() {
     for (backlog, called) in [
         (Backlog::WaitingForFreeSlots, BUDGET),

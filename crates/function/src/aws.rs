@@ -174,12 +174,37 @@ where
     }
 }
 
-/// The SDK's point in time as ours; none outside of the years we know.
+/// The SDK's point in time as ours, to the microsecond; none outside of the years we know. JSON services give times as
+/// floating-point numbers, which of today's seconds are some hundred nanoseconds off: one moment must not be before itself.
 pub fn timestamp(at: &aws_smithy_types::DateTime) -> Option<Timestamp> {
-    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+    let exact = Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()?;
+    exact.round(jiff::Unit::Microsecond).ok()
 }
 
 /// Our point in time as the SDK's, whole seconds.
 pub fn date_time(at: Timestamp) -> aws_smithy_types::DateTime {
     aws_smithy_types::DateTime::from_secs(at.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_moment_is_the_same_in_json_and_in_xml() {
+        for milliseconds in 0..1000_u32 {
+            let text = format!("2026-11-22T12:50:13.{milliseconds:03}Z");
+            let moment: Timestamp = text.parse().unwrap();
+            // As an XML service gives it, and as a JSON service does.
+            let exact = aws_smithy_types::DateTime::from_secs_and_nanos(
+                moment.as_second(),
+                milliseconds * 1_000_000,
+            );
+            let number = moment.as_millisecond() as f64 / 1000.0;
+            let floating = aws_smithy_types::DateTime::from_secs_f64(number);
+            assert_eq!(timestamp(&exact), Some(moment));
+            assert_eq!(timestamp(&floating), Some(moment), "{text}");
+        }
+    }
 }

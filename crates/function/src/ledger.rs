@@ -6,11 +6,13 @@
 mod slots;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue as Value, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue as Value, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
+};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::Frequency;
 use restore_proof_core::validation::{Stage, Validation};
@@ -30,6 +32,10 @@ const OPEN: &str = "open";
 const DUE_INDEX: &str = "due";
 /// The item that says since when this stack works.
 const INSTALLED: &str = "installed";
+/// Before the id of a restore job that a validation has taken.
+const JOB: &str = "job#";
+/// The most keys of one `BatchGetItem` (API reference of DynamoDB).
+const LOOKED_UP_AT_ONCE: usize = 100;
 
 /// Access to the table.
 #[derive(Clone, Debug)]
@@ -238,6 +244,31 @@ impl Ledger {
         self.get(id).await?.map(|item| read(id, &item)).transpose()
     }
 
+    /// Those of these ids that no validation has.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn without_validation(
+        &self,
+        ids: BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, LedgerError> {
+        self.missing(ids).await
+    }
+
+    /// Those of these restore jobs' ids that no validation has taken.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn jobs_of_nobody(
+        &self,
+        ids: BTreeSet<&str>,
+    ) -> Result<BTreeSet<String>, LedgerError> {
+        let keys = ids.into_iter().map(job_key).collect();
+        let missing = self.missing(keys).await?;
+        let id = |key: String| key.strip_prefix(JOB).map(str::to_owned);
+        Ok(missing.into_iter().filter_map(id).collect())
+    }
+
     /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
     ///
     /// # Errors
@@ -359,6 +390,53 @@ impl Ledger {
             Written::Yes => now,
             Written::No(item) => known(&item).unwrap_or(now),
         })
+    }
+
+    /// Those of these keys that the table has no item of, a hundred looked up with each call.
+    async fn missing(&self, mut keys: BTreeSet<String>) -> Result<BTreeSet<String>, LedgerError> {
+        let mut open: Vec<String> = keys.iter().cloned().collect();
+        while !open.is_empty() {
+            let asked = open.split_off(open.len().saturating_sub(LOOKED_UP_AT_ONCE));
+            let many = asked.len();
+            let key = |id: String| HashMap::from([("id".to_owned(), s(&id))]);
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(asked.into_iter().map(key).collect()))
+                .projection_expression("#id")
+                .expression_attribute_names("#id", "id")
+                .consistent_read(true)
+                .build();
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request.expect("the keys are set"))
+                .send()
+                .await
+                .map_err(failed("dynamodb:BatchGetItem"))?;
+            for item in answer
+                .responses
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, items)| items)
+            {
+                if let Some(id) = text(&item, "id") {
+                    keys.remove(&id);
+                }
+            }
+            // What DynamoDB had no capacity or no room for is asked for again.
+            let left = answer.unprocessed_keys.into_iter().flatten();
+            let left = left.flat_map(|(_, left)| left.keys);
+            let before = open.len();
+            open.extend(left.filter_map(|key| text(&key, "id")));
+            if open.len() - before == many {
+                let error = AwsError {
+                    operation: "dynamodb:BatchGetItem",
+                    code: None,
+                    message: format!("none of {many} items was looked up"),
+                };
+                return Err(error.into());
+            }
+        }
+        Ok(keys)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Item>, LedgerError> {
@@ -487,7 +565,7 @@ fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
 }
 
 fn job_key(job_id: &str) -> String {
-    format!("job#{job_id}")
+    format!("{JOB}{job_id}")
 }
 
 fn s(text: &str) -> Value {

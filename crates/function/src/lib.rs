@@ -102,9 +102,13 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
-            let opened = sweep::lost(app, &call.nonce).await?;
+            let found = sweep::lost(app, &call.nonce).await?;
             let unknown = Box::pin(watch::report_unknown(app)).await?;
-            Ok(json!({ "opened": opened, "unknown": unknown }))
+            Ok(json!({
+                "opened": found.opened,
+                "unknown_jobs": found.jobs_of_nobody,
+                "unknown": unknown,
+            }))
         }
         Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
         Trigger::Validate(request) => Box::pin(call.validate(request)).await,

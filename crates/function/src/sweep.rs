@@ -1,6 +1,6 @@
 //! The scheduled pass: what is due is invoked, what events lost is found. It runs no checks itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -43,20 +43,29 @@ pub async fn due(app: &App, deadline: Timestamp) -> anyhow::Result<usize> {
     Ok(invoked + invoke_all(app, queue::callable(app).await?).await)
 }
 
+/// What the hourly sweep found.
+#[derive(Debug)]
+pub struct Found {
+    /// Recovery points that no event told of: so many validations were opened.
+    pub opened: usize,
+    /// Restore jobs of our role that no validation knows.
+    pub jobs_of_nobody: usize,
+}
+
 /// Opens validations of recovery points that no event told of, and reports restore jobs of our role that no
-/// validation knows. Answers how many validations were opened.
+/// validation knows.
 ///
 /// # Errors
 /// When AWS Backup or the ledger does not answer.
-pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
+pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<Found> {
     let now = app.now();
     let installed = app.ledger.installed_at(now).await?;
-    let mut opened = Vec::new();
+    let mut landed = BTreeMap::new();
     for vault in vaults(&app.config) {
         for point in backup::recovery_points_since(&app.aws, vault, now - POINTS_SINCE).await? {
-            let landed = point.completed_at.or(point.created_at);
+            let landed_at = point.completed_at.or(point.created_at);
             let whole = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE");
-            if !whole || landed.is_none_or(|landed| landed < installed) {
+            if !whole || landed_at.is_none_or(|at| at < installed) {
                 continue;
             }
             let vault_arn = app.config.vault_arn(vault);
@@ -64,15 +73,22 @@ pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<usize> {
                 Validation::open(&app.config.name_prefix, &point.arn, &vault_arn, None, now);
             validation.recovery_point.resource_arn = point.resource_arn;
             validation.recovery_point.resource_type = point.resource_type;
-            let known = app.ledger.find(&validation.id).await?.is_some();
-            if !known && app.ledger.open(&validation, nonce).await? {
-                opened.push(validation.id);
-            }
+            landed.insert(validation.id.clone(), validation);
         }
     }
-    report_unknown_jobs(app, now).await?;
+    let ids = landed.keys().cloned().collect();
+    let mut opened = Vec::new();
+    for id in app.ledger.without_validation(ids).await? {
+        if app.ledger.open(&landed[&id], nonce).await? {
+            opened.push(id);
+        }
+    }
+    let jobs_of_nobody = report_unknown_jobs(app, now).await?;
     queue::give_back_lost(app).await?;
-    Ok(invoke_all(app, opened).await)
+    Ok(Found {
+        opened: invoke_all(app, opened).await,
+        jobs_of_nobody,
+    })
 }
 
 /// The vaults to look through, each once: those of copies and those of backups, which may name the same.
@@ -81,18 +97,21 @@ fn vaults(config: &Config) -> BTreeSet<&str> {
     both.map(String::as_str).collect()
 }
 
-/// A job of our role that no validation knows is reported, never touched: whose it is cannot be told.
-async fn report_unknown_jobs(app: &App, now: Timestamp) -> anyhow::Result<()> {
-    for job in backup::restore_jobs_since(&app.aws, now - JOBS_SINCE).await? {
-        let ours = job.role_arn.as_deref() == Some(app.config.restore_role_arn.as_str());
+/// A job of our role that no validation knows is reported, never touched: whose it is cannot be told. Answers how many.
+async fn report_unknown_jobs(app: &App, now: Timestamp) -> anyhow::Result<usize> {
+    let jobs = backup::restore_jobs_since(&app.aws, now - JOBS_SINCE).await?;
+    let ours = jobs.iter().filter(|job| {
         let settled = job
             .created_at
             .is_some_and(|created| now.duration_since(created) > JOB_SETTLES);
-        if ours && settled && app.ledger.validation_of_job(&job.id).await?.is_none() {
-            warn!(restore_job.id = %job.id, "restore job {} ran under our role, and no validation knows it; what it created is left alone", job.id);
-        }
+        settled && job.role_arn.as_deref() == Some(app.config.restore_role_arn.as_str())
+    });
+    let ids = ours.map(|job| job.id.as_str()).collect();
+    let of_nobody = app.ledger.jobs_of_nobody(ids).await?;
+    for id in &of_nobody {
+        warn!(restore_job.id = %id, "restore job {id} ran under our role, and no validation knows it; what it created is left alone");
     }
-    Ok(())
+    Ok(of_nobody.len())
 }
 
 async fn invoke_all(app: &App, ids: Vec<String>) -> usize {

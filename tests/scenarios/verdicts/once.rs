@@ -1,6 +1,6 @@
 //! At least once in, once out: events that are doubled, late or lost, copies that compete, and wishes.
 
-use restore_proof_local_aws::EventDelivery;
+use restore_proof_local_aws::{EventDelivery, WorldOptions};
 
 use super::*;
 
@@ -85,7 +85,7 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     scene.pass(SignedDuration::from_secs(5));
     assert_eq!(
         scene.invoke(json!({ "sweep": "lost" })).await,
-        json!({ "opened": 0, "unknown": 0 })
+        json!({ "opened": 0, "unknown": 0, "unknown_jobs": 0 })
     );
     scene.pass(SignedDuration::from_mins(1));
     scene.backup("orders", RestoreBehaviour::bare());
@@ -96,7 +96,7 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     });
     assert_eq!(
         scene.invoke(json!({ "sweep": "lost" })).await,
-        json!({ "opened": 1, "unknown": 0 })
+        json!({ "opened": 1, "unknown": 0, "unknown_jobs": 0 })
     );
     scene.deliver().await;
     let ids: Vec<_> = scene
@@ -119,6 +119,45 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     scene.invoke(json!({ "sweep": "lost" })).await;
     assert_eq!(record_keys(&scene).len(), 1);
     assert_eq!(scene.world.restore_jobs().len(), 1);
+}
+
+/// However few the ledger looks up with one call, and however few AWS Backup lists.
+#[tokio::test]
+async fn the_sweep_tells_what_is_known_from_what_is_not() {
+    let options = WorldOptions {
+        page_size: 2,
+        ..WorldOptions::default()
+    };
+    let scene = Scene::with_options(UNCHECKED, options).await;
+    scene.invoke(json!({ "sweep": "lost" })).await;
+    for database in ["a", "b", "c"] {
+        scene
+            .lands(&scene.backup(database, RestoreBehaviour::bare()))
+            .await;
+    }
+    scene.pass(SignedDuration::from_mins(1));
+    for database in ["d", "e"] {
+        scene.backup(database, RestoreBehaviour::bare());
+    }
+    let swept = scene.invoke(json!({ "sweep": "lost" })).await;
+    assert_eq!(swept["opened"], 2);
+    scene.deliver().await;
+    // Hours later all is known, and of the restore jobs all but somebody else's under our role.
+    scene.pass(SignedDuration::from_hours(3));
+    assert_eq!(scene.world.restore_jobs().len(), 5);
+    let swept = scene.invoke(json!({ "sweep": "lost" })).await;
+    assert_eq!(
+        (&swept["opened"], &swept["unknown_jobs"]),
+        (&json!(0), &json!(0))
+    );
+    let mut job = scene.world.restore_jobs().remove(0);
+    job.id = "11111111-2222-3333-4444-555555555555".to_owned();
+    scene.world.add_restore_job(job);
+    let swept = scene.invoke(json!({ "sweep": "lost" })).await;
+    assert_eq!(
+        (&swept["opened"], &swept["unknown_jobs"]),
+        (&json!(0), &json!(1))
+    );
 }
 
 #[tokio::test]

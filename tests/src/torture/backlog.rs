@@ -1,15 +1,18 @@
-//! What a sweep costs, however much there is to do and however many wait.
+//! What a sweep costs, however much there is to do, however many wait and however many are known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_local_aws::WorldOptions;
+use restore_proof_local_aws::{RestoreBehaviour, WorldOptions};
 use serde_json::{Value, json};
 
 use super::burst::BUDGET;
 use crate::canary::Watch;
 use crate::{LEDGER, REGION, Scene, UNCHECKED};
+
+/// The most items of the ledger that one call looks up (API reference of DynamoDB, `BatchGetItem`).
+const LOOKED_UP_AT_ONCE: usize = 100;
 
 /// What a sweep finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +23,17 @@ pub enum Backlog {
     WaitingForFreeSlots,
     /// Validations that wait for a slot, and all slots are held.
     WaitingForHeldSlots,
+    /// Recovery points in the vault, all of which have their validation; the hourly sweep looks through them.
+    Known,
 }
 
 impl Backlog {
     /// All of them.
-    pub const ALL: [Backlog; 3] = [
+    pub const ALL: [Backlog; 4] = [
         Backlog::Due,
         Backlog::WaitingForFreeSlots,
         Backlog::WaitingForHeldSlots,
+        Backlog::Known,
     ];
 
     /// In words.
@@ -36,6 +42,7 @@ impl Backlog {
             Backlog::Due => "due",
             Backlog::WaitingForFreeSlots => "waiting, all slots free",
             Backlog::WaitingForHeldSlots => "waiting, all slots held",
+            Backlog::Known => "hourly, all known",
         }
     }
 }
@@ -62,6 +69,17 @@ impl Cost {
     /// All its calls.
     pub fn all(&self) -> usize {
         self.calls.values().sum()
+    }
+
+    /// Its calls beside those that there must be more of the more there is to do, with pages of `page` entries: one
+    /// invocation of each that is called, and a page or so many that are looked up at once.
+    pub fn beside(&self, page: usize) -> usize {
+        let more = match self.backlog {
+            Backlog::Due => self.size / page,
+            Backlog::WaitingForFreeSlots | Backlog::WaitingForHeldSlots => 0,
+            Backlog::Known => self.size.div_ceil(page) + self.size.div_ceil(LOOKED_UP_AT_ONCE),
+        };
+        self.all() - self.of("Lambda.Invoke") - more
     }
 }
 
@@ -93,7 +111,8 @@ async fn sweep(backlog: Backlog, size: usize, page: usize) -> Cost {
         (_, 0) => "waiting#EC2",
         (_, _) => "waiting#RDS",
     };
-    for number in 0..size {
+    let validations = if backlog == Backlog::Known { 0 } else { size };
+    for number in 0..validations {
         // A sweep reads the index, which has these attributes alone.
         let item = json!({
             "id": { "S": format!("{number:032x}") },
@@ -109,14 +128,28 @@ async fn sweep(backlog: Backlog, size: usize, page: usize) -> Cost {
         let slots = json!({ "id": { "S": "slots" }, "held": { "SS": holders } });
         scene.world.put_table_item(LEDGER, &slots);
     }
+    let mut which = "due";
+    if backlog == Backlog::Known {
+        which = "lost";
+        for number in 0..size {
+            scene.backup(&format!("shop-{number}"), RestoreBehaviour::default());
+        }
+        // The sweep before this one has found them all.
+        let answer = scene.invoke(json!({ "sweep": which })).await;
+        assert_eq!(
+            (&answer["opened"], scene.world.take_invocations().len()),
+            (&json!(size), size)
+        );
+    }
     scene.world.clear_calls();
-    let answer = scene.invoke(json!({ "sweep": "due" })).await;
+    let answer = scene.invoke(json!({ "sweep": which })).await;
     let mut calls = BTreeMap::new();
     for call in scene.world.calls() {
         *calls.entry(call.name()).or_default() += 1;
     }
     let called = scene.world.take_invocations().len();
-    assert_eq!(answer["invoked"], called);
+    let told = if which == "due" { "invoked" } else { "opened" };
+    assert_eq!(answer[told], called);
     Cost {
         backlog,
         size,

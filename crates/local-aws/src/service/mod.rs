@@ -45,7 +45,7 @@ pub(crate) fn dispatch(state: &mut State, request: &Request) -> Reply {
 /// does not know counts as mutating unless its name says that it reads.
 pub(crate) fn is_mutating(operation: &str) -> bool {
     let reads = [
-        "Describe", "Get", "List", "Head", "Query", "Scan", "GET", "HEAD",
+        "BatchGet", "Describe", "Get", "List", "Head", "Query", "Scan", "GET", "HEAD",
     ];
     !reads.iter().any(|verb| operation.starts_with(verb))
 }

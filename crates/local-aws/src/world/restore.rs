@@ -209,7 +209,7 @@ fn advance(state: &mut State, job: &mut Job) {
             }));
         }
         if let (Some(machine), LaunchState::NotNeeded) = (&plan.machine, &plan.launch)
-            && let Err(error) = ec2::create(state, machine, plan.runs_at)
+            && let Err(error) = ec2::create(state, machine, made(job.job.created_at, plan.runs_at))
         {
             plan.launch = LaunchState::Failed(format!("local-aws could not restore: {error:#}"));
         }
@@ -266,7 +266,9 @@ fn advance(state: &mut State, job: &mut Job) {
             ec2::bring_up(state, &machine, &plan.behaviour.instance);
         }
         if let Some(planned) = plan.instance.take() {
-            bring_up(state, planned, server, plan.behaviour.server.clone());
+            let created_at = made(job.job.created_at, state.now);
+            let elsewhere = plan.behaviour.server.clone();
+            bring_up(state, planned, created_at, server, elsewhere);
         }
     } else if let Some(planned) = plan.instance.take() {
         state.instances.remove(&planned.identifier);
@@ -277,10 +279,16 @@ fn advance(state: &mut State, job: &mut Job) {
     events::restore_job(state, job);
 }
 
+/// When a restore job's resource was made, however quick this world is: after the job, also in milliseconds.
+fn made(job_created_at: Timestamp, at: Timestamp) -> Timestamp {
+    at.max(later(job_created_at, Duration::from_millis(1)))
+}
+
 /// The restored instance is there: its statuses begin.
 fn bring_up(
     state: &mut State,
     planned: DbInstance,
+    created_at: Timestamp,
     server: Option<Box<Server>>,
     elsewhere: Option<(String, u16)>,
 ) {
@@ -288,7 +296,7 @@ fn bring_up(
         return;
     };
     let db = &mut instance.db;
-    db.created_at = Some(state.now);
+    db.created_at = Some(created_at);
     match (&server, elsewhere) {
         (Some(server), _) => {
             db.host = Some(server.host().to_owned());

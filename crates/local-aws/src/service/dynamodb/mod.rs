@@ -17,6 +17,9 @@ pub(crate) use table::TableState;
 use update::Update;
 use value::{Attr, Item, item_json, parse_item};
 
+/// How many items one `BatchGetItem` may ask for.
+const MOST_KEYS: usize = 100;
+
 /// A ValidationException.
 fn invalid(message: &str) -> ServiceError {
     ServiceError::new("ValidationException", 400, message)
@@ -26,6 +29,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let body = json_body(request)?;
     let page_size = state.options.page_size;
     let known = [
+        "BatchGetItem",
         "GetItem",
         "PutItem",
         "UpdateItem",
@@ -52,16 +56,14 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         );
         return Err(ServiceError::new("NotImplemented", 501, &message));
     }
-    // A table may be named by its ARN.
+    if request.operation == "BatchGetItem" {
+        return Ok(Reply::json(&batch_get(state, &body, page_size)?));
+    }
     let name = text(&body, "TableName").unwrap_or_default();
-    let name = name.rsplit_once(":table/").map_or(name, |(_, name)| name);
-    let table = state.tables.get_mut(name).ok_or_else(|| {
-        ServiceError::new(
-            "ResourceNotFoundException",
-            400,
-            "Requested resource not found",
-        )
-    })?;
+    let table = state
+        .tables
+        .get_mut(table_name(name))
+        .ok_or_else(no_such_table)?;
     let answer = match request.operation.as_str() {
         "GetItem" => get(table, &body)?,
         "PutItem" => put(table, &body)?,
@@ -70,6 +72,77 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         _ => read_many(table, &body, request.operation == "Query", page_size)?,
     };
     Ok(Reply::json(&answer))
+}
+
+/// A table's name, which may be given by its ARN.
+fn table_name(given: &str) -> &str {
+    given.rsplit_once(":table/").map_or(given, |(_, name)| name)
+}
+
+fn no_such_table() -> ServiceError {
+    let message = "Requested resource not found";
+    ServiceError::new("ResourceNotFoundException", 400, message)
+}
+
+/// Answers `most` of the keys, and names the rest as unprocessed.
+fn batch_get(state: &State, body: &Value, most: usize) -> Result<Value, ServiceError> {
+    let asked = body.get("RequestItems").and_then(Value::as_object);
+    let asked = asked
+        .filter(|tables| !tables.is_empty())
+        .ok_or_else(|| invalid("The batch get request list for a table cannot be null or empty"))?;
+    let keys_of = |asked: &Value| asked.get("Keys").and_then(Value::as_array).cloned();
+    let many: usize = asked
+        .values()
+        .map(|of_one| keys_of(of_one).map_or(0, |keys| keys.len()))
+        .sum();
+    if many > MOST_KEYS {
+        return Err(invalid(
+            "Too many items requested for the BatchGetItem call",
+        ));
+    }
+    let (mut responses, mut unprocessed) = (Map::new(), Map::new());
+    let mut room = most.max(1);
+    for (name, asked) in asked {
+        let table = state
+            .tables
+            .get(table_name(name))
+            .ok_or_else(no_such_table)?;
+        let given = Substitutions::of(asked)?;
+        let projection = projection(asked, &given)?;
+        given.refuse_unused()?;
+        let mut keys = keys_of(asked)
+            .filter(|keys| !keys.is_empty())
+            .ok_or_else(|| {
+                invalid("The list of keys in RequestItems for BatchGetItem is required")
+            })?;
+        let mut places = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let place = table.exact_key(&parse_item(key)?)?;
+            if places.contains(&place) {
+                return Err(invalid("Provided list of item keys contains duplicates"));
+            }
+            places.push(place);
+        }
+        places.truncate(room);
+        room -= places.len();
+        let found = places.iter().filter_map(|place| table.get(place));
+        let found: Value = found
+            .map(|item| item_json(&project(item, projection.as_deref())))
+            .collect();
+        responses.insert(name.clone(), found);
+        keys.drain(..places.len());
+        if !keys.is_empty() {
+            let mut rest = asked.clone();
+            rest["Keys"] = keys.into();
+            unprocessed.insert(name.clone(), rest);
+        }
+    }
+    // AWS's text says that an empty map is answered, AWS's model that a map has an entry.
+    Ok(if unprocessed.is_empty() {
+        json!({ "Responses": responses })
+    } else {
+        json!({ "Responses": responses, "UnprocessedKeys": unprocessed })
+    })
 }
 
 fn get(table: &TableState, body: &Value) -> Result<Value, ServiceError> {

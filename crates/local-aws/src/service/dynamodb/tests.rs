@@ -203,6 +203,48 @@ fn a_page_begins_where_its_key_stood_although_it_is_gone() {
 }
 
 #[test]
+fn many_are_got_at_once_and_what_is_not_is_named() {
+    let world = World::new(WorldOptions {
+        page_size: 2,
+        ..WorldOptions::default()
+    });
+    world.add_table(Table::ledger("ledger"));
+    for id in ["a", "b", "c"] {
+        put(&world, id, Some(1));
+    }
+    let get = |ids: &[&str]| {
+        let keys: Vec<_> = ids.iter().map(|id| json!({"id": {"S": id}})).collect();
+        let asked = json!({
+            "Keys": keys, "ProjectionExpression": "#id", "ExpressionAttributeNames": {"#id": "id"},
+        });
+        let body = json!({"RequestItems": {"ledger": asked}});
+        json_call(&world, "DynamoDB_20120810.BatchGetItem", &body)
+    };
+    let answer = get(&["c", "nope", "a"]).json();
+    assert_eq!(answer["Responses"], json!({"ledger": [{"id": {"S": "c"}}]}));
+    let rest = &answer["UnprocessedKeys"]["ledger"];
+    assert_eq!(rest["Keys"], json!([{"id": {"S": "a"}}]));
+    assert_eq!(rest["ProjectionExpression"], "#id");
+    let body = json!({"RequestItems": answer["UnprocessedKeys"]});
+    let answer = json_call(&world, "DynamoDB_20120810.BatchGetItem", &body).json();
+    assert_eq!(
+        answer,
+        json!({"Responses": {"ledger": [{"id": {"S": "a"}}]}})
+    );
+    let many: Vec<_> = (0..101).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    for (ids, part) in [
+        (&["a", "a"][..], "contains duplicates"),
+        (&[], "is required"),
+        (&many, "Too many items"),
+    ] {
+        let refused = get(ids);
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(refused.status == 400 && message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn refuses_malformed_requests() {
     let world = world();
     for (operation, body, part) in [
