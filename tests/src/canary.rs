@@ -112,6 +112,11 @@ impl Watch {
         }
     }
 
+    /// What begins every canary of this watch, and nothing else.
+    pub fn mark(&self) -> &str {
+        &self.seen.mark
+    }
+
     /// The world's client, listened to.
     pub fn over(&self, client: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(Between {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_backup::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_backup::config::{AsyncSleep, SharedAsyncSleep};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
@@ -15,6 +16,9 @@ use jiff::Timestamp;
 /// of all that an account asks, and when many copies land together as many ask as there are slots; with the SDK's three
 /// tries within two seconds hardly any of them would get through the calls that a restore takes.
 const BACKUP_TRIES: u32 = 8;
+/// What the budget of retries that the SDK keeps for a client regains, in tokens a second; a retry costs five or more. Without,
+/// an execution environment that was throttled for an hour would never try twice again.
+const BACKUP_BUDGET_REGAINS: f32 = 5.0;
 
 /// One client for each service the function calls.
 #[derive(Clone, Debug)]
@@ -57,12 +61,19 @@ impl Aws {
         let config = config.to_builder().timeout_config(timeouts).build();
         let retries = config.retry_config().cloned();
         let retries = retries.unwrap_or_else(RetryConfig::standard);
-        let patient = config
-            .to_builder()
+        let budget = TokenBucket::builder()
+            .refill_rate(BACKUP_BUDGET_REGAINS)
+            .build();
+        let patient = aws_sdk_backup::config::Builder::from(&config)
             .retry_config(retries.with_max_attempts(BACKUP_TRIES))
+            .retry_partition(
+                RetryPartition::custom("AWS Backup")
+                    .token_bucket(budget)
+                    .build(),
+            )
             .build();
         Aws {
-            backup: aws_sdk_backup::Client::new(&patient),
+            backup: aws_sdk_backup::Client::from_conf(patient),
             ec2: aws_sdk_ec2::Client::new(&config),
             rds: aws_sdk_rds::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),

@@ -126,7 +126,7 @@ impl Stage {
         };
         let rules: Vec<String> = paths.iter().map(|path| path.rule()).collect();
         let policy = format!("version = \"torture\"\n{}", rules.join("\n"));
-        // Runs by the thousand: to search all that they write would take longer than they do.
+        // Runs by the thousand: to search all that they write would take longer than they do. What they send is, see `violations`.
         let watch = Watch::blind();
         let scene = Scene::in_world(options, &policy, watch, |world, _, sdk| {
             sdk.region(Region::new(region))

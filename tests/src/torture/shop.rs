@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::{BUCKET, CA_KEY};
 
 const USER: &str = "reader";
-const PASSWORD: &str = "correct horse battery staple";
+pub(super) const PASSWORD: &str = "correct horse battery staple";
 
 /// A PostgreSQL server with a table of orders.
 pub struct Shop {
