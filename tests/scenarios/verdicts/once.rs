@@ -128,7 +128,8 @@ async fn the_sweep_tells_what_is_known_from_what_is_not() {
         page_size: 2,
         ..WorldOptions::default()
     };
-    let scene = Scene::with_options(UNCHECKED, options).await;
+    let mut scene = Scene::with_options(UNCHECKED, options).await;
+    scene.app.config.max_concurrent_restores = 5;
     scene.invoke(json!({ "sweep": "lost" })).await;
     for database in ["a", "b", "c"] {
         scene
