@@ -34,7 +34,7 @@ conformance: ## AWS calls and IAM policies against what others wrote; the functi
 mutants: ## Remove each safeguard in turn; the tests must notice
 	@scripts/mutants.sh
 
-core-mutants: ## Change one thing after the other in the core; its unit tests must notice (about an hour)
+core-mutants: ## Change one thing after the other in the core; its unit tests must notice (half an hour)
 	@scripts/core-mutants.sh
 
 fuzz: ## Look for hostile input that breaks what is read (nightly Rust; TIME=600 make fuzz: ten minutes a target)
