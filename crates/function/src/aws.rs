@@ -17,7 +17,7 @@ use jiff::Timestamp;
 /// tries within two seconds hardly any of them would get through the calls that a restore takes.
 const BACKUP_TRIES: u32 = 8;
 /// What the budget of retries that the SDK keeps for a client regains, in tokens a second; a retry costs five or more. Without,
-/// an execution environment that was throttled for an hour would never try twice again.
+/// an execution environment that is throttled for hours comes to try once only.
 const BACKUP_BUDGET_REGAINS: f32 = 5.0;
 
 /// One client for each service the function calls.
