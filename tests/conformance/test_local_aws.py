@@ -84,8 +84,6 @@ def test_recovery_points_and_their_restore_metadata(world):
     assert [len(page["RecoveryPoints"]) for page in pages] == [1, 1]
     assert refused(backup.describe_recovery_point, BackupVaultName="central",
                    RecoveryPointArn=POINT + "x") == "ResourceNotFoundException"
-    assert refused(backup.list_recovery_points_by_backup_vault,
-                   BackupVaultName="nowhere") == "ResourceNotFoundException"
 
 
 def test_a_restore_from_its_start_to_the_deletion(world):
@@ -177,11 +175,12 @@ def test_a_restore_that_is_accepted_and_fails(world):
 def test_snapshots(world):
     rds = client("rds", world.url)
     for name in ("awsbackup:copyjob-1", POINT):
-        snapshot = rds.describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+        snapshot = rds.describe_db_snapshots(DBSnapshotIdentifier=name, SnapshotType="awsbackup")["DBSnapshots"][0]
         assert snapshot["DBSnapshotArn"] == POINT
         assert {"Key": "env", "Value": "prod"} in snapshot["TagList"]
-    assert refused(rds.describe_db_snapshots,
-                   DBSnapshotIdentifier="awsbackup:none") == "DBSnapshotNotFound"
+        assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier=name) == "DBSnapshotNotFound"
+    assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier="awsbackup:none",
+                   SnapshotType="awsbackup") == "DBSnapshotNotFound"
 
 
 def test_objects(world):
