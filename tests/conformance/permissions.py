@@ -221,7 +221,7 @@ def is_allowed(statements, action, resource, context):
 
 #: Operations of AWS Backup that IAM knows no resource for.
 JOB_OPERATIONS = {"DescribeBackupJob", "DescribeCopyJob", "DescribeRestoreJob",
-                  "GetRestoreJobMetadata", "ListRestoreJobs"}
+                  "GetRestoreJobMetadata", "ListBackupVaults", "ListRestoreJobs"}
 
 
 def needed(call, parameters, region, account):
