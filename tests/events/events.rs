@@ -444,6 +444,8 @@ async fn what_is_ignored_succeeds_and_opens_nothing() {
             "backup-job-completed",
             "backup-job-of-copies-vault",
             "backup-job-vault-not-an-arn",
+            // The developer guide's sample: of one account, about a vault of another.
+            "recovery-point-completed",
         ]);
     for name in ignored {
         let answer = scene.try_invoke(fixture(name)).await.unwrap();
@@ -543,6 +545,7 @@ async fn a_copy_that_landed_here_is_validated_whoever_tells() {
         "copy-job-landed",
         "copy-job-landed-size-as-text",
         "copy-job-landed-wrong-types-around",
+        "recovery-point-landed",
     ] {
         let scene = Scene::set(UNCHECKED).await;
         scene.add(scene.point("orders"));

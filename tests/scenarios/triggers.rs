@@ -3,6 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "triggers/hearing.rs"]
+mod hearing;
+#[path = "triggers/vaults.rs"]
+mod vaults;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;

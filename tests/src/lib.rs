@@ -21,7 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 use restore_proof_function::aws::Aws;
 use restore_proof_function::config::Config;
 use restore_proof_function::{App, handle};
-use restore_proof_local_aws::template::{Deployment, Function, Template};
+use restore_proof_local_aws::alarm::Alarm;
+use restore_proof_local_aws::template::{Deployment, Function, Rule, Template};
 use restore_proof_local_aws::{
     Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet,
     Table, Vault, World, WorldOptions,
@@ -62,6 +63,11 @@ const SHOP_SECRET: &str = "restore-proof/shop";
 
 /// The subnet of restored machines.
 pub const SUBNET: &str = "subnet-0150ca7ed0000000a";
+/// The stack's own event bus, where it has one.
+pub const BUS: &str = "restore-proof-bus";
+/// The key of the volumes of restored machines.
+pub const VOLUME_KEY: &str =
+    "arn:aws:kms:eu-central-1:111122223333:key/5ea50000-0000-4000-8000-00000000000a";
 /// The security group of restored machines.
 pub const MACHINE_SECURITY_GROUP: &str = "sg-0150ca7ed0000000b";
 /// What passwords of restored copies are derived from.
@@ -453,10 +459,48 @@ fn environment() -> &'static BTreeMap<String, String> {
 
 /// The function as a deployment of the template would make it.
 pub fn function() -> Function {
-    let template = Template::read(&root().join("template.yaml")).unwrap();
-    template
-        .function("RestoreProofFunction", &deployment())
+    function_with(&[])
+}
+
+/// The function as a deployment with these parameters would make it.
+pub fn function_with(parameters: &[(&str, &str)]) -> Function {
+    let mut deployment = deployment();
+    let given = parameters.iter();
+    deployment
+        .parameters
+        .extend(given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    template("template.yaml")
+        .function("RestoreProofFunction", &deployment)
         .unwrap()
+}
+
+/// The alarms of a deployment.
+pub fn alarms() -> Vec<Alarm> {
+    template("template.yaml").alarms(&deployment()).unwrap()
+}
+
+/// The rules by which a source account forwards its events to the bus of this name.
+pub fn forwarding_rules(bus: &str) -> Vec<Rule> {
+    let deployment = Deployment {
+        parameters: [(
+            "BusArn".to_owned(),
+            format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"),
+        )]
+        .into(),
+        pseudo_parameters: [
+            ("AWS::AccountId".to_owned(), SOURCE_ACCOUNT.to_owned()),
+            ("AWS::Region".to_owned(), REGION.to_owned()),
+        ]
+        .into(),
+        ..Deployment::default()
+    };
+    template("infra/forward.yaml")
+        .event_rules(&deployment)
+        .unwrap()
+}
+
+fn template(name: &str) -> Template {
+    Template::read(&root().join(name)).unwrap()
 }
 
 fn read_environment() -> BTreeMap<String, String> {
@@ -508,7 +552,10 @@ fn deployment() -> Deployment {
                 "Network.Outputs.MachineSecurityGroupId",
                 MACHINE_SECURITY_GROUP,
             ),
-            ("Network.Outputs.MachineZone", "eu-central-1a"),
+            ("Network.Outputs.MachineZones", "eu-central-1a"),
+            ("Network.Outputs.MachineSubnetIds", SUBNET),
+            ("VolumeKey.Arn", VOLUME_KEY),
+            ("Bus", BUS),
             (
                 "Network.Outputs.FunctionSecurityGroupId",
                 "sg-0150ca7ed0000000f",

@@ -496,6 +496,18 @@ pub fn validation_id(
         .collect()
 }
 
+/// The validation's id in a name that we plan ([`Validation::target_name`]), `<prefix>-<20 hexadecimal digits>-<attempt>`; none
+/// if it is no such name. One prefix may be the beginning of another stack's.
+pub fn validation_named<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
+    let (id, attempt) = name
+        .strip_prefix(prefix)?
+        .strip_prefix('-')?
+        .split_once('-')?;
+    let is_id = id.len() == 20 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_attempt = !attempt.is_empty() && attempt.bytes().all(|b| b.is_ascii_digit());
+    (is_id && is_attempt).then_some(id)
+}
+
 /// The name in a vault's ARN, `arn:aws:backup:region:account:backup-vault:name`; the whole text if it is none.
 pub fn vault_name(vault_arn: &str) -> String {
     vault_arn

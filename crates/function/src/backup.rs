@@ -154,11 +154,7 @@ pub async fn vaults(aws: &Aws) -> Result<Vec<Vault>, AwsError> {
 ///
 /// # Errors
 /// When AWS Backup refuses or does not answer.
-pub async fn has_points_since(
-    aws: &Aws,
-    vault: &str,
-    since: Timestamp,
-) -> Result<bool, AwsError> {
+pub async fn has_points_since(aws: &Aws, vault: &str, since: Timestamp) -> Result<bool, AwsError> {
     let answer = aws
         .backup
         .list_recovery_points_by_backup_vault()
@@ -211,7 +207,10 @@ pub async fn restore_metadata(
         .recovery_point_arn(arn)
         .send()
         .await
-        .map_err(failed_for_vault("backup:GetRecoveryPointRestoreMetadata", vault))?;
+        .map_err(failed_for_vault(
+            "backup:GetRecoveryPointRestoreMetadata",
+            vault,
+        ))?;
     Ok(answer
         .restore_metadata
         .unwrap_or_default()
@@ -299,13 +298,14 @@ pub async fn describe_copy_job(
 
 fn read_copy_job(job: CopyJob) -> Result<CopyJobEvent, String> {
     let copy = CopyJobEvent {
+        // Whoever asks AWS Backup itself need not ask who tells.
         account: None,
-        source_vault_arn: filled(job.source_backup_vault_arn),
         state: CopyState::ended(job.state().map(|state| state.as_str()))?,
         event_time: None,
         created_at: job.creation_date().and_then(timestamp),
         completed_at: job.completion_date().and_then(timestamp),
         copy_job_id: filled(job.copy_job_id),
+        source_vault_arn: filled(job.source_backup_vault_arn),
         destination_vault_arn: filled(job.destination_backup_vault_arn)
             .ok_or("the copy job names no DestinationBackupVaultArn")?,
         recovery_point_arn: filled(job.destination_recovery_point_arn),

@@ -246,7 +246,9 @@ impl Config {
     pub fn network_of(&self, validation: &Validation) -> Network {
         let number = validation.id.bytes().map(usize::from).sum::<usize>();
         let number = number + validation.attempt as usize;
-        let subnet = self.machine_subnets.get(number % self.machine_subnets.len().max(1));
+        let subnet = self
+            .machine_subnets
+            .get(number % self.machine_subnets.len().max(1));
         Network {
             machine_subnet: subnet.unwrap_or(&self.network.machine_subnet).clone(),
             ..self.network.clone()

@@ -580,10 +580,7 @@ fn item(
     let mut item = HashMap::from([
         ("id".to_owned(), s(&validation.id)),
         ("stage".to_owned(), s(validation.stage.as_str())),
-        (
-            OUTCOME.to_owned(),
-            s(Outcome::of(validation).as_str()),
-        ),
+        (OUTCOME.to_owned(), s(Outcome::of(validation).as_str())),
         ("document".to_owned(), s(&document)),
         ("revision".to_owned(), n(revision)),
         ("writer".to_owned(), s(writer)),

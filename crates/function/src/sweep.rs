@@ -90,11 +90,7 @@ struct Points {
     vaults: usize,
 }
 
-async fn look_through_vaults(
-    app: &App,
-    nonce: &str,
-    parts: &mut Parts,
-) -> anyhow::Result<Points> {
+async fn look_through_vaults(app: &App, nonce: &str, parts: &mut Parts) -> anyhow::Result<Points> {
     let now = app.now();
     let installed = app.ledger.installed_at(now).await?;
     let vaults = vaults::look(app, now - POINTS_SINCE).await;
@@ -144,10 +140,7 @@ async fn look_through_vaults(
 
 /// When a recovery point landed, whole or in part; none while it has not, and when it is on its way out.
 pub(crate) fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
-    let is_there = matches!(
-        point.status.as_str(),
-        "COMPLETED" | "AVAILABLE" | "PARTIAL"
-    );
+    let is_there = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE" | "PARTIAL");
     point.completed_at.or(point.created_at).filter(|_| is_there)
 }
 

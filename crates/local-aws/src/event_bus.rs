@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::runtime_api::Lambda;
-use crate::template::{Rule, Subscription};
+use crate::template::{DEFAULT_BUS, Rule, Subscription};
 
 /// An event pattern.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Pattern {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
+    /// `$or`: the event itself must match one of these.
+    Or(Vec<Pattern>),
     Object(Pattern),
     AnyOf(Vec<Test>),
 }
@@ -49,10 +51,13 @@ impl Pattern {
         }
         let mut fields = Vec::with_capacity(entries.len());
         for (name, value) in entries {
-            if name == "$or" {
-                bail!("`$or` in an event pattern is not known here");
-            }
             let node = match value {
+                Value::Array(patterns) if name == "$or" && patterns.len() > 1 => patterns
+                    .iter()
+                    .map(Pattern::parse)
+                    .collect::<Result<_>>()
+                    .map(Node::Or),
+                _ if name == "$or" => bail!("`$or` takes a list of several patterns"),
                 Value::Object(_) => Pattern::parse(value).map(Node::Object),
                 Value::Array(tests) if !tests.is_empty() => tests
                     .iter()
@@ -74,6 +79,7 @@ impl Pattern {
         self.fields.iter().all(|(name, node)| {
             let value = event.get(name);
             match (node, value) {
+                (Node::Or(patterns), _) => patterns.iter().any(|pattern| pattern.matches(event)),
                 // In a list of objects one must match as a whole.
                 (Node::Object(pattern), Some(Value::Array(items))) => {
                     items.iter().any(|item| pattern.matches(item))
@@ -152,7 +158,7 @@ impl Test {
     }
 }
 
-/// The default bus with the function's rules, and the topics it is subscribed to. Cheap to clone.
+/// The buses with the function's rules, and the topics it is subscribed to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EventBus {
     rules: Arc<[Rule]>,
@@ -161,7 +167,7 @@ pub struct EventBus {
 }
 
 impl EventBus {
-    /// A bus whose rules all have this function as their target.
+    /// Buses whose rules all have this function as their target.
     #[must_use]
     pub fn new(rules: Vec<Rule>, lambda: Lambda) -> EventBus {
         EventBus {
@@ -193,10 +199,18 @@ impl EventBus {
             .collect()
     }
 
-    /// Takes an event: once for each rule that matches, the function is invoked asynchronously.
-    /// Returns the rules' names.
+    /// Takes an event of an AWS service, which all go to the default bus.
     pub fn put(&self, event: &Value) -> Vec<String> {
-        let matching = self.rules.iter().filter(|rule| rule.pattern.matches(event));
+        self.put_on(DEFAULT_BUS, event)
+    }
+
+    /// Takes an event on a bus: once for each of its rules that match, the function is invoked asynchronously.
+    /// Returns the rules' names.
+    pub fn put_on(&self, bus: &str, event: &Value) -> Vec<String> {
+        let matching = self
+            .rules
+            .iter()
+            .filter(|rule| rule.bus == bus && rule.pattern.matches(event));
         matching
             .map(|rule| {
                 self.lambda.invoke_later(event.clone());
@@ -251,6 +265,19 @@ mod tests {
             json!({ "a": { "b": [1] } }),
             json!({ "a": [{ "b": 2 }, { "b": 1 }] })
         ));
+    }
+
+    #[test]
+    fn one_of_several_patterns_is_enough_beside_the_rest() {
+        let pattern = json!({ "s": ["x"], "$or": [{ "a": [1] }, { "b": { "c": [2] } }] });
+        for (event, expected) in [
+            (json!({ "s": "x", "a": 1 }), true),
+            (json!({ "s": "x", "b": { "c": 2 } }), true),
+            (json!({ "s": "x", "a": 2 }), false),
+            (json!({ "s": "y", "a": 1 }), false),
+        ] {
+            assert_eq!(matches(pattern.clone(), event.clone()), expected, "{event}");
+        }
     }
 
     #[test]
@@ -338,6 +365,8 @@ mod tests {
             json!({ "s": [{ "wildcard": "a*" }] }),
             json!({ "s": [{ "prefix": { "equals-ignore-case": "a" } }] }),
             json!({ "$or": [{ "a": ["b"] }] }),
+            json!({ "$or": { "a": ["b"] } }),
+            json!({ "$or": [{ "a": ["b"] }, { "a": [{ "numeric": [">", 1] }] }] }),
         ] {
             assert!(Pattern::parse(&pattern).is_err(), "{pattern}");
         }

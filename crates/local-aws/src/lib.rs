@@ -11,6 +11,7 @@
 //! can move it ahead. Events leave through [`World::set_event_sink`], Lambda invocations through
 //! [`World::set_invoke_sink`].
 
+pub mod alarm;
 pub mod engine;
 pub mod event_bus;
 pub mod process;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
+use crate::alarm::Alarm;
 use crate::event_bus::Pattern;
 use intrinsics::Scope;
 
@@ -100,9 +101,14 @@ impl Subscription {
 pub struct Rule {
     /// Its logical id below the function's `Events`.
     pub name: String,
+    /// Name of the bus it listens to; [`DEFAULT_BUS`] is the one that AWS's own services put events on.
+    pub bus: String,
     /// What it matches.
     pub pattern: Pattern,
 }
+
+/// The bus that every account has.
+pub const DEFAULT_BUS: &str = "default";
 
 /// A schedule of the function (EventBridge Scheduler).
 #[derive(Clone, Debug, PartialEq)]
@@ -219,6 +225,50 @@ impl Template {
         })
     }
 
+    /// The EventBridge rules that stand in the template by themselves (`AWS::Events::Rule`), whatever their targets.
+    ///
+    /// # Errors
+    /// When a rule's pattern uses something that is not known here; the message names it.
+    pub fn event_rules(&self, deployment: &Deployment) -> Result<Vec<Rule>> {
+        let scope = Scope::new(&self.body, deployment)?;
+        let mut rules = Vec::new();
+        for (name, resource) in mapping(&self.body["Resources"], "Resources")? {
+            if resource["Type"] == "AWS::Events::Rule" {
+                let pattern = scope.resolve(&resource["Properties"]["EventPattern"]);
+                let pattern = pattern.with_context(|| name.clone())?;
+                let properties = serde_json::json!({ "Pattern": pattern });
+                rules.push(rule(name, &properties).with_context(|| name.clone())?);
+            }
+        }
+        Ok(rules)
+    }
+
+    /// The alarms of the template on metrics of its own, as far as their conditions hold.
+    ///
+    /// # Errors
+    /// When an alarm uses something that is not known here; the message names it.
+    pub fn alarms(&self, deployment: &Deployment) -> Result<Vec<Alarm>> {
+        let scope = Scope::new(&self.body, deployment)?;
+        let mut alarms = Vec::new();
+        for (name, resource) in mapping(&self.body["Resources"], "Resources")? {
+            if resource["Type"] != "AWS::CloudWatch::Alarm" {
+                continue;
+            }
+            // What it does is told by whether it does anything; the topic is no matter.
+            let mut properties = resource["Properties"].clone();
+            for actions in ["AlarmActions", "InsufficientDataActions", "OKActions"] {
+                let has = properties[actions]
+                    .as_array()
+                    .is_some_and(|all| !all.is_empty());
+                properties[actions] = Value::Bool(has);
+            }
+            properties["Dimensions"] = Value::Null;
+            let properties = scope.resolve(&properties).with_context(|| name.clone())?;
+            alarms.push(Alarm::read(name, &properties).with_context(|| name.clone())?);
+        }
+        Ok(alarms)
+    }
+
     /// The topics a function is subscribed to, as far as the conditions hold.
     fn subscriptions(&self, function: &str, scope: &Scope<'_>) -> Result<Vec<Subscription>> {
         let mut found = Vec::new();
@@ -260,13 +310,18 @@ impl Template {
 }
 
 fn rule(name: &str, properties: &Value) -> Result<Rule> {
-    for unknown in ["Input", "InputPath", "InputTransformer", "EventBusName"] {
+    for unknown in ["Input", "InputPath", "InputTransformer"] {
         if !properties[unknown].is_null() {
             bail!("`{unknown}` of an EventBridgeRule is not known here");
         }
     }
+    let bus = match &properties["EventBusName"] {
+        Value::Null => DEFAULT_BUS.to_owned(),
+        bus => text(bus, "EventBusName")?,
+    };
     Ok(Rule {
         name: name.to_owned(),
+        bus,
         pattern: Pattern::parse(&properties["Pattern"])?,
     })
 }

@@ -339,7 +339,12 @@ fn deployment(limit: u32) -> Deployment {
                 "Network.Outputs.MachineSecurityGroupId",
                 MACHINE_SECURITY_GROUP.to_owned(),
             ),
-            ("Network.Outputs.MachineZone", format!("{REGION}a")),
+            ("Network.Outputs.MachineZones", format!("{REGION}a")),
+            ("Network.Outputs.MachineSubnetIds", SUBNETS[0].to_owned()),
+            (
+                "VolumeKey.Arn",
+                format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/5ea50000-0000-4000-8000-00000000000a"),
+            ),
             (
                 "Network.Outputs.FunctionSecurityGroupId",
                 "sg-0150ca7ed0000000f".to_owned(),

@@ -242,6 +242,23 @@ fn a_copy_that_is_there_in_part_is_known_by_its_recovery_point() {
 }
 
 #[test]
+fn only_names_of_ours_tell_a_validation() {
+    let id = "0123456789abcdef0123";
+    let name = format!("restore-proof-{id}-12");
+    assert_eq!(validation_named("restore-proof", &name), Some(id));
+    for other in [
+        format!("restore-proof-{id}"),
+        format!("restore-proof-{id}-"),
+        format!("restore-proof-{id}-1-2"),
+        format!("restore-proof-{}-1", &id[1..]),
+        format!("restore-proof2-{id}-1"),
+        "orders".to_owned(),
+    ] {
+        assert_eq!(validation_named("restore-proof", &other), None, "{other}");
+    }
+}
+
+#[test]
 fn a_cleanup_found_the_same_again_keeps_its_time() {
     let mut validation = opened();
     validation.settle(Cleanup::Pending, None, at(1));

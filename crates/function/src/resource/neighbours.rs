@@ -1,6 +1,7 @@
 //! What lies in the isolated network, whoever made it: looked at, never touched.
 
 use jiff::Timestamp;
+use restore_proof_core::validation::validation_named;
 
 use crate::aws::{Aws, AwsError, failed, timestamp};
 use crate::config::Config;
@@ -20,13 +21,12 @@ pub struct Neighbour {
     pub image: Option<String>,
 }
 
-/// The databases in our subnets or under our prefix.
+/// The databases in our subnets, or with a name as we give.
 ///
 /// # Errors
 /// When RDS refuses or does not answer.
 pub async fn databases(aws: &Aws, config: &Config) -> Result<Vec<Neighbour>, AwsError> {
     let mut pages = aws.rds.describe_db_instances().into_paginator().send();
-    let prefix = format!("{}-", config.name_prefix);
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(failed("rds:DescribeDBInstances"))?;
@@ -48,8 +48,9 @@ pub async fn databases(aws: &Aws, config: &Config) -> Result<Vec<Neighbour>, Aws
                     config.subnets.iter().any(|ours| ours == id)
                 })
             });
+            let is_named_by_us = validation_named(&config.name_prefix, name).is_some();
             let is_ending = instance.db_instance_status() == Some("deleting");
-            if (in_our_group || in_our_subnets || name.starts_with(&prefix)) && !is_ending {
+            if (in_our_group || in_our_subnets || is_named_by_us) && !is_ending {
                 found.push(Neighbour {
                     arn: arn.to_owned(),
                     name: name.to_owned(),

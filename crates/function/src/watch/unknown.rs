@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::message;
-use restore_proof_core::validation::{RestoreJob, Stage};
+use restore_proof_core::validation::{RestoreJob, Stage, validation_named};
 use serde_json::json;
 use tracing::warn;
 
@@ -112,17 +112,6 @@ async fn is_accounted_machine(
     Ok(false)
 }
 
-/// The validation's id in a name that we plan: `<prefix>-<20 hexadecimal digits>-<attempt>`.
-fn validation_named<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
-    let (id, attempt) = name
-        .strip_prefix(prefix)?
-        .strip_prefix('-')?
-        .split_once('-')?;
-    let is_id = id.len() == 20 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    let is_attempt = !attempt.is_empty() && attempt.bytes().all(|b| b.is_ascii_digit());
-    (is_id && is_attempt).then_some(id)
-}
-
 /// Tells people, unless they were told. Answers whether it did.
 async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> anyhow::Result<bool> {
     // What is made anew under the same name is something else.
@@ -149,26 +138,4 @@ async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> anyhow::Result<bool
     publish::send(&app.aws, &app.config, &message).await?;
     app.ledger.remember_told_of(&what, now).await?;
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_ours_tell_a_validation() {
-        let id = "0123456789abcdef0123";
-        let name = format!("restore-proof-{id}-12");
-        assert_eq!(validation_named("restore-proof", &name), Some(id));
-        for other in [
-            format!("restore-proof-{id}"),
-            format!("restore-proof-{id}-"),
-            format!("restore-proof-{id}-1-2"),
-            format!("restore-proof-{}-1", &id[1..]),
-            format!("restore-proof2-{id}-1"),
-            "orders".to_owned(),
-        ] {
-            assert_eq!(validation_named("restore-proof", &other), None, "{other}");
-        }
-    }
 }

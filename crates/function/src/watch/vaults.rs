@@ -8,11 +8,11 @@ use restore_proof_core::policy::VALIDATED_TYPES;
 use serde_json::json;
 use tracing::warn;
 
+use crate::App;
 use crate::aws::AwsError;
 use crate::backup::{self, DescribedPoint};
 use crate::ledger::Outcome;
 use crate::publish::{self, Metric};
-use crate::App;
 
 /// The share of today's recovery points that are not tested is compared with that of the days before.
 const TODAY: SignedDuration = SignedDuration::from_hours(24);
@@ -162,7 +162,9 @@ async fn oldest(
     landed: &[(Timestamp, Outcome)],
     now: Timestamp,
 ) -> anyhow::Result<SignedDuration> {
-    let open = landed.iter().filter(|(_, outcome)| *outcome == Outcome::Open);
+    let open = landed
+        .iter()
+        .filter(|(_, outcome)| *outcome == Outcome::Open);
     let mut oldest = open.map(|(at, _)| *at).min();
     for resource_type in VALIDATED_TYPES {
         let first = app.ledger.waiting(resource_type, 1, None).await?;
@@ -193,7 +195,11 @@ impl Untested {
                 }
             }
             let enough = all as usize >= FEWEST_FOR_A_SHARE;
-            if enough { f64::from(untested) * 100.0 / f64::from(all) } else { 0.0 }
+            if enough {
+                f64::from(untested) * 100.0 / f64::from(all)
+            } else {
+                0.0
+            }
         };
         Untested {
             today: share(true),
@@ -208,7 +214,13 @@ impl Untested {
 }
 
 /// Tells people, unless they were told.
-async fn tell(app: &App, vault: &str, words: &str, to_do: &str, now: Timestamp) -> anyhow::Result<()> {
+async fn tell(
+    app: &App,
+    vault: &str,
+    words: &str,
+    to_do: &str,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let what = format!("{}#{words}", app.config.vault_arn(vault));
     if app.ledger.was_told_of(&what).await? {
         return Ok(());
@@ -216,7 +228,12 @@ async fn tell(app: &App, vault: &str, words: &str, to_do: &str, now: Timestamp) 
     warn!("vault {vault} {words}");
     let facts = json!({ "vault": vault, "finding": words });
     publish::log_event(&app.aws, &app.config, "vault_finding", facts, &[], now).await?;
-    publish::send(&app.aws, &app.config, &message::of_vault(vault, words, to_do)).await?;
+    publish::send(
+        &app.aws,
+        &app.config,
+        &message::of_vault(vault, words, to_do),
+    )
+    .await?;
     app.ledger.remember_told_of(&what, now).await?;
     Ok(())
 }
@@ -245,7 +262,10 @@ mod tests {
         ]
         .concat();
         let untested = Untested::of(&all, now());
-        let expected = Untested { today: 75.0, before: 25.0 };
+        let expected = Untested {
+            today: 75.0,
+            before: 25.0,
+        };
         assert_eq!(untested, expected);
         assert!((untested.growth() - 50.0).abs() < f64::EPSILON);
     }

@@ -34,6 +34,12 @@ fn deployment() -> Deployment {
             ("Network.Outputs.FunctionSecurityGroupId", "sg-function"),
             ("Network.Outputs.DatabaseSecurityGroupId", "sg-database"),
             ("Network.Outputs.MachineSecurityGroupId", "sg-machine"),
+            ("Network.Outputs.MachineSubnetIds", "subnet-1"),
+            ("Network.Outputs.MachineZones", "eu-central-1a"),
+            (
+                "VolumeKey.Arn",
+                "arn:aws:kms:eu-central-1:111122223333:key/volumes",
+            ),
             ("Network.Outputs.DbSubnetGroupName", "isolated"),
             (
                 "ResetKey",
@@ -90,7 +96,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "DB_SECURITY_GROUP_IDS",
             "DB_SUBNET_GROUP",
             "EC2_SECURITY_GROUP_IDS",
-            "EC2_SUBNET_ID",
+            "EC2_SUBNET_IDS",
             "EC2_VOLUME_KEY_ARN",
             "LEDGER_TABLE",
             "LOG_LEVEL",
@@ -104,6 +110,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "RESULTS_BUCKET",
             "SUBNET_IDS",
             "TOPIC_ARN",
+            "UNWATCHED_VAULT_NAMES",
         ]
     );
     assert_eq!(
@@ -112,9 +119,12 @@ fn the_projects_own_template_gives_all_the_function_needs() {
     );
     assert_eq!(function.environment["BACKUP_VAULT_NAMES"], "central,second");
     assert_eq!(function.environment["DB_SUBNET_GROUP"], "isolated");
-    assert_eq!(function.environment["EC2_SUBNET_ID"], "subnet-1");
+    assert_eq!(function.environment["EC2_SUBNET_IDS"], "subnet-1");
     assert_eq!(function.environment["EC2_SECURITY_GROUP_IDS"], "sg-machine");
-    assert_eq!(function.environment["EC2_VOLUME_KEY_ARN"], "");
+    assert_eq!(
+        function.environment["EC2_VOLUME_KEY_ARN"],
+        "arn:aws:kms:eu-central-1:111122223333:key/volumes"
+    );
     assert_eq!(
         (function.retries, function.timeout),
         (2, Duration::from_secs(900))
@@ -125,7 +135,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
         .iter()
         .map(|rule| rule.name.as_str())
         .collect();
-    assert_eq!(rules, ["CopyJob", "RestoreJob"]);
+    assert_eq!(rules, ["CopyJob", "RecoveryPoint", "RestoreJob"]);
     assert_eq!(
         function.schedules,
         [
