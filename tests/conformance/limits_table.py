@@ -509,6 +509,7 @@ def state_without_data(stack, name, depth=0):
 @rule("alarm-at-deployment", ALARM, COMPOSITE,
       source="CloudWatch guide, Configuring how CloudWatch alarms treat missing data")
 def _(r):
+    # A new alarm is in INSUFFICIENT_DATA, and actions follow a change of the state: InsufficientDataActions stay quiet.
     rings = r.properties.get("AlarmActions") and str(r.properties.get("ActionsEnabled", True)).lower() == "true"
     # An alarm that the suppressor holds back while it is young is looked at by hand.
     state = state_without_data(r.stack, r.name)
@@ -768,10 +769,13 @@ def _(r):
 @rule("rollback-blocked", "AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::RDS::DBInstance",
       source="DynamoDB guide, Using deletion protection: the rollback of a failed creation cannot delete the table")
 def _(r):
+    if r.stack.setting.values != "default":
+        return  # whoever turns it on later has a stack already
     protected = [name for name in ("DeletionProtectionEnabled", "DeletionProtection")
                  if str(r.properties.get(name, False)).lower() == "true"]
-    yield not protected, "DeletionProtectionEnabled", (
-        "a failed first deployment cannot be rolled back: the table refuses its deletion and the stack stays")
+    yield not protected, "DeletionProtection", (
+        "a failed first deployment cannot be rolled back, since the resource refuses its deletion: protect it by a "
+        "parameter that is off by default")
 
 
 #: Services that KMS knows as callers, of those in use (KMS guide, "kms:ViaService").
