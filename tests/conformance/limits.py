@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from botocore.endpoint_provider import EndpointProvider
@@ -184,22 +185,25 @@ def check_table(stack, report):
                     report.expect(holds, name, f"{resource.place} {path}".strip(), resource.type, message)
 
 
-# --- updates: what cannot be replaced ----------------------------------------------------------------
+# --- updates: what cannot be replaced ------------------------------------------------------------------
+
+#: CloudFormation's own resource schemas, as cfn-lint carries them. Found and not imported, which would take longer than
+#: all the rest here.
+SCHEMAS = Path(importlib.util.find_spec("cfnlint").origin).parent / "data" / "schemas"
 
 
 @functools.cache
-def _schemas():
-    """CloudFormation's own resource schemas, as cfn-lint carries them."""
-    # Found and not imported, which would take longer than all the rest here.
-    folder = Path(importlib.util.find_spec("cfnlint").origin).parent / "data" / "schemas"
-    return folder / "resources", json.loads((folder / "providers" / f"{REGIONS['aws']}.json").read_text())
+def resource_types(region):
+    """The resource types of a Region, each with the file of its schema."""
+    return json.loads((SCHEMAS / "providers" / f"{region}.json").read_text())
 
 
 @functools.cache
 def create_only(kind):
     """Properties of a resource type whose change means a replacement."""
-    folder, names = _schemas()
-    schema = json.loads((folder / f"{names[kind]}.json").read_text())
+    if kind not in resource_types(REGIONS["aws"]):
+        return set()
+    schema = json.loads((SCHEMAS / "resources" / f"{resource_types(REGIONS['aws'])[kind]}.json").read_text())
     return {path.split("/")[2] for path in schema.get("createOnlyProperties", [])}
 
 
@@ -222,23 +226,21 @@ class Changes:
         self.stack, self.parent, self.logical = stack, parent, logical
         self.memory = {}
 
-    def parameters(self, node, parent_of=None):
+    def parameters(self, node):
         """The user's parameters that a node depends on, by itself or by the replacement of what it names."""
-        found = set()
-        for name, argument in references(node):
-            found |= self._one(name if name != "Fn::GetAtt" else argument.partition(".")[0], argument)
-        return found
+        return set().union(*(self._of(name.partition(".")[0]) for name in references(node)))
 
-    def _one(self, _, argument):
-        head = argument.partition(".")[0]
-        if head.startswith("AWS::"):
+    def _of(self, name):
+        if name.startswith("AWS::"):
             return set()
-        if head in self.stack.raw.get("Parameters", {}):
-            if self.parent is None:
-                return {head}
-            given = self.parent.stack.raw["Resources"][self.logical]["Properties"].get("Parameters", {})
-            return self.parent.parameters(given.get(head))
-        return self.replaced_by(head)
+        if name.startswith(CONDITION):
+            return self.parameters(self.stack.raw["Conditions"][name.removeprefix(CONDITION)])
+        if name not in self.stack.raw.get("Parameters", {}):
+            return self.replaced_by(name)
+        if self.parent is None:
+            return {name}
+        given = self.parent.stack.raw["Resources"][self.logical]["Properties"].get("Parameters", {})
+        return self.parent.parameters(given.get(name))
 
     def replaced_by(self, logical):
         if logical not in self.memory:
@@ -251,24 +253,29 @@ class Changes:
         return self.memory[logical]
 
 
+#: In front of the name of a condition.
+CONDITION = "condition "
+
+
 def references(node):
-    """Every Ref, GetAtt and ${…} of a node, and the parameters of its conditions are left to their own."""
+    """The names in every Ref, GetAtt, ${…} and condition of a node."""
     if isinstance(node, list):
         for item in node:
             yield from references(item)
     elif isinstance(node, dict):
         for name, argument in node.items():
             if name == "Ref":
-                yield name, argument
+                yield argument
             elif name == "Fn::GetAtt":
-                yield name, ".".join(argument) if isinstance(argument, list) else argument
+                yield ".".join(argument) if isinstance(argument, list) else argument
+            elif name == "Condition" and isinstance(argument, str):
+                yield CONDITION + argument
             elif name == "Fn::Sub":
                 text, local = (argument, {}) if isinstance(argument, str) else argument
-                for found in re.findall(r"\$\{([^!}][^}]*)\}", text):
-                    if found not in local:
-                        yield name, found
+                yield from (found for found in re.findall(r"\$\{([^!}][^}]*)\}", text) if found not in local)
                 yield from references(local)
             elif name == "Fn::If":
+                yield CONDITION + argument[0]
                 yield from references(argument[1:])
             else:
                 yield from references(argument)
@@ -289,7 +296,7 @@ def check_updates(stack, report, parent=None, logical=None):
                           "which CloudFormation cannot: it makes the new one before it removes the old")
         name_property = NAMED[kind][0] if kind in NAMED else None
         if name_property in properties:
-            report.expect(any(True for _ in references(properties[name_property])), "name-collides",
+            report.expect(any(references(properties[name_property])), "name-collides",
                           f"{stack.file} {name}", kind, f"{name_property} is the same in every stack, so a second "
                           "stack in this account fails: build it from a parameter")
             report.expect(kind not in (ROLE, "AWS::IAM::ManagedPolicy"), "named-iam", f"{stack.file} {name}", kind,
@@ -302,9 +309,8 @@ def check_updates(stack, report, parent=None, logical=None):
 
 def _subnet_group(stack, changes, name, properties, report):
     # "The new Subnets are not in the same Vpc as the existing subnet group" (ModifyDBSubnetGroup).
-    subnets = {argument for _, argument in references(properties["SubnetIds"])}
     moved_by = set()
-    for subnet in subnets:
+    for subnet in references(properties["SubnetIds"]):
         raw = stack.raw["Resources"].get(subnet, {})
         moved_by |= changes.parameters(raw.get("Properties", {}).get("VpcId"))
     named_by = changes.parameters(properties.get("DBSubnetGroupName"))
@@ -331,6 +337,7 @@ TEMPLATE_RULES = {
     "replacement-conflict": "CloudFormation guide, Update behaviors of stack resources: the new resource comes first; "
                             "create-only properties: CloudFormation's resource schemas",
     "fixed-name": "RDS API reference, ModifyDBSubnetGroup: subnets of the group's own VPC",
+    "type-in-region": "CloudFormation's resource schemas of each Region, as cfn-lint carries them",
     "endpoint-service": "AWS PrivateLink guide, AWS services that integrate; botocore's endpoints",
     "endpoint-dns": "botocore's endpoints; Route 53 Resolver DNS Firewall resolves no name that is not listed",
     "endpoint-missing": "a service that the function calls has an endpoint and a name that resolves",
@@ -405,21 +412,27 @@ def check_parameters(stack, report):
                       f"gets {value[:60]!r}, which {problem}")
 
 
-def check_china(path, known, report):
-    """The stack refuses itself in China, and nowhere else."""
-    for partition in botocore_session().get_available_partitions():
-        if partition not in ("aws", "aws-us-gov", "aws-cn"):
-            continue
+def check_regions(path, known, report):
+    """The stack refuses itself in China, and nowhere else; in every other Region AWS has what it needs."""
+    for partition in ("aws", "aws-us-gov", "aws-cn"):
         for region in botocore_session().get_available_regions("ec2", partition_name=partition):
-            refused = [text for text in Stack(path, known, Setting("default", region)).refusals()]
+            stack = Stack(path, known, Setting("default", region))
+            refused = stack.refusals()
             if partition == "aws-cn":
                 report.expect(bool(refused), "china-refused", path, "template",
                               f"no rule refuses {region}, where it does not work: add a Rules section that asserts it")
                 for text in refused:
                     report.expect("China" in text and len(text) >= 20, "china-refused", f"{path} message", "template",
                                   f"the rule's words do not say that China is the reason: {text!r}")
-            else:
-                report.expect(not refused, "rules-allow", path, "template", f"is refused in {region}: {refused}")
+                continue
+            report.expect(not refused, "rules-allow", path, "template", f"is refused in {region}: {refused}")
+            check_endpoints(stack, report)
+            if not (SCHEMAS / "providers" / f"{region}.json").exists():
+                continue  # cfn-lint does not know every Region that botocore knows
+            for part in stack.everything():
+                for kind in sorted({raw["Type"] for raw in part.raw["Resources"].values()}):
+                    report.expect(kind in resource_types(region), "type-in-region", f"{part.file} {kind}", kind,
+                                  f"CloudFormation has no {kind} in {region}")
 
 
 # --- endpoints ----------------------------------------------------------------------------------------
@@ -435,17 +448,22 @@ CALLED = {"backup", "dynamodb", "ec2", "lambda", "logs", "rds", "s3", "secretsma
 
 
 @functools.cache
-def host(service, region, fips=False, dualstack=False):
-    """The host that an SDK calls for a service, by its endpoint rules; None where there is no such variant."""
+def endpoint_rules(service):
     loader = botocore_session().get_component("data_loader")
     rules = loader.load_service_model(service, "endpoint-rule-set-1")
-    provider = EndpointProvider(ruleset_data=rules, partition_data=loader.load_data("partitions"))
-    given = {"Region": region, "UseFIPS": fips, "UseDualStack": dualstack}
+    return EndpointProvider(ruleset_data=rules, partition_data=loader.load_data("partitions")), set(rules["parameters"])
+
+
+@functools.cache
+def host(service, region, fips=False, dualstack=False, **more):
+    """The host that an SDK calls for a service, by its endpoint rules; None where there is no such variant."""
+    provider, known = endpoint_rules(service)
+    given = {"Region": region, "UseFIPS": fips, "UseDualStack": dualstack} | more
     try:
-        return re.sub("^https://", "", provider.resolve_endpoint(**{
-            name: value for name, value in given.items() if name in rules["parameters"]}).url)
+        endpoint = provider.resolve_endpoint(**{name: value for name, value in given.items() if name in known})
     except EndpointProviderError:
         return None
+    return endpoint.url.removeprefix("https://")
 
 
 @functools.cache
@@ -454,24 +472,33 @@ def hosts(service, region):
     return frozenset(host(service, region, fips, dualstack) for fips in (False, True) for dualstack in (False, True))
 
 
+def hosts_called(service, region):
+    """The hosts that an SDK without settings calls in this account."""
+    yield host(service, region)
+    if service == "dynamodb":
+        # Where the credentials name their account ("Account-based endpoints", DynamoDB guide).
+        yield host(service, region, AccountId=ACCOUNT, AccountIdEndpointMode="preferred")
+    if service == "s3":
+        yield host(service, region, Bucket="results-of-restore-proof")
+
+
 @functools.cache
 def is_offered(service, region):
     """Whether botocore knows the service in the Region."""
     return region in botocore_session().get_available_regions(service, partition_of(region))
 
 
-#: Names beside those of endpoints: a pattern, with what it is for.
-OTHER_NAMES = [
-    (r"\*\.s3\.{region}\.{suffix}", "buckets have names of their own below S3's host"),
-    (r"{account}\.ddb\.{region}\.{suffix}", "DynamoDB guide, account-based endpoints"),
-    (r"\*\.{region}\.rds\.{suffix}", "RDS guide, DB instance endpoints"),
-    (r"\*", "the list that everything else is blocked by"),
-]
+def is_called(name, region):
+    """Whether a listed name is one that is called in the Region."""
+    called = [found for service in CALLED for found in (*hosts(service, region), *hosts_called(service, region))]
+    # The last two: restored databases ("DB instance endpoints", RDS guide), and the list that blocks everything else.
+    return any(fnmatchcase(found or "", name) for found in called) or name in (
+        f"*.{region}.rds.{url_suffix(region)}", "*")
 
 
 def check_endpoints(stack, report):
     """Endpoint services, listed names and principals against what botocore knows of the Region."""
-    region, suffix = stack.setting.region, url_suffix(stack.setting.region)
+    region = stack.setting.region
     served, names = set(), set()
     for part in stack.everything():
         for resource in part.resources.values():
@@ -484,9 +511,7 @@ def check_endpoints(stack, report):
                 served.add(service)
             if resource.type == "AWS::Route53Resolver::FirewallDomainList":
                 for name in resource.properties["Domains"]:
-                    known = any(name in hosts(service, region) for service in CALLED) or any(re.fullmatch(form.format(
-                        region=region, suffix=re.escape(suffix), account=ACCOUNT), name) for form, _ in OTHER_NAMES)
-                    report.expect(known, "endpoint-dns", f"{resource.place} {name}", resource.type,
+                    report.expect(is_called(name, region), "endpoint-dns", f"{resource.place} {name}", resource.type,
                                   f"no SDK calls this host in {region}: the name leads somewhere else, or nowhere")
                     names.add(name)
     if not served:
@@ -495,9 +520,10 @@ def check_endpoints(stack, report):
         place = f"{stack.file} {service}"
         report.expect(service in served, "endpoint-missing", place, "AWS::EC2::VPCEndpoint",
                       f"the function calls {service}, and the VPC has no endpoint for it: the call waits for ever")
-        report.expect(host(service, region) in names, "endpoint-missing", f"{place} name",
-                      "AWS::Route53Resolver::FirewallDomainList",
-                      f"DNS Firewall does not resolve {host(service, region)}, which the SDK calls")
+        for called in hosts_called(service, region):
+            resolved = any(fnmatchcase(called or "", name) for name in names - {"*"})
+            report.expect(resolved, "endpoint-missing", f"{place} name", "AWS::Route53Resolver::FirewallDomainList",
+                          f"DNS Firewall does not resolve {called}, which the SDK calls in {region}")
 
 
 def called_by_roles(stack):
@@ -571,5 +597,5 @@ def judge(known, chosen=None, statics=True):
             # With every optional resource.
             stack = Stack(path, known, Setting("all resources", REGIONS["aws"], values="maximal"))
             check_updates(stack, report)
-            check_china(path, known, report)
+            check_regions(path, known, report)
     return report

@@ -363,6 +363,7 @@ def _schedule(p):
 def _secret(p):
     generate = p.get("GenerateSecretString")
     if generate:
+        # The other two only say where in the secret the password stands.
         yield "secretsmanager", "GetRandomPassword", {k: v for k, v in generate.items() if k not in (
             "GenerateStringKey", "SecretStringTemplate")}
     yield "secretsmanager", "CreateSecret", {"Name": p.resource.name} | p.take(

@@ -209,30 +209,13 @@ def _(r):
             yield name in aws_policies(), "ManagedPolicyArns", f"AWS has no managed policy {name}"
 
 
-def policies_of(resource):
-    """Every policy document of a resource: its path and the document."""
-    def walk(node, path):
-        if isinstance(node, dict):
-            if "Statement" in node and "Version" in node:
-                yield path, node
-                return
-            for key, value in node.items():
-                yield from walk(value, f"{path}.{key}".lstrip("."))
-        elif isinstance(node, list):
-            for index, value in enumerate(node):
-                yield from walk(value, f"{path}[{index}]")
-    yield from walk(resource.properties, "")
-    if resource.type == "AWS::Events::EventBusPolicy" and isinstance(resource.properties.get("Statement"), dict):
-        yield "Statement", {"Version": "2012-10-17", "Statement": [resource.properties["Statement"]]}
-
-
 def listed(value):
     return value if isinstance(value, list) else [value]
 
 
 @rule("policy-grammar", "*", source="IAM user guide, Grammar of the IAM JSON policy language; IAM JSON policy Sid")
 def _(r):
-    for path, policy in policies_of(r):
+    for path, policy in r.policies:
         sids = [s["Sid"] for s in policy["Statement"] if "Sid" in s]
         yield len(sids) == len(set(sids)), path, f"a Sid stands twice in {sids}"
         for statement in policy["Statement"]:
@@ -305,7 +288,7 @@ def _(r):
         keys = {f"aws:{name.lower()}" for name in ("SourceArn", "SourceAccount") if name in r.properties}
         for holds, message in check_sender(r.properties["Principal"], "lambda", keys):
             yield holds, "", message
-    for path, policy in policies_of(r):
+    for path, policy in r.policies:
         for statement in policy["Statement"]:
             principal = statement.get("Principal")
             if statement["Effect"] != "Allow" or not isinstance(principal, dict):
@@ -375,7 +358,7 @@ def _(r):
         name = r.properties["Name"]
         yield name != "default", "Name", "every account has the bus `default` already"
         yield "/" not in name, "Name", f"{name!r}: a custom bus has no slash in its name"
-    for path, policy in policies_of(r):
+    for path, policy in r.policies:
         yield at_most(len(document(policy)), 10240, path, "characters")
 
 
@@ -785,7 +768,7 @@ VIA_SERVICES = {"backup", "dynamodb", "ec2", "lambda", "logs", "rds", "s3", "sec
 @rule("via-service", "*", source="KMS guide, kms:ViaService: <service>.<region>.amazonaws.com")
 def _(r):
     region, suffix = r.stack.setting.region, r.stack.values["AWS::URLSuffix"]
-    for path, policy in policies_of(r):
+    for path, policy in r.policies:
         for statement in policy["Statement"]:
             for keys in statement.get("Condition", {}).values():
                 for key, values in keys.items():
@@ -801,7 +784,7 @@ def _(r):
       "partitions")
 def _(r):
     known = {principal for principal, _ in SENDS} | {"ec2.amazonaws.com"}
-    for path, policy in policies_of(r):
+    for path, policy in r.policies:
         for statement in policy["Statement"]:
             principal = statement.get("Principal", {})
             values = listed(principal.get("Service", [])) if isinstance(principal, dict) else []

@@ -299,11 +299,11 @@ class Setting:
         pattern = re.sub(r":(?:\[0-9\]|\\d)\{12\}:", f":{ACCOUNT}:", pattern)
         # What has no bound is a finding of its own, and would fail every other limit as well.
         most = 300 if is_unbounded(parameter) else min(int(parameter.get("MaxLength", LONGEST_VALUE)), LONGEST_VALUE)
-        return _word(pattern, most, self.turn, int(parameter.get("MinLength", 0)), self.values == "minimal")
+        return word_of(pattern, most, self.turn, int(parameter.get("MinLength", 0)), self.values == "minimal")
 
 
 @functools.cache
-def _word(pattern, most, turn, least, shortest):
+def word_of(pattern, most, turn, least, shortest):
     words = Words(pattern, most, turn, greedy=turn % 2 == 0)
     return words.shortest(least) if shortest else words.longest()
 
@@ -391,6 +391,25 @@ class Resource:
     @property
     def ref(self):
         return self.stack.values[self.logical]
+
+    @functools.cached_property
+    def policies(self):
+        """Every policy document in it: its path and the document."""
+        if self.type == "AWS::Events::EventBusPolicy" and isinstance(self.properties.get("Statement"), dict):
+            return [("Statement", {"Version": "2012-10-17", "Statement": [self.properties["Statement"]]})]
+        return list(_policies(self.properties, ""))
+
+
+def _policies(node, path):
+    if isinstance(node, dict):
+        if "Statement" in node and "Version" in node:
+            yield path, node
+            return
+        for key, value in node.items():
+            yield from _policies(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _policies(value, f"{path}[{index}]")
 
 
 class _Values(dict):

@@ -231,6 +231,11 @@ def fixed_security_group(known):
         GroupName={"Fn::Sub": "${NamePrefix}-group"}, GroupDescription={"Fn::Sub": "for ${EndpointZones} zones"})
 
 
+def fixed_security_group_by_condition(known):
+    of(known, "AWS::EC2::SecurityGroup").update(GroupName={"Fn::Sub": "${NamePrefix}-group"}, GroupDescription={
+        "Fn::If": ["HasTwoEndpointZones", "two zones", "one zone"]})
+
+
 def overlapping(known):
     first = of(known, "AWS::EC2::Subnet")
     second = next(r["Properties"] for r in known["infra/network.yaml"]["Resources"].values()
@@ -366,6 +371,7 @@ FAULTS = [
     ("retain-on-create", attribute("AWS::DynamoDB::Table", DeletionPolicy="Retain")),
     ("rollback-blocked", change("AWS::DynamoDB::Table", DeletionProtectionEnabled=True)),
     ("replacement-conflict", fixed_security_group),
+    ("replacement-conflict", fixed_security_group_by_condition),
     ("fixed-name", fixed_group_name),
     ("name-collides", change("AWS::SQS::Queue", QueueName="undelivered")),
     # Templates, parameters, partitions.
@@ -384,10 +390,13 @@ FAULTS = [
     ("china-refused", curt_rules),
     ("rules-allow", top("Rules", "Odd", {"Assertions": [{"Assert": {"Fn::Equals": [
         {"Ref": "AWS::Region"}, "us-east-1"]}, "AssertDescription": "Not in China, and not elsewhere either."}]})),
+    ("type-in-region", add("AWS::Lightsail::Bucket", BucketName="x", BundleId="small_1_0")),
     ("endpoint-service", change("AWS::EC2::VPCEndpoint", ServiceName={"Fn::Sub": "com.amazonaws.${AWS::Region}.s33"})),
     ("endpoint-service", change("AWS::EC2::VPCEndpoint", ServiceName="com.amazonaws.eu-central-1.s3")),
     ("endpoint-dns", within(DOMAINS, "Domains", lambda domains: domains.append("backups.eu-central-1.amazonaws.com"))),
     ("endpoint-missing", without_names_of("secretsmanager")),
+    ("endpoint-missing", without_names_of("*.s3")),
+    ("endpoint-missing", without_names_of("${AWS::AccountId}.ddb")),
     ("endpoint-missing", without_endpoint("backup")),
 ]
 
@@ -404,9 +413,10 @@ def before(known):
 def new_findings(planted, before, rule):
     """What is found of a planted fault; no setting is looked at after one that shows it."""
     found = {}
-    # Rules on whole templates first, where the rule is one of them.
-    parts = [([], True), *(([setting], False) for setting in CHOSEN)]
-    for chosen, statics in parts if rule in TEMPLATE_RULES else parts[1:]:
+    parts = [([setting], False) for setting in CHOSEN]
+    if rule in TEMPLATE_RULES:
+        parts.insert(1, ([], True))
+    for chosen, statics in parts:
         found |= judge(planted, chosen, statics).findings
         if any(name == rule and (name, place) not in before for name, place in found):
             break
