@@ -7,7 +7,7 @@
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates checkov judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam mutants)
+all=(fmt deny templates checkov aws-limits judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 
@@ -46,6 +46,9 @@ step_checkov() {
     make_python_environment tests/requirements-checkov.txt "two minutes, 290 MB"
     CHECKOV="$python_environment/bin/checkov" python_tests tests/conformance/test_checkov.py
 }
+
+# What AWS would refuse in the translated templates: botocore's models, and a table of what AWS documents beside them.
+step_aws-limits() { python_tests tests/conformance/test_limits.py; }
 
 # The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies;
 # what the templates must say of roles, of encryption and of who is let in, they say.
