@@ -50,7 +50,10 @@ fn assert_embedded_metrics(event: &Value) {
             let name = metric["Name"].as_str().unwrap();
             assert!(event[name].is_number(), "{name} is no number: {event:#}");
             let unit = metric["Unit"].as_str().unwrap();
-            assert!(matches!(unit, "Count" | "Seconds"), "{event:#}");
+            assert!(
+                matches!(unit, "Count" | "Seconds" | "Percent" | "None"),
+                "{event:#}"
+            );
         }
     }
 }
