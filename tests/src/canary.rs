@@ -40,7 +40,7 @@ pub const REPORT: &str = "RESTORE_PROOF_CANARIES";
 
 /// Keys of restore metadata whose values a restore takes over (`crates/core/src/plan`): the world needs them as they are.
 /// Every other value becomes a canary.
-const TAKEN_OVER: [&str; 13] = [
+const TAKEN_OVER: [&str; 12] = [
     "AllocatedStorage",
     "BlockDeviceMappings",
     "CreditSpecification",
@@ -52,7 +52,6 @@ const TAKEN_OVER: [&str; 13] = [
     "InstanceType",
     "Iops",
     "Port",
-    "StorageThroughput",
     "StorageType",
 ];
 /// Taken over as well, and of no use to the world: a canary that may stand in the restore request and nowhere else.

@@ -196,6 +196,9 @@ impl Run<'_> {
             &app.config.network,
             &target_name,
         );
+        if let Some(problem) = plan.problem {
+            return self.decide_unrestored(Verdict::Inconclusive, problem).await;
+        }
         validation.queued_since = None;
         validation.intent = Some(Intent {
             attempt: validation.attempt,
