@@ -40,13 +40,15 @@ pub const REPORT: &str = "RESTORE_PROOF_CANARIES";
 
 /// Keys of restore metadata whose values a restore takes over (`crates/core/src/plan`): the world needs them as they are.
 /// Every other value becomes a canary.
-const TAKEN_OVER: [&str; 12] = [
+const TAKEN_OVER: [&str; 13] = [
     "AllocatedStorage",
     "BlockDeviceMappings",
     "CreditSpecification",
     "DBInstanceClass",
     "EbsOptimized",
     "Engine",
+    // Not taken over, but read: it names the default option group.
+    "EngineVersion",
     "HibernationOptions",
     "IamInstanceProfileName",
     "InstanceType",
