@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const NAME: &str = "rp-orders-1";
 
 /// All that a request for a database may hold, and what may be overridden in it.
-const RDS_KEYS: [&str; 20] = [
+const RDS_KEYS: [&str; 18] = [
     "AllocatedStorage",
     "AutoMinorVersionUpgrade",
     "CopyTagsToSnapshot",
@@ -31,15 +31,13 @@ const RDS_KEYS: [&str; 20] = [
     "Iops",
     "LicenseModel",
     "MultiAZ",
-    "NetworkType",
     "OptionGroupName",
     "Port",
     "PubliclyAccessible",
-    "StorageThroughput",
     "StorageType",
     "VpcSecurityGroupIds",
 ];
-const RDS_OVERRIDES: [&str; 9] = [
+const RDS_OVERRIDES: [&str; 8] = [
     "AllocatedStorage",
     "DBInstanceClass",
     "DBParameterGroupName",
@@ -47,11 +45,10 @@ const RDS_OVERRIDES: [&str; 9] = [
     "LicenseModel",
     "OptionGroupName",
     "Port",
-    "StorageThroughput",
     "StorageType",
 ];
 /// What it holds whatever the backup and the rule say.
-const RDS_SAFE: [(&str, &str); 10] = [
+const RDS_SAFE: [(&str, &str); 9] = [
     ("AutoMinorVersionUpgrade", "false"),
     ("CopyTagsToSnapshot", "false"),
     ("DBInstanceIdentifier", NAME),
@@ -59,7 +56,6 @@ const RDS_SAFE: [(&str, &str); 10] = [
     ("DeletionProtection", "false"),
     ("EnableIAMDatabaseAuthentication", "false"),
     ("MultiAZ", "false"),
-    ("NetworkType", "IPV4"),
     ("PubliclyAccessible", "false"),
     ("VpcSecurityGroupIds", "[\"sg-db\"]"),
 ];
@@ -197,7 +193,7 @@ fn isolated(case: &Case, request: &BTreeMap<String, String>) {
     }
 }
 
-/// What is neither ours nor the rule's stands in the backup, as it is.
+/// What is neither ours nor the rule's stands in the backup, as it is. An engine's default option group is the plan's.
 fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
     let ours: Vec<&str> = match case.resource_type {
         ResourceType::Rds => RDS_SAFE.iter().map(|(key, _)| *key).collect(),
@@ -214,6 +210,7 @@ fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
     for (key, value) in request
         .iter()
         .filter(|(key, _)| !ours.contains(&key.as_str()))
+        .filter(|(key, value)| *key != "OptionGroupName" || !value.starts_with("default:"))
     {
         let holds = |map: &BTreeMap<String, String>| {
             map.iter()

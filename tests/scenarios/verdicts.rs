@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use restore_proof_local_aws::{
     CopyJob, DbInstance, Fault, InstanceBehaviour, RecoveryPoint, RestoreBehaviour, RestoreOutcome,
-    SecurityGroup, StatusPhase, Times,
+    SecurityGroup, SourceDatabase, StatusPhase, Times,
 };
 use restore_proof_tests::{
     ACCOUNT, BUCKET, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
@@ -85,6 +85,74 @@ async fn unchecked_when_the_rule_has_no_checks() {
     let record = scene.prove(&point).await;
     assert_eq!(outcome(&record), ("unchecked", "deleted"));
     assert_eq!(record["recovery_time"], Value::Null, "nothing was checked");
+    scene.assert_clean();
+}
+
+/// What the backup says of its storage, option group and port would fail a restore that copies it.
+#[tokio::test]
+async fn a_request_fits_the_storage_that_is_asked_for_and_not_that_of_the_source() {
+    let cheaper = "restore = { StorageType = \"gp3\" }";
+    let scene = Scene::set(&format!("{UNCHECKED}{cheaper}\n")).await;
+    let mut point = scene.point("orders");
+    point.database = SourceDatabase {
+        storage_type: "io1".to_owned(),
+        allocated_storage: 100,
+        iops: Some(5000),
+        option_group: "orders-mysql".to_owned(),
+        port: 0,
+        ..SourceDatabase::mysql()
+    };
+    let takes = Duration::from_secs(60);
+    point.behaviour = RestoreBehaviour::bare().taking(takes);
+    let id = scene.lands(&scene.add(point)).await;
+    scene.pass(SignedDuration::from_secs(30));
+    scene.pass(SignedDuration::from_secs(31));
+    let restored = scene.world.db_instances().remove(0);
+    let storage = (restored.storage_type.as_str(), restored.allocated_storage);
+    assert_eq!(storage, ("gp3", 100));
+    assert_eq!((restored.iops, restored.port), (None, 3306));
+    assert_eq!(restored.option_group, "default:mysql-8-0");
+    assert_eq!(outcome(&scene.close(&id).await), ("unchecked", "deleted"));
+    let sent = &scene.world.restore_jobs()[0].metadata;
+    for key in ["Iops", "StorageThroughput", "NetworkType", "Port"] {
+        assert!(!sent.contains_key(key), "{key}");
+    }
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_disk_smaller_than_the_backups_is_told_before_anything_is_restored() {
+    let smaller = "restore = { AllocatedStorage = \"20\" }";
+    let scene = Scene::set(&format!("{UNCHECKED}{smaller}\n")).await;
+    let mut point = scene.point("orders");
+    point.database.allocated_storage = 100;
+    let record = scene.prove(&scene.add(point)).await;
+    assert_eq!(outcome(&record), ("inconclusive", "nothing_to_delete"));
+    assert_says(
+        &record,
+        "verdict_reason",
+        "AllocatedStorage = \"20\", less than the backup's",
+    );
+    assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 0);
+    assert!(scene.world.messages()[0].body.contains("no smaller disk"));
+    scene.assert_clean();
+}
+
+/// Nothing was started, which ListRestoreJobs shows, and the token of the refused request is not used again.
+#[tokio::test]
+async fn a_refused_start_is_inconclusive_and_asked_for_once() {
+    let scene = Scene::set(UNCHECKED).await;
+    let refused = RestoreBehaviour {
+        refused: Some("Invalid restore metadata".to_owned()),
+        ..RestoreBehaviour::bare()
+    };
+    let point = scene.backup("orders", refused);
+    let record = scene.prove(&point).await;
+    assert_eq!(outcome(&record), ("inconclusive", "nothing_to_delete"));
+    assert_says(&record, "verdict_reason", "Invalid restore metadata");
+    assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 1);
+    assert_eq!(calls(&scene, "Backup.ListRestoreJobs"), 1);
+    assert!(scene.world.restore_jobs().is_empty());
     scene.assert_clean();
 }
 

@@ -47,12 +47,13 @@ const TAKEN_OVER: [&str; 13] = [
     "DBInstanceClass",
     "EbsOptimized",
     "Engine",
+    // Not taken over, but read: it names the default option group.
+    "EngineVersion",
     "HibernationOptions",
     "IamInstanceProfileName",
     "InstanceType",
     "Iops",
     "Port",
-    "StorageThroughput",
     "StorageType",
 ];
 /// Taken over as well, and of no use to the world: a canary that may stand in the restore request and nowhere else.

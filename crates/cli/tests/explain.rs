@@ -120,6 +120,47 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
     assert!(target.starts_with("restore-proof-") && target.ends_with("-1") && target.len() == 36);
 }
 
+/// What RDS would refuse of this backup is said where the request is explained.
+#[test]
+fn an_override_that_this_backup_does_not_fit_is_said_beforehand() {
+    let policy = file(
+        "smaller-disk.toml",
+        "version = \"1\"\n[[rules]]\nname = \"smaller disk\"\nmatch = { resource_type = \"RDS\" }\n\
+         frequency = \"daily\"\nrestore = { AllocatedStorage = \"20\" }\n",
+    );
+    let asks = |gib: &str, more: &[&str]| {
+        let metadata = file(
+            &format!("{gib}-gib.json"),
+            &json!({ "Engine": "mysql", "StorageType": "gp3", "AllocatedStorage": gib })
+                .to_string(),
+        );
+        let event = "tests/events/copy-job-landed.json";
+        let asked = [
+            "policy",
+            "explain",
+            &policy,
+            "--event",
+            event,
+            "--metadata",
+            &metadata,
+        ];
+        run(&[&asked, more].concat())
+    };
+    asks("100", &[]).assert(
+        0,
+        &["Not restored: the policy's restore keys ask for AllocatedStorage = \"20\", less than the backup's"],
+    );
+    let document = asks("100", &["--json"]).json();
+    assert_eq!(document["outcome"], "inconclusive");
+    let problem = document["restore"]["problem"].as_str().unwrap();
+    assert!(problem.contains("no smaller disk"), "{problem}");
+    let fits = asks("20", &["--json"]).json();
+    assert_eq!(
+        (&fits["outcome"], &fits["restore"]["problem"]),
+        (&json!("restored"), &json!(null))
+    );
+}
+
 #[test]
 fn limits_and_samples_are_explained() {
     let asks = |sample: &str, size: u64| {

@@ -228,7 +228,10 @@ pub(super) fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
     for (name, value, reason) in SAFETY {
         set(name, Some(value), reason);
     }
-    Plan { keys }
+    Plan {
+        keys,
+        problem: None,
+    }
 }
 
 /// The block device mappings of the request: each device of the backup, encrypted, and deleted with its machine.

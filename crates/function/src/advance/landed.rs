@@ -194,6 +194,9 @@ impl Run<'_> {
         let target_name = validation.target_name(&app.config.name_prefix);
         let network = app.config.network_of(validation);
         let plan = plan::plan(resource_type, &source, &rule, &network, &target_name);
+        if let Some(problem) = plan.problem {
+            return self.decide_unrestored(Verdict::Inconclusive, problem).await;
+        }
         validation.queued_since = None;
         validation.intent = Some(Intent {
             attempt: validation.attempt,

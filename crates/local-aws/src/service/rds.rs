@@ -319,6 +319,7 @@ fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance, password_pendin
             });
         });
         xml.text("PubliclyAccessible", db.publicly_accessible);
+        xml.optional("Iops", db.iops);
         xml.text("StorageType", &db.storage_type);
         xml.text("DbInstancePort", 0);
         xml.text("StorageEncrypted", db.kms_key_arn.is_some());

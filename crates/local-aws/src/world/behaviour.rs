@@ -15,6 +15,9 @@ pub struct RestoreBehaviour {
     pub takes: Duration,
     /// How the job ends.
     pub outcome: RestoreOutcome,
+    /// StartRestoreJob refuses with these words, and starts nothing. It uses the idempotency token up (seen with
+    /// DSQL in 2026): for this token the answer stays, whatever is asked with it.
+    pub refused: Option<String>,
     /// The data: with it the restored instance is a running database server; without it the
     /// instance exists in the API only.
     #[serde(skip)]

@@ -318,7 +318,13 @@ impl World {
 
     /// Adds an option group of this account (`default:*` need not be added).
     pub fn add_option_group(&self, name: &str) {
-        self.with_state(|state| state.option_groups.insert(name.to_owned()));
+        self.with_state(|state| state.option_groups.insert(name.to_owned(), None));
+    }
+
+    /// Adds an option group of this account that is bound to a VPC, as one with options for the network is.
+    pub fn add_option_group_of_vpc(&self, name: &str, vpc_id: &str) {
+        let bound_to = Some(vpc_id.to_owned());
+        self.with_state(|state| state.option_groups.insert(name.to_owned(), bound_to));
     }
 
     /// Adds a secret, or gives it a new value.

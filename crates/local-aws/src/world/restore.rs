@@ -42,6 +42,10 @@ pub(crate) fn insufficient_privileges() -> ServiceError {
 pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String, ServiceError> {
     if let Some(token) = &request.idempotency_token {
         let now = state.now;
+        let spent = state.spent_tokens.get(token);
+        if let Some((_, answer)) = spent.filter(|(at, _)| now.duration_since(*at) < TOKEN_LIFE) {
+            return Err(answer.clone());
+        }
         let mut known = state.jobs.by_token(token);
         let known = known.find(|job| now.duration_since(job.job.created_at) < TOKEN_LIFE);
         if let Some(known) = known {
@@ -83,6 +87,13 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     }
 
     let behaviour = point.behaviour.clone();
+    if let Some(words) = &behaviour.refused {
+        let answer = ServiceError::new("InvalidParameterValueException", 400, words);
+        let token = request.idempotency_token.clone();
+        let spent = token.map(|token| (token, (state.now, answer.clone())));
+        state.spent_tokens.extend(spent);
+        return Err(answer);
+    }
     let mut instance = None;
     let mut machine = None;
     let planned = if point.resource_type == "EC2" {

@@ -116,12 +116,14 @@ pub struct SourceDatabase {
     pub master_username: String,
     /// Initial database (`DBName`), empty when none was named.
     pub database_name: String,
-    /// Port.
+    /// Port; 0 where the restore metadata of AWS Backup says so.
     pub port: u16,
     /// Storage in GiB.
     pub allocated_storage: u32,
     /// `gp2`, `gp3`, `io1`, …
     pub storage_type: String,
+    /// Provisioned IOPS; `None`: what the storage has by itself.
+    pub iops: Option<u32>,
     /// Reachable from the internet; a restore inherits it unless told otherwise.
     pub publicly_accessible: bool,
     /// Multi-AZ; a restore inherits it unless told otherwise.
@@ -157,6 +159,7 @@ impl Default for SourceDatabase {
             port: 5432,
             allocated_storage: 20,
             storage_type: "gp3".to_owned(),
+            iops: None,
             publicly_accessible: false,
             multi_az: false,
             deletion_protection: false,
@@ -230,6 +233,8 @@ pub struct DbInstance {
     pub allocated_storage: u32,
     /// Storage type.
     pub storage_type: String,
+    /// IOPS that were asked for.
+    pub iops: Option<u32>,
     /// Reachable from the internet.
     pub publicly_accessible: bool,
     /// Multi-AZ.
@@ -280,6 +285,7 @@ impl Default for DbInstance {
             database_name: source.database_name,
             allocated_storage: source.allocated_storage,
             storage_type: source.storage_type,
+            iops: source.iops,
             publicly_accessible: false,
             multi_az: false,
             deletion_protection: false,

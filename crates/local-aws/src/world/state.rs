@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::engine::{Dump, Server};
 use crate::service::dynamodb::TableState;
 use crate::service::rds::modify::{NewPassword, Reset};
+use crate::wire::ServiceError;
 
 use super::WorldOptions;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub backup_jobs: Listed<BackupJob>,
     /// By id, in capitals.
     pub copy_jobs: Listed<CopyJob>,
+    /// Idempotency tokens of refused StartRestoreJobs, with when and what was answered.
+    pub spent_tokens: BTreeMap<String, (Timestamp, ServiceError)>,
     pub instances: BTreeMap<String, Instance>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
@@ -55,7 +58,8 @@ pub(crate) struct State {
     /// Terminations of instances and deletions of volumes, in order.
     pub deletions: Vec<Deletion>,
     pub parameter_groups: BTreeSet<String>,
-    pub option_groups: BTreeSet<String>,
+    /// Name → the VPC it is bound to, if it is.
+    pub option_groups: BTreeMap<String, Option<String>>,
     pub secrets: BTreeMap<String, SecretState>,
     pub buckets: BTreeMap<String, BucketState>,
     pub tables: BTreeMap<String, TableState>,
@@ -184,6 +188,7 @@ impl State {
             jobs: Jobs::default(),
             backup_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
             copy_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
+            spent_tokens: BTreeMap::new(),
             instances: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
             subnets_of_group: BTreeMap::new(),
@@ -194,7 +199,7 @@ impl State {
             volumes: BTreeMap::new(),
             deletions: Vec::new(),
             parameter_groups: BTreeSet::new(),
-            option_groups: BTreeSet::new(),
+            option_groups: BTreeMap::new(),
             secrets: BTreeMap::new(),
             buckets: BTreeMap::new(),
             tables: BTreeMap::new(),

@@ -256,6 +256,14 @@ fn restored(point: &Point, rule: &Rule, restore: &Restore) -> String {
         out.push('\n');
         out += &table(2, &rows);
     }
+    if let Some(problem) = &restore.plan.problem {
+        out.push('\n');
+        let row = [
+            Cell(YELLOW, "Not restored:".to_owned()),
+            cell(problem.clone()),
+        ];
+        out += &table(2, &[row.into()]);
+    }
     for note in notes(point, restore) {
         out.push('\n');
         out += &table(
@@ -392,6 +400,7 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
         (_, Answer::Undecided(_)) => ("undecided", None),
         (_, Answer::Rule(_, rule)) if explanation.left_out.is_some() => ("not_tested", Some(*rule)),
         (_, Answer::Rule(_, rule)) => match (&explanation.restore, &point.resource_type) {
+            (Some(restore), _) if restore.plan.problem.is_some() => ("inconclusive", Some(*rule)),
             (Some(_), _) => ("restored", Some(*rule)),
             (None, Some(_)) => ("not_tested", Some(*rule)),
             (None, None) => ("undecided", Some(*rule)),
@@ -413,6 +422,7 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
             "resource_type": restore.resource_type.name(),
             "target_name": restore.target_name,
             "keys": keys,
+            "problem": restore.plan.problem,
             "missing": notes(point, restore).iter().map(|note| note.words).collect::<Vec<_>>(),
         })
     });

@@ -22,7 +22,15 @@ fn started(world: &World, metadata: Value) -> String {
 
 /// The way a job with this metadata ends.
 fn ends(metadata: Value) -> (String, String) {
-    let (world, clock) = still_world(|_| ());
+    ends_of(|_| (), metadata)
+}
+
+/// The same, of a changed recovery point.
+fn ends_of(change: impl FnOnce(&mut crate::RecoveryPoint), metadata: Value) -> (String, String) {
+    let (world, clock) = still_world(change);
+    world.add_option_group("of-ours");
+    world.add_option_group_of_vpc("of-vpc-1", "vpc-1");
+    world.add_option_group_of_vpc("of-vpc-2", "vpc-2");
     world.add_db_instance(DbInstance {
         identifier: "taken".into(),
         ..DbInstance::default()
@@ -331,6 +339,22 @@ fn metadata_dooms_a_job_that_was_accepted() {
         (with("VpcSecurityGroupIds", "sg-1"), "JSON array"),
         (with("OptionGroupName", "theirs"), "OptionGroupNotFound"),
         (
+            with("OptionGroupName", "default:mysql-8-0"),
+            "OptionGroupNotFound",
+        ),
+        (
+            with("OptionGroupName", "of-vpc-2"),
+            "The option group of-vpc-2 is associated with a different VPC than the request. \
+             (Service: Rds, Status Code: 400, Error Code: InvalidParameterCombination)",
+        ),
+        (with("NetworkType", "IPV4"), "NetworkType"),
+        (with("StorageThroughput", "125"), "StorageThroughput"),
+        (with("BackupRetentionPeriod", "0"), "BackupRetentionPeriod"),
+        (with("DBName", "shop"), "DBName must be null"),
+        (with("Port", "0"), "Invalid port 0. Must be 1150-65535"),
+        (with("Port", "1149"), "Invalid port 1149"),
+        (with("Port", "65536"), "Invalid port 65536"),
+        (
             with("DBParameterGroupName", "theirs"),
             "DBParameterGroup not found",
         ),
@@ -346,10 +370,179 @@ fn metadata_dooms_a_job_that_was_accepted() {
         assert_eq!(status, "FAILED", "{metadata}");
         assert!(message.contains(part), "{part}: {message}");
     }
+    for good in [
+        with("OptionGroupName", "default:postgres-15"),
+        with("OptionGroupName", "of-ours"),
+        with("OptionGroupName", "of-vpc-1"),
+        with("Port", "1150"),
+        with("DBName", ""),
+    ] {
+        assert_eq!(ends(good.clone()).0, "COMPLETED", "{good}");
+    }
     let mut zone = with("AvailabilityZone", "eu-central-1b");
     assert_eq!(ends(zone.clone()).0, "COMPLETED");
     zone["MultiAZ"] = json!("true");
     assert!(ends(zone).1.contains("Multi-AZ"));
+}
+
+/// What the restore metadata of a recovery point says cannot be sent back as it is, nor may all of it be left out.
+#[test]
+fn what_is_stored_fails_a_job_that_copies_it() {
+    let stored = |change: fn(&mut crate::RecoveryPoint), key: &str| {
+        let (world, _) = still_world(change);
+        let path = POINT.replace(':', "%3A");
+        let path = format!("/backup-vaults/central/recovery-points/{path}/restore-metadata");
+        get(&world, &path).json()["RestoreMetadata"][key].clone()
+    };
+    let own_group: fn(&mut crate::RecoveryPoint) = |point| {
+        point.database.option_group = "prod-postgres".into();
+    };
+    let without_port: fn(&mut crate::RecoveryPoint) = |point| point.database.port = 0;
+    assert_eq!(stored(own_group, "OptionGroupName"), "prod-postgres");
+    assert_eq!(stored(without_port, "Port"), "0");
+    assert_eq!(stored(|_| (), "Iops"), "3000", "also of gp3 below 400 GiB");
+    assert_eq!(stored(|_| (), "StorageThroughput"), "125");
+
+    // The snapshot's own option group, named or not.
+    let copied = ends_of(own_group, with("OptionGroupName", "prod-postgres"));
+    assert!(copied.1.contains("OptionGroupNotFound"), "{copied:?}");
+    let (status, message) = ends_of(own_group, good_metadata());
+    assert_eq!(status, "FAILED");
+    assert!(
+        message.contains("The option group prod-postgres is associated with a different VPC"),
+        "{message}"
+    );
+    let default = with("OptionGroupName", "default:postgres-15");
+    assert_eq!(ends_of(own_group, default).0, "COMPLETED");
+
+    let (world, clock) = still_world(without_port);
+    started(&world, good_metadata());
+    clock.ahead(2);
+    world.settle();
+    assert_eq!(world.db_instances()[0].port, 5432, "the engine's own");
+}
+
+#[test]
+fn rds_refuses_storage_in_its_own_words() {
+    type Source = (&'static str, u32, Option<u32>);
+    let ends = |(kind, gib, iops): Source, asked: &[(&str, &str)]| {
+        let mut metadata = good_metadata();
+        for (key, value) in asked {
+            metadata[*key] = json!(value);
+        }
+        ends_of(
+            |point| {
+                point.database.storage_type = kind.into();
+                (point.database.allocated_storage, point.database.iops) = (gib, iops);
+            },
+            metadata,
+        )
+    };
+    let gp3: Source = ("gp3", 100, None);
+    let striped: Source = ("gp3", 400, Some(12_000));
+    let io1: Source = ("io1", 100, Some(5000));
+    let small = "Invalid storage size for engine name postgres and storage type";
+    let iops = "Invalid iops value for engine name postgres and storage type";
+    let ratio = "Invalid iops to max storage (GB) ratio for engine name postgres and storage type";
+    let below_400 = "You can't specify IOPS or storage throughput for engine postgres and a storage size less than 400.";
+    for (source, asked, words) in [
+        (
+            gp3,
+            &[("AllocatedStorage", "99")][..],
+            format!("{small} gp3: 99"),
+        ),
+        (
+            gp3,
+            &[("AllocatedStorage", "65537")],
+            format!("{small} gp3: 65537"),
+        ),
+        (
+            ("gp3", 20, None),
+            &[("StorageType", "io1"), ("Iops", "1000")],
+            format!("{small} io1: 20"),
+        ),
+        (
+            gp3,
+            &[("StorageType", "standard"), ("AllocatedStorage", "3073")],
+            format!("{small} standard: 3073"),
+        ),
+        (
+            gp3,
+            &[("StorageType", "gp9")],
+            "Invalid storage type: gp9".to_owned(),
+        ),
+        (gp3, &[("Iops", "3000")], below_400.to_owned()),
+        (
+            io1,
+            &[("StorageType", "gp3"), ("Iops", "5000")],
+            below_400.to_owned(),
+        ),
+        (striped, &[("Iops", "3000")], format!("{iops} gp3: 3000")),
+        (striped, &[("Iops", "64001")], format!("{iops} gp3: 64001")),
+        (
+            io1,
+            &[("StorageType", "gp2"), ("Iops", "5000")],
+            format!("{iops} gp2: 5000"),
+        ),
+        (io1, &[("Iops", "999")], format!("{iops} io1: 999")),
+        (io1, &[("Iops", "5001")], format!("{ratio} io1: 50.0100")),
+        (
+            io1,
+            &[("AllocatedStorage", "10000"), ("Iops", "3000")],
+            format!("{ratio} io1: 0.3000"),
+        ),
+        (
+            gp3,
+            &[("StorageType", "io1")],
+            "The storage type io1 requires iops to be specified.".to_owned(),
+        ),
+    ] {
+        let (status, message) = ends(source, asked);
+        assert_eq!(status, "FAILED", "{source:?} {asked:?}");
+        assert!(message.starts_with(&words), "{words}: {message}");
+        assert!(
+            message.contains("(Service: Rds, Status Code: 400, Error Code: "),
+            "{message}"
+        );
+    }
+    for (source, asked) in [
+        (gp3, &[("AllocatedStorage", "100")][..]),
+        (
+            gp3,
+            &[("StorageType", "gp2"), ("AllocatedStorage", "65536")],
+        ),
+        (striped, &[("Iops", "12000")]),
+        (gp3, &[("StorageType", "io2"), ("Iops", "100000")]),
+        (io1, &[]),
+        (io1, &[("StorageType", "gp3")]),
+        (io1, &[("StorageType", "io2")]),
+        (io1, &[("Iops", "1000")]),
+    ] {
+        assert_eq!(ends(source, asked).0, "COMPLETED", "{source:?} {asked:?}");
+    }
+}
+
+#[test]
+fn a_refused_start_uses_its_token_up() {
+    let (world, clock) = still_world(|point| {
+        point.behaviour.refused = Some("Invalid restore metadata".into());
+    });
+    let start = |token| {
+        let answer = start_restore(&world, good_metadata(), Some(token));
+        (
+            answer.status,
+            answer.json()["Message"].as_str().map(str::to_owned),
+        )
+    };
+    let refused = (400, Some("Invalid restore metadata".to_owned()));
+    assert_eq!(start("t"), refused);
+    assert!(world.restore_jobs().is_empty());
+    world.set_restore_behaviour(POINT, RestoreBehaviour::bare());
+    assert_eq!(start("t"), refused, "whatever is asked with this token now");
+    assert!(world.restore_jobs().is_empty());
+    assert_eq!(start("u").0, 200, "another token is another request");
+    clock.ahead(3601);
+    assert_eq!(start("t").0, 200, "AWS Backup has forgotten it");
 }
 
 #[test]

@@ -1,0 +1,443 @@
+use super::*;
+use crate::plan::{ResourceType, override_problem};
+
+fn rule(toml: &str) -> Rule {
+    let text = format!(
+        "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {{}}\nfrequency = \"daily\"\n{toml}"
+    );
+    crate::policy::parse(&text)
+        .expect("a policy")
+        .rules
+        .remove(0)
+}
+
+/// What AWS Backup answers for a public, protected, Multi-AZ database of another account.
+fn stored() -> BTreeMap<String, String> {
+    [
+        ("DBInstanceIdentifier", "orders-prod"),
+        ("DBSnapshotIdentifier", "awsbackup:copyjob-1"),
+        ("InformationalOnly:Encrypted", "true"),
+        ("aws:backup:request-id", "abc"),
+        ("AvailabilityZone", "eu-central-1a"),
+        ("DBSubnetGroupName", "prod"),
+        ("VpcSecurityGroupIds", "[\"sg-prod\"]"),
+        ("OptionGroupName", "default:prod"),
+        ("PubliclyAccessible", "true"),
+        ("multiAZ", "true"),
+        ("DeletionProtection", "true"),
+        ("KmsKeyId", "arn:aws:kms:eu-central-1:222233334444:key/1"),
+        ("EnableCloudwatchLogsExports", "[\"postgresql\"]"),
+        ("dbInstanceClass", "db.r6g.4xlarge"),
+        ("Port", "5432"),
+        ("Iops", ""),
+        ("SomethingNew", "1"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn network() -> Network {
+    Network {
+        db_subnet_group: "isolated".to_owned(),
+        db_security_groups: vec!["sg-1".to_owned()],
+        machine_subnet: "subnet-1".to_owned(),
+        machine_security_groups: vec!["sg-2".to_owned()],
+        volume_key_arn: None,
+    }
+}
+
+#[test]
+fn only_allowed_keys_are_sent_and_safety_wins() {
+    let plan = plan(
+        &stored(),
+        &rule("instance_class = \"db.t4g.medium\""),
+        &network(),
+        "rp-x-1",
+    );
+    let wanted = [
+        ("AutoMinorVersionUpgrade", "false"),
+        ("CopyTagsToSnapshot", "false"),
+        ("DBInstanceClass", "db.t4g.medium"),
+        ("DBInstanceIdentifier", "rp-x-1"),
+        ("DBSubnetGroupName", "isolated"),
+        ("DeletionProtection", "false"),
+        ("EnableIAMDatabaseAuthentication", "false"),
+        ("MultiAZ", "false"),
+        ("Port", "5432"),
+        ("PubliclyAccessible", "false"),
+        ("VpcSecurityGroupIds", "[\"sg-1\"]"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(plan.metadata(), wanted.into());
+    assert!(plan.keys.values().all(|planned| !planned.reason.is_empty()));
+    assert!(
+        stored()
+            .keys()
+            .all(|key| plan.keys.keys().any(|k| k.eq_ignore_ascii_case(key)))
+    );
+}
+
+/// The backup of an engine on some storage.
+fn stored_on(engine: &str, storage: &str, gib: &str, iops: &str) -> BTreeMap<String, String> {
+    let mut stored = stored();
+    for (key, value) in [
+        ("Engine", engine),
+        ("StorageType", storage),
+        ("AllocatedStorage", gib),
+        ("Iops", iops),
+        ("StorageThroughput", "500"),
+    ] {
+        stored.insert(key.to_owned(), value.to_owned());
+    }
+    stored
+}
+
+#[test]
+fn iops_are_sent_only_where_rds_takes_them() {
+    for (engine, storage, gib, iops, sent) in [
+        ("postgres", "gp3", "399", "12000", false),
+        ("postgres", "gp3", "400", "12000", true),
+        ("postgres", "gp3", "400", "64000", true),
+        ("postgres", "gp3", "400", "11999", false),
+        ("postgres", "gp3", "400", "64001", false),
+        ("postgres", "gp3", "large", "12000", false),
+        ("oracle-ee", "gp3", "200", "12000", true),
+        ("oracle-ee", "gp3", "199", "12000", false),
+        ("mysql", "io1", "100", "1000", true),
+        ("mysql", "io1", "100", "999", false),
+        ("mysql", "io1", "100", "5000", true),
+        ("mysql", "io1", "100", "5001", false),
+        ("mysql", "io1", "10000", "4999", false),
+        ("mysql", "io2", "100", "5001", true),
+        ("mysql", "io2", "256", "256001", false),
+        ("mysql", "gp2", "500", "3000", false),
+        ("mysql", "standard", "500", "3000", false),
+        ("sqlserver-se", "io1", "100", "1000", false),
+    ] {
+        let stored = stored_on(engine, storage, gib, iops);
+        let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+        let planned = &plan.keys["Iops"];
+        assert_eq!(
+            planned.value.is_some(),
+            sent,
+            "{engine} {storage} {gib} {iops}"
+        );
+        assert_eq!(
+            plan.problem, None,
+            "what the backup says is no mistake of a policy"
+        );
+        assert!(
+            sent || planned.reason.contains("storage"),
+            "{}",
+            planned.reason
+        );
+    }
+}
+
+/// An io1 source restored to cheaper storage: IOPS follow what is asked for, not what was.
+#[test]
+fn iops_follow_the_storage_that_is_asked_for() {
+    let io1 = stored_on("mysql", "io1", "100", "5000");
+    let planned = |stored: &BTreeMap<String, String>, toml: &str| {
+        let plan = plan(stored, &rule(toml), &network(), "rp-x-1");
+        assert_eq!(plan.problem, None, "{toml}");
+        let metadata = plan.metadata();
+        (
+            metadata["StorageType"].clone(),
+            metadata.get("Iops").cloned(),
+        )
+    };
+    let is = |kind: &str, iops: Option<&str>| (kind.to_owned(), iops.map(str::to_owned));
+    assert_eq!(planned(&io1, ""), is("io1", Some("5000")));
+    assert_eq!(
+        planned(&io1, "restore = { StorageType = \"gp3\" }"),
+        is("gp3", None)
+    );
+    assert_eq!(
+        planned(&io1, "restore = { storagetype = \"gp2\" }"),
+        is("gp2", None)
+    );
+    assert_eq!(
+        planned(&io1, "restore = { StorageType = \"io2\" }"),
+        is("io2", Some("5000"))
+    );
+    assert_eq!(
+        planned(
+            &io1,
+            "restore = { StorageType = \"gp3\", AllocatedStorage = \"400\", Iops = \"12000\" }"
+        ),
+        is("gp3", Some("12000"))
+    );
+    let gp3 = stored_on("mysql", "gp3", "100", "3000");
+    assert_eq!(
+        planned(&gp3, "restore = { StorageType = \"io1\", Iops = \"1000\" }"),
+        is("io1", Some("1000"))
+    );
+}
+
+#[test]
+fn storage_that_rds_refuses_for_this_backup_is_a_problem_of_the_policy() {
+    let io1 = stored_on("mysql", "io1", "100", "5000");
+    let gp3 = stored_on("mysql", "gp3", "100", "3000");
+    let small = stored_on("mysql", "gp3", "20", "3000");
+    let sql_server = stored_on("sqlserver-se", "gp3", "100", "3000");
+    for (stored, overrides, words) in [
+        (
+            &gp3,
+            "AllocatedStorage = \"20\"",
+            "AllocatedStorage = \"20\", less than the backup's",
+        ),
+        (
+            &gp3,
+            "AllocatedStorage = \"99\"",
+            "RDS restores to no smaller disk",
+        ),
+        (&gp3, "AllocatedStorage = \"65537\"", "from 20 to 65536 GiB"),
+        (
+            &gp3,
+            "StorageType = \"standard\", AllocatedStorage = \"3073\"",
+            "from 5 to 3072 GiB",
+        ),
+        (
+            &small,
+            "StorageType = \"io1\", Iops = \"1000\"",
+            "from 100 to 65536 GiB",
+        ),
+        (
+            &small,
+            "StorageType = \"io2\", Iops = \"1000\", AllocatedStorage = \"99\"",
+            "from 100 to 65536 GiB",
+        ),
+        (
+            &gp3,
+            "Iops = \"3000\"",
+            "Iops = \"3000\", which RDS does not take",
+        ),
+        (
+            &io1,
+            "Iops = \"5001\"",
+            "Iops = \"5001\", which RDS does not take",
+        ),
+        (
+            &io1,
+            "StorageType = \"gp2\", Iops = \"5000\"",
+            "Iops = \"5000\", which RDS does not take",
+        ),
+        (
+            &gp3,
+            "StorageType = \"io1\"",
+            "StorageType = \"io1\" without Iops",
+        ),
+        (
+            &gp3,
+            "StorageType = \"gp9\"",
+            "StorageType = \"gp9\", which RDS does not know",
+        ),
+        (&sql_server, "AllocatedStorage = \"200\"", "SQL Server"),
+        (&sql_server, "StorageType = \"gp2\"", "SQL Server"),
+    ] {
+        let toml = format!("restore = {{ {overrides} }}");
+        let plan = plan(stored, &rule(&toml), &network(), "rp-x-1");
+        let told = plan.problem.unwrap_or_default();
+        assert!(told.contains(words), "{overrides}: {told}");
+        assert!(
+            told.starts_with("the policy's restore keys ask for "),
+            "{told}"
+        );
+    }
+    for good in [
+        "AllocatedStorage = \"100\"",
+        "AllocatedStorage = \"65536\"",
+        "Port = \"5433\"",
+    ] {
+        let toml = format!("restore = {{ {good} }}");
+        assert_eq!(
+            plan(&gp3, &rule(&toml), &network(), "rp-x-1").problem,
+            None,
+            "{good}"
+        );
+    }
+    // What is not known of the backup is no problem of the policy.
+    let toml = "restore = { AllocatedStorage = \"20\" }";
+    assert_eq!(
+        plan(&stored(), &rule(toml), &network(), "rp-x-1").problem,
+        None
+    );
+}
+
+#[test]
+fn storage_of_sql_server_is_the_backups() {
+    let stored = stored_on("sqlserver-se", "io1", "100", "1000");
+    let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+    for key in ["AllocatedStorage", "Iops", "StorageType"] {
+        assert_eq!(plan.keys[key].value, None, "{key}");
+        assert!(plan.keys[key].reason.contains("SQL Server"), "{key}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_that_aws_backup_does_not_document() {
+    let mut stored = stored_on("mysql", "gp3", "400", "12000");
+    stored.insert("NetworkType".to_owned(), "DUAL".to_owned());
+    let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+    for key in ["StorageThroughput", "NetworkType"] {
+        assert_eq!(plan.keys[key].value, None);
+        assert!(
+            plan.keys[key].reason.contains("documents no such key"),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_rds_refuses_is_left_out_with_the_reason() {
+    for (port, sent) in [
+        ("0", false),
+        ("1149", false),
+        ("65536", false),
+        ("1150", true),
+        ("65535", true),
+    ] {
+        let mut stored = stored();
+        stored.insert("Port".to_owned(), port.to_owned());
+        let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+        assert_eq!(plan.keys["Port"].value.is_some(), sent, "{port}");
+        assert!(sent || plan.keys["Port"].reason.contains("1150 to 65535"));
+    }
+    let mut stored = stored();
+    stored.insert("Port".to_owned(), "0".to_owned());
+    let overridden = plan(
+        &stored,
+        &rule("restore = { Port = \"5433\" }"),
+        &network(),
+        "rp-x-1",
+    );
+    assert_eq!(overridden.metadata()["Port"], "5433");
+}
+
+#[test]
+fn the_sources_own_option_group_gives_way_to_its_engines_default() {
+    let group = |engine: &str, version: &str, own: &str, toml: &str| {
+        let mut stored = stored();
+        for (key, value) in [
+            ("Engine", engine),
+            ("EngineVersion", version),
+            ("optionGroupName", own),
+        ] {
+            stored.insert(key.to_owned(), value.to_owned());
+        }
+        stored.remove("OptionGroupName");
+        let plan = plan(&stored, &rule(toml), &network(), "rp-x-1");
+        plan.keys["OptionGroupName"].clone()
+    };
+    for (engine, version, default) in [
+        ("mysql", "8.0.39", Some("default:mysql-8-0")),
+        ("mysql", "8.4.3", Some("default:mysql-8-4")),
+        ("mariadb", "10.11.9", Some("default:mariadb-10-11")),
+        ("postgres", "16.4", Some("default:postgres-16")),
+        ("postgres", "10.23", Some("default:postgres-10")),
+        ("postgres", "9.6.24", Some("default:postgres-9-6")),
+        (
+            "oracle-ee",
+            "19.0.0.0.ru-2024-10.rur-2024-10.r1",
+            Some("default:oracle-ee-19"),
+        ),
+        (
+            "oracle-se2",
+            "12.2.0.1.ru-2021-01.rur-2021-01.r1",
+            Some("default:oracle-se2-12-2"),
+        ),
+        (
+            "sqlserver-se",
+            "15.00.4415.2.v1",
+            Some("default:sqlserver-se-15-00"),
+        ),
+        (
+            "db2-se",
+            "11.5.9.0.sb00000000.r1",
+            Some("default:db2-se-11-5"),
+        ),
+        ("mysql", "8", None),
+        ("mysql", "8.x", None),
+        ("mysql", "", None),
+        ("custom-oracle-ee", "19.my_cev1", None),
+    ] {
+        let planned = group(engine, version, "prod", "");
+        assert_eq!(planned.value.as_deref(), default, "{engine} {version}");
+        assert!(planned.reason.contains("bound to its account and VPC"));
+        let unasked = group(engine, version, "default:any", "");
+        assert_eq!(unasked.value, None);
+    }
+    let chosen = group(
+        "mysql",
+        "8.0.39",
+        "prod",
+        "restore = { OptionGroupName = \"of-ours\" }",
+    );
+    assert_eq!(chosen.value.as_deref(), Some("of-ours"));
+}
+
+#[test]
+fn overrides_replace_what_the_backup_says() {
+    let plan = plan(
+        &stored(),
+        &rule("restore = { port = \"6000\" }"),
+        &network(),
+        "rp-x-1",
+    );
+    assert_eq!(plan.metadata()["Port"], "6000");
+    assert_eq!(plan.metadata()["DBInstanceClass"], "db.r6g.4xlarge");
+}
+
+#[test]
+fn overrides_that_weaken_safety_are_refused() {
+    let problem = |key: &str, value: &str| override_problem(Some(ResourceType::Rds), key, value);
+    for (key, _) in FORBIDDEN {
+        assert!(problem(&key.to_lowercase(), "x").is_some(), "{key}");
+    }
+    for (key, value, _) in SAFETY {
+        assert!(problem(key, value).is_some(), "{key}");
+    }
+    assert_eq!(problem("Port", "5433"), None);
+    assert!(problem("Port", "80").is_some());
+    assert!(problem("Prot", "5433").is_some());
+}
+
+#[test]
+fn what_the_backup_does_not_set_is_left_out_with_that_reason() {
+    for unset in ["", "null"] {
+        let mut stored = stored();
+        stored.insert("LicenseModel".to_owned(), unset.to_owned());
+        let plan = plan(&stored, &rule(""), &network(), "rp-x-1");
+        let planned = &plan.keys["LicenseModel"];
+        assert_eq!(planned.value, None, "{unset:?}");
+        assert_eq!(planned.reason, "not set in the backup");
+    }
+}
+
+#[test]
+fn values_that_rds_would_refuse_are_refused_with_the_policy() {
+    let problem = |key: &str, value: &str| override_problem(Some(ResourceType::Rds), key, value);
+    for (key, good) in [
+        ("Port", "1150"),
+        ("Port", "65535"),
+        ("AllocatedStorage", "1"),
+        ("Iops", "3000"),
+        ("DBInstanceClass", "db.t4g.medium"),
+        ("StorageType", "gp3"),
+    ] {
+        assert_eq!(problem(key, good), None, "{key} {good}");
+    }
+    for (key, bad, words) in [
+        ("Port", "1149", "from 1150 to 65535"),
+        ("Port", "65536", "from 1150 to 65535"),
+        ("Port", "mysql", "from 1150 to 65535"),
+        ("AllocatedStorage", "0", "AllocatedStorage is a positive"),
+        ("Iops", "many", "Iops is a positive"),
+        ("DBInstanceClass", "t4g.medium", "begins with \"db.\""),
+        ("StorageType", "", "StorageType is empty"),
+    ] {
+        let told = problem(key, bad).unwrap_or_default();
+        assert!(told.contains(words), "{key} {bad:?}: {told}");
+    }
+}
