@@ -58,7 +58,9 @@ EVERYTHING = {
     "BackupJobVaultNames": "native",
     "DatabaseCaBundleUri": "s3://certificates/ca.pem",
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
-    "VaultNotificationTopicArn": arn("sns", "vaults"),
+    "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
+    "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6", "VaultNotificationTopicArn": arn("sns", "vaults"),
+    "Zones": f"{REGION}a,{REGION}b",
     "VolumeKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000002"),
 }
 
