@@ -285,18 +285,19 @@ def is_allowed(statements, action, resource, context):
     return refusal(Request(action, resource, context), identity=statements) is None
 
 
-def refusal(request, identity=None, resource=(), endpoint=None):
+def refusal(request, identity=None, resource=None, endpoint=None):
     """Why a request is refused, in words; None if it is allowed. All within one account.
 
     `identity` are the statements of the caller's role, None for a service that calls under its own name; `resource`
-    those of what is called; `endpoint` those of the VPC endpoint on the way, None if there is none.
+    those of what is called, None if they are not asked; `endpoint` those of the VPC endpoint on the way, None if there
+    is none.
 
     Policy evaluation logic: "an explicit deny in any of these policies overrides the allow". Within one account a
     resource's policy alone suffices, and so does a role's ("Identity-based policies and resource-based policies").
     An endpoint's policy "does not override or replace identity-based policies or resource-based policies" (AWS
     PrivateLink guide, Control access to VPC endpoints using endpoint policies): it must allow as well.
     """
-    named = [(s, s.names(request.principal)) for s in resource]
+    named = [(s, s.names(request.principal)) for s in resource or []]
     sources = {
         "the role's policies": list(identity or []),
         "the resource's policy": [s for s, how in named if how],
@@ -313,7 +314,7 @@ def refusal(request, identity=None, resource=(), endpoint=None):
         any(s.allows and s.is_about(request) for s, how in named if how == wanted) for wanted in ("yes", "account")
     )
     by_role = bool(about["the role's policies"])
-    if request.action.startswith("kms:"):
+    if request.action.startswith("kms:") and resource is not None:
         # "Unless the key policy explicitly allows it, you cannot use IAM policies to allow access to a KMS key" (AWS
         # KMS developer guide, Key policies): the statement about the account is what lets a role's policy count.
         if direct or by_account and by_role:

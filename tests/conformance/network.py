@@ -13,8 +13,8 @@ from iam import Statement
 
 #: Ports of AWS's own endpoints.
 HTTPS = 443
-#: "The alias that S3 answers with under another name": what a resolver sees behind the name that was asked for. Public
-#: DNS, e.g. bucket.s3.eu-central-1.amazonaws.com -> s3-r-w.eu-central-1.amazonaws.com.
+#: The alias behind a name that was asked for, as public DNS has it: bucket.s3.eu-central-1.amazonaws.com is an alias of
+#: s3-r-w.eu-central-1.amazonaws.com.
 ALIASES = {"s3": "s3-r-w.{region}.{suffix}"}
 
 
@@ -62,9 +62,8 @@ class Network:
     def resolves(self, host, alias=None):
         """Whether the resolver of the VPC answers for a name; `alias` is what its answer leads to.
 
-        "DNS Firewall evaluates the rules in a rule group in order of their priority, starting from the lowest"; an alias
-        in the answer is inspected as well unless the rule trusts it (Route 53 developer guide, Rule settings in DNS
-        Firewall).
+        Rules are evaluated by their priority, the lowest first, and an alias in the answer is inspected as well unless
+        the rule trusts it (Route 53 developer guide, Rule settings in DNS Firewall).
         """
         lists = {self.template.resolve({"Ref": name}): rules["Domains"]
                  for name, rules in self.template.resources("AWS::Route53Resolver::FirewallDomainList").items()}

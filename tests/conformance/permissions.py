@@ -335,7 +335,8 @@ def needed(call, parameters, region, account):
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]
         case "s3":
             # HeadObject has no permission of its own (S3 API reference, HeadObject).
-            return [("s3:GetObject" if name == "HeadObject" else f"s3:{name}", f"arn:aws:s3:::{p['Bucket']}/{p['Key']}")]
+            action = "s3:GetObject" if name == "HeadObject" else f"s3:{name}"
+            return [(action, f"arn:aws:s3:::{p['Bucket']}/{p['Key']}")]
         case "sns":
             return [(f"sns:{name}", p["TopicArn"])]
         case "logs":

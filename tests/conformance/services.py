@@ -24,10 +24,10 @@ class Sends:
 
 SENDS = [
     Sends("events.amazonaws.com", "lambda:InvokeFunction", (ARN, ACCOUNT), (),
-          "EventBridge user guide, Using resource-based policies: SourceArn is the rule's; that the account is sent too: "
-          "Lambda developer guide, Granting function access to AWS services"),
+          "EventBridge user guide, Using resource-based policies: SourceArn is the rule's; Lambda developer guide, "
+          "Granting function access to AWS services: and the account is sent"),
     Sends("events.amazonaws.com", "sqs:SendMessage", (ARN,), (ACCOUNT,),
-          "EventBridge user guide, Using dead-letter queues to process undelivered events: ArnEquals with the rule's ARN"),
+          "EventBridge user guide, Using dead-letter queues to process undelivered events: ArnEquals, the rule's ARN"),
     Sends("sns.amazonaws.com", "lambda:InvokeFunction", (ARN,), (),
           "aws-cli issue 1996: SNS sends no account when it invokes Lambda, a permission with one never matches"),
     Sends("sns.amazonaws.com", "sqs:SendMessage", (ARN,), (ACCOUNT,),
@@ -39,13 +39,13 @@ SENDS = [
           "events of EventBridge"),
     Sends("cloudwatch.amazonaws.com", "kms:GenerateDataKey", (ARN, ACCOUNT), (), "as above"),
     Sends("backup.amazonaws.com", "sns:Publish", (), (ARN, ACCOUNT),
-          "AWS Backup developer guide, Cross-service confused deputy prevention: SourceArn must be a vault when AWS Backup "
-          "publishes; its own example of a topic's policy has no condition, and nothing promises the keys"),
+          "AWS Backup developer guide, Cross-service confused deputy prevention: SourceArn must be a vault when AWS "
+          "Backup publishes; its own example of a topic's policy has no condition, and nothing promises the keys"),
     Sends("backup.amazonaws.com", "kms:Decrypt", (), (ARN, ACCOUNT), "as above: nothing promises the keys"),
     Sends("backup.amazonaws.com", "kms:GenerateDataKey", (), (ARN, ACCOUNT), "as above"),
     Sends("backup.amazonaws.com", "sts:AssumeRole", (ACCOUNT,), (ARN,),
-          "not documented; nationalarchives/terraform-aws-immutable-aws-backup, iam-service-role.tf, asks for the account "
-          "with StringEquals, in production"),
+          "not documented; nationalarchives/terraform-aws-immutable-aws-backup, iam-service-role.tf, asks for the "
+          "account with StringEquals, in production"),
     Sends("scheduler.amazonaws.com", "sts:AssumeRole", (ARN, ACCOUNT), (),
           "EventBridge Scheduler user guide, Confused deputy prevention: SourceArn is the schedule group's"),
     Sends("vpc-flow-logs.amazonaws.com", "sts:AssumeRole", (ARN, ACCOUNT), (),

@@ -10,7 +10,8 @@ ABSENT = object()
 
 def holds(operator, wanted, known):
     """Whether a condition of one line holds for a request that carries this for its key."""
-    statement = Statement.of({"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": {operator: {"k": wanted}}})
+    condition = {operator: {"k": wanted}}
+    statement = Statement.of({"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": condition})
     context = {} if known is ABSENT else {"k": known}
     return is_allowed([statement], "a:B", "arn:aws:a:r:1:x", context)
 
@@ -21,8 +22,9 @@ A, B = "arn:aws:sns:r:1:a", "arn:aws:sns:r:1:b"
 CONDITIONS = [
     # Present, absent, empty: an operator that wants a match; one that wants none is true where nothing is there.
     *[(operator, wanted, known, result) for operator, wanted, present, others in [
-        ("StringEquals", "x", "x", False), ("StringEqualsIgnoreCase", "X", "x", False), ("StringLike", "x*", "xyz", False),
-        ("ArnEquals", A, A, False), ("ArnLike", "arn:aws:sns:*:1:a", A, False), ("Bool", "true", "true", False),
+        ("StringEquals", "x", "x", False), ("StringEqualsIgnoreCase", "X", "x", False),
+        ("StringLike", "x*", "xyz", False), ("ArnEquals", A, A, False), ("ArnLike", "arn:aws:sns:*:1:a", A, False),
+        ("Bool", "true", "true", False),
         ("IpAddress", "10.0.0.0/8", "10.1.2.3", False), ("NumericEquals", "1", "1", False),
         ("NumericLessThan", "2", "1", False), ("NumericLessThanEquals", "1", "1", False),
         ("NumericGreaterThan", "0", "1", False), ("NumericGreaterThanEquals", "1", "1", False),
@@ -34,19 +36,21 @@ CONDITIONS = [
     *[(f"{operator}IfExists", wanted, known, result) for operator, wanted in [
         ("StringEquals", "x"), ("StringLike", "x"), ("Bool", "x"), ("StringEqualsIgnoreCase", "X")]
         for known, result in [("x", True), ("z", False), (ABSENT, True), ("", False)]],
-    ("ArnLikeIfExists", A, ABSENT, True), ("ArnLikeIfExists", A, B, False), ("IpAddressIfExists", "10.0.0.0/8", ABSENT, True),
-    ("StringNotEqualsIfExists", "x", ABSENT, True), ("StringNotEqualsIfExists", "x", "x", False),
+    ("ArnLikeIfExists", A, ABSENT, True), ("ArnLikeIfExists", A, B, False),
+    ("IpAddressIfExists", "10.0.0.0/8", ABSENT, True), ("StringNotEqualsIfExists", "x", ABSENT, True),
+    ("StringNotEqualsIfExists", "x", "x", False),
     # Null: whether there is a value. What is empty is as good as absent.
-    ("Null", "true", ABSENT, True), ("Null", "true", "", True), ("Null", "true", (), True), ("Null", "true", "x", False),
+    ("Null", "true", ABSENT, True), ("Null", "true", "", True), ("Null", "true", (), True),
+    ("Null", "true", "x", False),
     ("Null", "false", ABSENT, False), ("Null", "false", "", False), ("Null", "false", (), False),
     ("Null", "false", "x", True), ("Null", "false", ("x", "y"), True), ("Null", True, ABSENT, True),
     # Several values in the policy: one suffices; for a negated operator none may match.
     ("StringEquals", ["x", "y"], "y", True), ("StringEquals", ["x", "y"], "z", False),
     ("StringNotEquals", ["x", "y"], "y", False), ("StringNotEquals", ["x", "y"], "z", True),
-    # Sets: every value must match, which is true where there is none; one must match, which is false where there is none.
+    # Sets: every value must match, true where there is none; one must match, false where there is none.
     *[("ForAllValues:StringEquals", ["x", "y"], known, result) for known, result in [
-        (("x",), True), (("x", "y"), True), (("x", "z"), False), (ABSENT, True), ((), True), ("", True), (("",), True),
-        ("x", True)]],
+        (("x",), True), (("x", "y"), True), (("x", "z"), False), (ABSENT, True), ((), True), ("", True),
+        (("",), True), ("x", True)]],
     *[("ForAnyValue:StringEquals", ["x", "y"], known, result) for known, result in [
         (("x",), True), (("x", "z"), True), (("z",), False), (ABSENT, False), ((), False), ("", False)]],
     *[("ForAllValues:StringNotEquals", "x", known, result) for known, result in [
@@ -60,8 +64,9 @@ CONDITIONS = [
     ("StringNotLike", "x*", "xyz", False), ("Bool", "true", "True", True), ("Bool", True, "true", True),
     ("StringLike", "arn:aws:s:*:1:f/*", "arn:aws:s:r:9:x:1:f/d", True),
     ("ArnLike", "arn:aws:s:*:1:f/*", "arn:aws:s:r:9:x:1:f/d", False),
-    ("ArnLike", "arn:aws:s:*:1:f/*", "arn:aws:s:r:1:f/d:e", True), ("ArnEquals", "arn:aws:sns:*:1:*", A, True),
-    ("ArnNotEquals", "arn:aws:sns:*:1:*", A, False), ("ArnLike", A, A.upper(), False), ("ArnLike", "*", "no-arn", False),
+    ("ArnLike", "arn:aws:s:*:1:f/*", "arn:aws:s:r:1:f/d:e", True),
+    ("ArnEquals", "arn:aws:sns:*:1:*", A, True), ("ArnNotEquals", "arn:aws:sns:*:1:*", A, False),
+    ("ArnLike", A, A.upper(), False), ("ArnLike", "*", "no-arn", False),
     # Addresses and numbers.
     ("IpAddress", "10.0.0.0/8", "11.0.0.1", False), ("NotIpAddress", "10.0.0.0/8", "10.0.0.1", False),
     ("NumericLessThan", "2", "2", False), ("NumericGreaterThan", "2", "10", True), ("NumericEquals", "1", "no", False),
@@ -174,10 +179,12 @@ THE_SERVICE = says("Allow", Principal={"Service": ["sns.amazonaws.com", "events.
     # A role: its own policies or the resource's, and no denial anywhere.
     (ROLE, {"identity": [ALLOW]}, True), (ROLE, {"identity": []}, False), (ROLE, {"identity": [ALLOW, DENY]}, False),
     (ROLE, {"identity": [], "resource": [THE_ROLE]}, True), (ROLE, {"identity": [], "resource": [ANYBODY]}, True),
-    (ROLE, {"identity": [ALLOW], "resource": [NOBODY]}, False), (ROLE, {"identity": [DENY], "resource": [THE_ROLE]}, False),
+    (ROLE, {"identity": [ALLOW], "resource": [NOBODY]}, False),
+    (ROLE, {"identity": [DENY], "resource": [THE_ROLE]}, False),
     # The account stands for what its own policies give.
     (ROLE, {"identity": [], "resource": [THE_ACCOUNT]}, False),
-    (ROLE, {"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True), (ROLE, {"identity": [], "resource": [BY_NUMBER]}, False),
+    (ROLE, {"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True),
+    (ROLE, {"identity": [], "resource": [BY_NUMBER]}, False),
     (ROLE, {"identity": [], "resource": [ANOTHER]}, False), (ROLE, {"identity": [], "resource": [THE_SERVICE]}, False),
     # An endpoint's policy must allow as well, and gives nothing.
     (ROLE, {"identity": [ALLOW], "endpoint": [ANYBODY]}, True), (ROLE, {"identity": [ALLOW], "endpoint": []}, False),
@@ -195,7 +202,7 @@ def test_policies_together(principal, policies, allowed):
 
 
 @pytest.mark.parametrize(("policies", "allowed"), [
-    ({"identity": [ALLOW]}, False), ({"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True),
+    ({"identity": [ALLOW], "resource": []}, False), ({"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True),
     ({"identity": [], "resource": [THE_ACCOUNT]}, False), ({"identity": [], "resource": [THE_ROLE]}, True),
     ({"identity": [ALLOW], "resource": [THE_ACCOUNT, NOBODY]}, False),
 ])

@@ -60,8 +60,9 @@ def test_dynamodb_is_asked_with_the_account_and_s3_with_the_bucket():
 def test_names_of_restored_databases_resolve_and_no_others(setting):
     net = network(setting)
     assert net.resolves(f"restore-proof-1.c1abcdefghij.{net.region}.rds.{net.suffix}")
-    for host in ("data.attacker.example", f"sts.{net.region}.{net.suffix}", "example.com", f"kms.{net.region}.{net.suffix}",
-                 f"s3.ca-west-1.{net.suffix}", f"backup.{net.region}.{net.suffix}.attacker.example",
+    for host in ("data.attacker.example", f"sts.{net.region}.{net.suffix}", "example.com",
+                 f"kms.{net.region}.{net.suffix}", f"s3.ca-west-1.{net.suffix}",
+                 f"backup.{net.region}.{net.suffix}.attacker.example",
                  f"attackers3.{net.region}.{net.suffix}", f"444455556666.ddb.{net.region}.{net.suffix}"):
         assert not net.resolves(host), host
 
@@ -97,7 +98,7 @@ def test_what_is_restored_has_no_way_out_and_nobody_else_a_way_in(setting):
                 assert not net.lets_out(groups[name], port, address=address), (name, port, address)
                 assert not net.lets_in(groups[name], port, address=address), (name, port, address)
     for port in PORTS:
-        assert not any(net.lets_in(group, port, from_group=other) for other in groups.values()), "nothing into the function"
+        assert not any(net.lets_in(group, port, from_group=other) for other in groups.values()), "into the function"
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -172,8 +173,9 @@ def lets_nothing_out(resources):
 
 
 @pytest.mark.parametrize(("change", "service", "finds"), [
-    (closes, "backup", "let nothing through"), (shuts, "ec2", "let nothing through"), (goes_public, "backup", "public"),
-    (forgets_the_route, "s3", "no route"), (forgets_the_route, "dynamodb", "no route"), (inspects_aliases, "s3", "alias"),
+    (closes, "backup", "let nothing through"), (shuts, "ec2", "let nothing through"),
+    (goes_public, "backup", "public"), (forgets_the_route, "s3", "no route"),
+    (forgets_the_route, "dynamodb", "no route"), (inspects_aliases, "s3", "alias"),
     (blocks_first, "rds", "DNS Firewall"), (lets_nothing_out, "s3", "lets nothing out"),
 ])
 def test_a_way_that_is_closed_is_found(change, service, finds):

@@ -101,7 +101,8 @@ class World:
         # Passing a role and decrypting happen on AWS's side of the endpoint.
         endpoint = self.endpoints.get(service) if action.split(":")[0] == service else None
         found = [
-            refusal(Request(action, resource, context, self.role), self.statements, self.stack.policy_of(resource), endpoint)
+            refusal(Request(action, resource, context, self.role), self.statements, self.stack.policy_of(resource),
+                    endpoint)
             for context in self.contexts(action, resource, service)
         ]
         return [] if None in found else sorted(set(found))
@@ -308,6 +309,16 @@ def test_an_endpoint_that_is_missing_is_found(demo, one_of_each):
         world = demo.but()
         world.network.endpoints = {name: e for name, e in demo.network.endpoints.items() if name != call.service}
         assert any("no way out" in why for why in world.refused(call, parameters)), call
+
+
+@pytest.mark.parametrize(("wall", "finds"), [
+    ("resolves", "DNS Firewall resolves no"), ("lets_out", "nothing"),
+])
+def test_a_name_or_a_port_that_is_closed_is_found(demo, one_of_each, wall, finds):
+    world = demo.but()
+    setattr(world.network, wall, lambda *_, **__: False)
+    for call, parameters in one_of_each:
+        assert any(finds in why for why in world.refused(call, parameters)), call
 
 
 def test_a_key_that_the_request_does_not_carry_is_found(demo, one_of_each):

@@ -59,8 +59,8 @@ EVERYTHING = {
     "DatabaseCaBundleUri": "s3://certificates/ca.pem",
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
     "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
-    "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6", "VaultNotificationTopicArn": arn("sns", "vaults"),
-    "Zones": f"{REGION}a,{REGION}b",
+    "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6",
+    "VaultNotificationTopicArn": arn("sns", "vaults"), "Zones": f"{REGION}a,{REGION}b",
     "VolumeKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000002"),
 }
 
@@ -120,6 +120,15 @@ def is_listed(place, finding):
     """The entries of policy_findings.toml that speak of a finding."""
     return [index for index, entry in enumerate(LISTED)
             if place.startswith(entry["policy"]) and finding.startswith(entry["finds"])]
+
+
+def test_both_branches_of_each_condition_are_looked_at():
+    """A condition that is the same with and without everything needs a value in EVERYTHING."""
+    for name in ("template.yaml", "infra/network.yaml"):
+        bare, full = (Template(ROOT / name, NAMES | NESTED | given).conditions() for given in (
+            {"FlowLogs": "false", "EndpointZones": "1", "S3PrefixListId": "", "DynamoDbPrefixListId": "", "Zones": ""},
+            EVERYTHING))
+        assert [condition for condition in bare if bare[condition] == full[condition]] == [], name
 
 
 def test_there_are_policies_of_every_kind():
