@@ -17,7 +17,7 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:topic"
 
 WORLD = {
     "account": ACCOUNT, "region": REGION, "page_size": 1,
-    "vaults": [{"name": "central"}],
+    "vaults": [{"name": "central"}, {"name": "closed", "refuses": True}],
     "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
     "security_groups": [{"id": "sg-1", "vpc_id": "vpc-1"}],
     "recovery_points": [
@@ -84,8 +84,6 @@ def test_recovery_points_and_their_restore_metadata(world):
     assert [len(page["RecoveryPoints"]) for page in pages] == [1, 1]
     assert refused(backup.describe_recovery_point, BackupVaultName="central",
                    RecoveryPointArn=POINT + "x") == "ResourceNotFoundException"
-    assert refused(backup.list_recovery_points_by_backup_vault,
-                   BackupVaultName="nowhere") == "ResourceNotFoundException"
 
 
 def test_a_restore_from_its_start_to_the_deletion(world):
@@ -129,6 +127,36 @@ def test_a_restore_from_its_start_to_the_deletion(world):
     eventually(gone, 20, "the deletion")
 
 
+def test_vaults(world):
+    backup = client("backup", world.url)
+    pages = list(backup.get_paginator("list_backup_vaults").paginate())
+    found = [vault for page in pages for vault in page["BackupVaultList"]]
+    assert len(pages) == 2, "a page holds one"
+    assert [(v["BackupVaultName"], v["NumberOfRecoveryPoints"]) for v in found] == [("central", 2), ("closed", 0)]
+    assert all(v["VaultType"] == "BACKUP_VAULT" and v["CreationDate"] for v in found)
+    # A vault that is not there is denied as one whose policy refuses.
+    for vault in ("closed", "mistyped"):
+        for operation, arguments in (
+                (backup.list_recovery_points_by_backup_vault, {}),
+                (backup.describe_recovery_point, {"RecoveryPointArn": POINT}),
+                (backup.get_recovery_point_restore_metadata, {"RecoveryPointArn": POINT})):
+            assert refused(operation, BackupVaultName=vault, **arguments) == "AccessDeniedException"
+
+
+def test_vaults_are_listed_as_moto_lists_them(world, moto):
+    theirs = moto.client("backup")
+    for name in ("central", "closed"):
+        theirs.create_backup_vault(BackupVaultName=name)
+    asked = theirs.list_backup_vaults()["BackupVaultList"]
+    answered = client("backup", world.url).get_paginator("list_backup_vaults").paginate().build_full_result()
+    kept = ("BackupVaultName", "BackupVaultArn")
+    shown = [[{key: vault[key] for key in kept} for vault in vaults]
+             for vaults in (asked, answered["BackupVaultList"])]
+    assert shown[0] == shown[1]
+    # moto has no VaultType.
+    assert set(asked[0]) - set(answered["BackupVaultList"][0]) <= {"CreatorRequestId"}
+
+
 def test_a_restore_that_is_accepted_and_fails(world):
     backup = client("backup", world.url)
     job = backup.start_restore_job(
@@ -147,11 +175,12 @@ def test_a_restore_that_is_accepted_and_fails(world):
 def test_snapshots(world):
     rds = client("rds", world.url)
     for name in ("awsbackup:copyjob-1", POINT):
-        snapshot = rds.describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+        snapshot = rds.describe_db_snapshots(DBSnapshotIdentifier=name, SnapshotType="awsbackup")["DBSnapshots"][0]
         assert snapshot["DBSnapshotArn"] == POINT
         assert {"Key": "env", "Value": "prod"} in snapshot["TagList"]
-    assert refused(rds.describe_db_snapshots,
-                   DBSnapshotIdentifier="awsbackup:none") == "DBSnapshotNotFound"
+        assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier=name) == "DBSnapshotNotFound"
+    assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier="awsbackup:none",
+                   SnapshotType="awsbackup") == "DBSnapshotNotFound"
 
 
 def test_objects(world):

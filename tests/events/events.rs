@@ -17,7 +17,7 @@ use restore_proof_tests::{LEDGER, PREFIX, SOURCE_ACCOUNT, Scene, UNCHECKED, root
 use serde_json::{Value, json};
 
 /// Every file, and what it is read as.
-const FILES: [(&str, &str); 61] = [
+const FILES: [(&str, &str); 66] = [
     (
         "backup-job-aborted",
         "ignored: the backup job is ABORTED: there is no recovery point",
@@ -155,9 +155,17 @@ const FILES: [(&str, &str); 61] = [
         "notification-wrong-types",
         "ignored: the notification has no attributes EventType and Id",
     ),
+    ("recovery-point-available", "recovery point"),
+    ("recovery-point-completed", "recovery point"),
     (
-        "recovery-point-completed",
-        "ignored: events \"Recovery Point",
+        "recovery-point-creating",
+        "ignored: the recovery point is not there: CREATING",
+    ),
+    ("recovery-point-landed", "recovery point"),
+    ("recovery-point-partial", "recovery point"),
+    (
+        "recovery-point-without-arn",
+        "ignored: the recovery point event names no recovery point",
     ),
     ("restore-job-aborted", "restore"),
     ("restore-job-completed", "restore"),
@@ -221,6 +229,7 @@ fn read(payload: &Value) -> String {
             BackupState::Completed => "backup completed".to_owned(),
             BackupState::Partial => "backup partial".to_owned(),
         },
+        Trigger::RecoveryPoint(_) => "recovery point".to_owned(),
         Trigger::Restore(_) => "restore".to_owned(),
         Trigger::Notified(jobs) => {
             let words: Vec<_> = jobs
@@ -364,7 +373,7 @@ fn copies_of_machines_and_volumes_are_known_by_the_whole_arn() {
             panic!("{name} is no copy");
         };
         assert_eq!(copy.recovery_point_arn.as_deref(), Some(arn));
-        let validation = Validation::of_copy(PREFIX, &copy, arn, now);
+        let validation = Validation::of_copy(PREFIX, &copy, now);
         let point = &validation.recovery_point;
         assert_eq!(point.arn, arn);
         assert_eq!(point.source_account().as_deref(), Some(SOURCE_ACCOUNT));

@@ -98,6 +98,7 @@ async fn a_backup_in_any_other_vault_is_ignored() {
         let scene = Scene::set(UNCHECKED).await;
         scene.world.add_vault(Vault {
             name: vault.to_owned(),
+            ..Vault::default()
         });
         let point = backup_in(&scene, vault, RestoreBehaviour::bare());
         let job = scene.world.backup_job_of(&point).unwrap();

@@ -527,6 +527,7 @@ fn topic() -> String {
 pub fn furnish(world: &World, policy: &str) {
     world.add_vault(Vault {
         name: VAULT.to_owned(),
+        ..Vault::default()
     });
     world.add_bucket(Bucket {
         name: BUCKET.to_owned(),
@@ -539,6 +540,7 @@ pub fn furnish(world: &World, policy: &str) {
     world.add_function(PREFIX);
     world.add_vault(Vault {
         name: BACKUP_JOB_VAULT.to_owned(),
+        ..Vault::default()
     });
     world.add_db_subnet_group(DbSubnetGroup {
         name: SUBNET_GROUP.to_owned(),

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::Index;
 
+use crate::arn::Arn;
+
 /// The longest text that is taken, bytes. Names, ids and ARNs are shorter (AWS Backup takes ARNs of up to 1600 characters);
 /// what is longer is not there, and words for people are cut.
 const LONGEST_TEXT: usize = 2048;
@@ -22,6 +24,8 @@ pub enum Trigger {
     Copy(CopyJobEvent),
     /// A backup job ended with a recovery point.
     Backup(BackupJobEvent),
+    /// A recovery point is there, however it came: a copy of another account is announced by nothing else here.
+    RecoveryPoint(RecoveryPointEvent),
     /// A restore job ended: ours, or somebody else's.
     Restore(RestoreJobEvent),
     /// A vault notification named these jobs. Nothing else in it is trusted.
@@ -97,6 +101,8 @@ impl CopyState {
 pub struct CopyJobEvent {
     /// How it ended.
     pub state: CopyState,
+    /// The account that the event says it is of, 12 digits; none when AWS Backup itself described the job.
+    pub account: Option<String>,
     /// When the event was made.
     pub event_time: Option<Timestamp>,
     /// Copy job id.
@@ -105,6 +111,8 @@ pub struct CopyJobEvent {
     pub created_at: Option<Timestamp>,
     /// When the copy job ended.
     pub completed_at: Option<Timestamp>,
+    /// ARN of the vault it was copied from.
+    pub source_vault_arn: Option<String>,
     /// ARN of the vault it was to land in; decides which account and Region are concerned.
     pub destination_vault_arn: String,
     /// ARN of the copy; none when there is none.
@@ -122,6 +130,27 @@ pub struct CopyJobEvent {
 }
 
 impl CopyJobEvent {
+    /// Whether the event comes from whom it may come from, as seen from our account: a copy job belongs to the account
+    /// that starts it, which is that of the source vault, or ours. Whoever may put events onto the bus could say
+    /// anything else.
+    ///
+    /// # Errors
+    /// When it does not, in words for the log.
+    pub fn believed_in(&self, our_account: &str) -> Result<(), String> {
+        let Some(account) = self.account.as_deref() else {
+            return Ok(());
+        };
+        let source = self.source_vault_arn.as_deref();
+        let source: Option<Arn> = source.and_then(|arn| arn.parse().ok());
+        if account == our_account || source.is_some_and(|source| source.account == account) {
+            return Ok(());
+        }
+        Err(format!(
+            "the event comes from account {}, which is neither ours nor that of its sourceBackupVaultArn: it is not believed",
+            shorten(account)
+        ))
+    }
+
     /// The event itself, if it says what has landed, or of what nothing has.
     ///
     /// # Errors
@@ -194,6 +223,21 @@ pub struct BackupJobEvent {
     pub size_bytes: Option<u64>,
     /// AWS Backup's words; with COMPLETED they mean "completed with issues".
     pub status_message: Option<String>,
+}
+
+/// A recovery point that is there, whole or in part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveryPointEvent {
+    /// The account that the event says it is of.
+    pub account: Option<String>,
+    /// ARN of the vault it lies in.
+    pub vault_arn: String,
+    /// ARN of the recovery point.
+    pub recovery_point_arn: String,
+    /// ARN of the backed-up resource.
+    pub resource_arn: Option<String>,
+    /// AWS Backup's name of the resource type.
+    pub resource_type: Option<String>,
 }
 
 /// A restore job that ended.
@@ -286,6 +330,9 @@ fn read_event(kind: &str, event: &Value) -> Trigger {
         "Backup Job State Change" => {
             read_backup_job(event).map_or_else(Trigger::Ignored, Trigger::Backup)
         }
+        "Recovery Point State Change" => {
+            read_recovery_point(event).map_or_else(Trigger::Ignored, Trigger::RecoveryPoint)
+        }
         "Restore Job State Change" => {
             read_restore_job(event).map_or_else(Trigger::Ignored, Trigger::Restore)
         }
@@ -298,9 +345,12 @@ fn read_copy_job(event: &Value) -> Result<CopyJobEvent, String> {
     let copy = CopyJobEvent {
         state: CopyState::ended(state(detail))?,
         event_time: time(event, "time"),
+        // EventBridge names the account of each event; one without is nobody's.
+        account: Some(text(event, "account").unwrap_or_default()),
         copy_job_id: text(detail, "copyJobId"),
         created_at: time(detail, "creationDate"),
         completed_at: time(detail, "completionDate"),
+        source_vault_arn: text(detail, "sourceBackupVaultArn"),
         destination_vault_arn: text(detail, "destinationBackupVaultArn")
             .ok_or("the copy job event names no destinationBackupVaultArn")?,
         recovery_point_arn: text(detail, "destinationRecoveryPointArn"),
@@ -327,6 +377,30 @@ fn read_backup_job(event: &Value) -> Result<BackupJobEvent, String> {
         resource_type: text(detail, "resourceType"),
         size_bytes: number(detail, "backupSizeInBytes"),
         status_message: words(detail, "statusMessage"),
+    })
+}
+
+fn read_recovery_point(event: &Value) -> Result<RecoveryPointEvent, String> {
+    let detail = &event["detail"];
+    match state(detail) {
+        Some("COMPLETED" | "PARTIAL" | "AVAILABLE") => {}
+        Some(other) => {
+            return Err(format!(
+                "the recovery point is not there: {}",
+                shorten(other)
+            ));
+        }
+        None => return Err("the recovery point event names no status".to_owned()),
+    }
+    Ok(RecoveryPointEvent {
+        account: text(event, "account"),
+        vault_arn: text(detail, "backupVaultArn")
+            .ok_or("the recovery point event names no backupVaultArn")?,
+        // The detail does not name it.
+        recovery_point_arn: text(&event["resources"], 0)
+            .ok_or("the recovery point event names no recovery point; the sweep finds it")?,
+        resource_arn: text(detail, "resourceArn"),
+        resource_type: text(detail, "resourceType"),
     })
 }
 

@@ -147,6 +147,17 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
     }
 }
 
+/// The message about a vault that cannot be read, or whose recovery points nobody validates. `what` ends the sentence
+/// that begins with the vault's name.
+pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
+    let headline = format!("VAULT: {} {}", one_line(vault), one_line(what));
+    Message {
+        subject: subject(&format!("VAULT: {vault} {what}")),
+        body: capped(format!("{headline}\n\n{to_do}\n")),
+        attributes: BTreeMap::from([("kind", "vault".to_owned())]),
+    }
+}
+
 fn source_name(record: &Record) -> String {
     let arn = record
         .source_resource_arn

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::arn::Arn;
-use crate::event::CopyJobEvent;
+use crate::event::{CopyJobEvent, CopyState};
 use crate::expectation::CheckOutcome;
 use crate::ownership::Mark;
 use crate::policy::Rule;
@@ -315,6 +315,10 @@ pub struct Validation {
     pub verdict_sent: bool,
     /// Whether the message about something left behind was sent.
     pub left_behind_sent: bool,
+    /// It was not tested because the rule asks for a share of what it matches, and another is it: neither a hole nor a
+    /// limit, but what the policy's `sample` and `frequency` are for.
+    #[serde(default)]
+    pub left_out_by_rule: bool,
     /// The policy was broken: plan again once its text is another.
     pub replan: bool,
     /// When to look again; none when nothing is left to do, and while it waits for a slot.
@@ -379,55 +383,41 @@ impl Validation {
             verdict_logged: false,
             verdict_sent: false,
             left_behind_sent: false,
+            left_out_by_rule: false,
             replan: false,
             due_at: Some(now),
         }
     }
 
-    /// The validation of a copy that landed.
-    pub fn of_copy(
-        stack: &str,
-        copy: &CopyJobEvent,
-        recovery_point_arn: &str,
-        now: Timestamp,
-    ) -> Validation {
-        let opened = Validation::open(
-            stack,
-            recovery_point_arn,
-            &copy.destination_vault_arn,
-            None,
-            now,
-        );
-        opened.told_by(copy)
-    }
-
-    /// The validation of a copy that failed: known by the copy job, for there is no recovery point to know
-    /// it by, or only part of one.
-    pub fn of_failed_copy(stack: &str, copy: &CopyJobEvent, now: Timestamp) -> Validation {
-        let source = copy
-            .source_recovery_point_arn
-            .as_deref()
-            .or(copy.recovery_point_arn.as_deref());
-        let job = copy.copy_job_id.as_deref();
-        let known_by = format!("copy-job:{}", job.or(source).unwrap_or_default());
-        let mut opened = Validation::open(stack, &known_by, &copy.destination_vault_arn, None, now);
-        opened.recovery_point.arn = copy
-            .recovery_point_arn
-            .as_deref()
-            .or(source)
-            .unwrap_or_default()
-            .to_owned();
-        let message = copy
-            .status_message
-            .as_deref()
-            .unwrap_or("AWS Backup gives no reason");
-        opened.decide(
-            Verdict::CopyFailed,
-            format!("the copy failed: {message}"),
-            now,
-        );
-        opened.cleanup = Cleanup::NothingToDelete;
-        opened.told_by(copy)
+    /// The validation of a copy that ended. What has landed, whole or in part, is known by its recovery point, so that
+    /// the sweep and the recovery point's own event find the same one; a copy of which there is nothing, by its job.
+    pub fn of_copy(stack: &str, copy: &CopyJobEvent, now: Timestamp) -> Validation {
+        let vault = copy.destination_vault_arn.as_str();
+        let opened = match (&copy.recovery_point_arn, copy.state) {
+            (Some(arn), CopyState::Completed | CopyState::Partial) => {
+                Validation::open(stack, arn, vault, None, now)
+            }
+            (None, CopyState::Completed | CopyState::Partial) | (_, CopyState::Failed) => {
+                let arn = copy.recovery_point_arn.as_deref();
+                let source = copy.source_recovery_point_arn.as_deref().or(arn);
+                let job = copy.copy_job_id.as_deref().or(source);
+                let known_by = format!("copy-job:{}", job.unwrap_or_default());
+                let mut opened = Validation::open(stack, &known_by, vault, None, now);
+                opened.recovery_point.arn = arn.or(source).unwrap_or_default().to_owned();
+                opened
+            }
+        };
+        let mut opened = opened.told_by(copy);
+        let what = match copy.state {
+            CopyState::Completed => return opened,
+            CopyState::Failed => "the copy failed",
+            CopyState::Partial => "the copy is PARTIAL",
+        };
+        let message = copy.status_message.as_deref();
+        let message = message.unwrap_or("AWS Backup gives no reason");
+        opened.settle(Cleanup::NothingToDelete, None, now);
+        opened.decide(Verdict::CopyFailed, format!("{what}: {message}"), now);
+        opened
     }
 
     fn told_by(mut self, copy: &CopyJobEvent) -> Validation {

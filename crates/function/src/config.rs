@@ -1,5 +1,6 @@
 //! Settings, read once when the function starts. One that is missing or wrong stops the start.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,6 +8,7 @@ use jiff::SignedDuration;
 use restore_proof_core::arn::Arn;
 use restore_proof_core::cidr::Cidr;
 use restore_proof_core::plan::Network;
+use restore_proof_core::validation::Validation;
 
 /// Where Lambda's Runtime API and the metadata services of EC2 and ECS listen.
 const FORBIDDEN_ADDRESSES: [IpAddr; 3] = [
@@ -58,9 +60,14 @@ pub struct Config {
     /// Names of the vaults whose backups are validated, besides the copies in [`Config::vaults`]
     /// (`BACKUP_JOB_VAULT_NAMES`); may be empty.
     pub backup_job_vaults: Vec<String>,
-    /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`, `EC2_SUBNET_ID`, `EC2_SECURITY_GROUP_IDS`,
-    /// `EC2_VOLUME_KEY_ARN`).
+    /// Names of the vaults of this account that are meant to be nobody's business (`UNWATCHED_VAULT_NAMES`); may be empty.
+    /// Any other vault that receives recovery points unnamed is reported.
+    pub unwatched_vaults: Vec<String>,
+    /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`, `EC2_SUBNET_IDS`, `EC2_SECURITY_GROUP_IDS`,
+    /// `EC2_VOLUME_KEY_ARN`); of the subnets of machines the first, see [`Config::network_of`].
     pub network: Network,
+    /// Ids of the subnets that machines are restored into (`EC2_SUBNET_IDS`, separated by commas); at least one.
+    pub machine_subnets: Vec<String>,
     /// The addresses of that network (`NETWORK_CIDR`): checks connect to no private address outside of it.
     pub network_cidr: Cidr,
     /// Ids of all subnets of the isolated network (`SUBNET_IDS`, separated by commas).
@@ -107,7 +114,7 @@ impl Config {
         let vaults = list(&required("BACKUP_VAULT_NAMES"));
         let db_subnet_group = required("DB_SUBNET_GROUP");
         let db_security_groups = list(&required("DB_SECURITY_GROUP_IDS"));
-        let machine_subnet = required("EC2_SUBNET_ID");
+        let machine_subnets = list(&required("EC2_SUBNET_IDS"));
         let machine_security_groups = list(&required("EC2_SECURITY_GROUP_IDS"));
         let network_cidr = required("NETWORK_CIDR");
         let subnets = list(&required("SUBNET_IDS"));
@@ -119,6 +126,7 @@ impl Config {
         let ca_bundle = optional("DATABASE_CA_BUNDLE_URI");
         let volume_key_arn = optional("EC2_VOLUME_KEY_ARN");
         let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
+        let unwatched_vaults = list(&optional("UNWATCHED_VAULT_NAMES").unwrap_or_default());
 
         let mut check = |fine: bool, message: String| {
             if !fine {
@@ -208,13 +216,15 @@ impl Config {
             name_prefix,
             vaults,
             backup_job_vaults,
+            unwatched_vaults,
             network: Network {
                 db_subnet_group,
                 db_security_groups,
-                machine_subnet,
+                machine_subnet: machine_subnets.first().cloned().unwrap_or_default(),
                 machine_security_groups,
                 volume_key_arn,
             },
+            machine_subnets,
             network_cidr,
             subnets,
             reset_key_secret,
@@ -223,6 +233,24 @@ impl Config {
             confirm_gone: SignedDuration::from_secs(confirm),
             function_name,
         })
+    }
+
+    /// The vaults this stack watches, each once: those of copies and those of backups, which may name the same.
+    pub fn watched_vaults(&self) -> BTreeSet<&str> {
+        let both = self.vaults.iter().chain(&self.backup_job_vaults);
+        both.map(String::as_str).collect()
+    }
+
+    /// Where this attempt of a validation restores to. Where there are several subnets of machines each attempt has another,
+    /// so that one zone without capacity does not stop all.
+    pub fn network_of(&self, validation: &Validation) -> Network {
+        let number = validation.id.bytes().map(usize::from).sum::<usize>();
+        let number = number + validation.attempt as usize;
+        let subnet = self.machine_subnets.get(number % self.machine_subnets.len().max(1));
+        Network {
+            machine_subnet: subnet.unwrap_or(&self.network.machine_subnet).clone(),
+            ..self.network.clone()
+        }
     }
 
     /// ARN of a vault of this account and Region.
@@ -280,7 +308,7 @@ mod tests {
             "BACKUP_VAULT_NAMES" => "central, other",
             "DB_SUBNET_GROUP" => "isolated",
             "DB_SECURITY_GROUP_IDS" => "sg-1",
-            "EC2_SUBNET_ID" => "subnet-1",
+            "EC2_SUBNET_IDS" => "subnet-1,subnet-2",
             "EC2_SECURITY_GROUP_IDS" => "sg-2",
             "NETWORK_CIDR" => "10.255.0.0/24",
             "SUBNET_IDS" => "subnet-1,subnet-2",
@@ -303,6 +331,21 @@ mod tests {
             config.vault_arn("v"),
             "arn:aws:backup:eu-central-1:111122223333:backup-vault:v"
         );
+    }
+
+    #[test]
+    fn each_attempt_has_another_of_the_subnets_of_machines() {
+        let config = Config::read(good).unwrap();
+        let vault = config.vault_arn("central");
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mut validation = Validation::open("restore-proof", "arn", &vault, None, now);
+        let first = config.network_of(&validation).machine_subnet;
+        assert_eq!(config.network_of(&validation).machine_subnet, first);
+        validation.attempt += 1;
+        let second = config.network_of(&validation).machine_subnet;
+        let mut both = [first.as_str(), second.as_str()];
+        both.sort_unstable();
+        assert_eq!(both, ["subnet-1", "subnet-2"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod slots;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::types::{
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::Frequency;
 use restore_proof_core::validation::{Stage, Validation};
+use restore_proof_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
 
 use crate::aws::{AwsError, failed};
@@ -34,6 +35,8 @@ const DUE_INDEX: &str = "due";
 const INSTALLED: &str = "installed";
 /// Before the id of a restore job that a validation has taken.
 const JOB: &str = "job#";
+/// The attribute that says beside the document how a validation stands.
+const OUTCOME: &str = "outcome";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
 const LOOKED_UP_AT_ONCE: usize = 100;
 
@@ -92,6 +95,60 @@ pub enum LedgerError {
 }
 
 type Item = HashMap<String, Value>;
+
+/// How a validation stands, as far as can be told without its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has no verdict.
+    Open,
+    /// It has a verdict about the backup, or has tried to find one.
+    Tested,
+    /// It was not tested, because nothing here could or a limit kept it from being.
+    Untested,
+    /// It was not tested because the rule asks for a share and this is not of it.
+    LeftOut,
+}
+
+impl Outcome {
+    fn of(validation: &Validation) -> Outcome {
+        match validation.verdict {
+            None => Outcome::Open,
+            Some(Verdict::NotTested) if validation.left_out_by_rule => Outcome::LeftOut,
+            Some(Verdict::NotTested) => Outcome::Untested,
+            Some(
+                Verdict::Passed
+                | Verdict::Failed
+                | Verdict::Inconclusive
+                | Verdict::Unchecked
+                | Verdict::RestoreFailed
+                | Verdict::CopyFailed,
+            ) => Outcome::Tested,
+        }
+    }
+
+    const ALL: [Outcome; 4] = [
+        Outcome::Open,
+        Outcome::Tested,
+        Outcome::Untested,
+        Outcome::LeftOut,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Open => "open",
+            Outcome::Tested => "tested",
+            Outcome::Untested => "untested",
+            Outcome::LeftOut => "left_out",
+        }
+    }
+
+    /// What is not known counts as without a verdict: somebody is to look.
+    fn read(word: Option<&str>) -> Outcome {
+        let known = Outcome::ALL.into_iter();
+        let mut known = known.filter(|outcome| Some(outcome.as_str()) == word);
+        known.next().unwrap_or(Outcome::Open)
+    }
+}
 
 impl Ledger {
     /// The ledger in `table`.
@@ -244,15 +301,15 @@ impl Ledger {
         self.get(id).await?.map(|item| read(id, &item)).transpose()
     }
 
-    /// Those of these ids that no validation has.
+    /// How the validations of these ids stand; of an id that no validation has there is no entry.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn without_validation(
+    pub async fn outcomes(
         &self,
         ids: BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, LedgerError> {
-        self.missing(ids).await
+    ) -> Result<BTreeMap<String, Outcome>, LedgerError> {
+        self.look_up(ids).await
     }
 
     /// Those of these restore jobs' ids that no validation has taken.
@@ -263,10 +320,11 @@ impl Ledger {
         &self,
         ids: BTreeSet<&str>,
     ) -> Result<BTreeSet<String>, LedgerError> {
-        let keys = ids.into_iter().map(job_key).collect();
-        let missing = self.missing(keys).await?;
-        let id = |key: String| key.strip_prefix(JOB).map(str::to_owned);
-        Ok(missing.into_iter().filter_map(id).collect())
+        let known = self
+            .look_up(ids.iter().map(|id| job_key(id)).collect())
+            .await?;
+        let unknown = ids.iter().filter(|id| !known.contains_key(&job_key(id)));
+        Ok(unknown.map(|id| (*id).to_owned()).collect())
     }
 
     /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
@@ -392,17 +450,22 @@ impl Ledger {
         })
     }
 
-    /// Those of these keys that the table has no item of, a hundred looked up with each call.
-    async fn missing(&self, mut keys: BTreeSet<String>) -> Result<BTreeSet<String>, LedgerError> {
-        let mut open: Vec<String> = keys.iter().cloned().collect();
+    /// Those of these keys that the table has an item of, a hundred looked up with each call.
+    async fn look_up(
+        &self,
+        keys: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Outcome>, LedgerError> {
+        let mut open: Vec<String> = keys.into_iter().collect();
+        let mut known = BTreeMap::new();
         while !open.is_empty() {
             let asked = open.split_off(open.len().saturating_sub(LOOKED_UP_AT_ONCE));
             let many = asked.len();
             let key = |id: String| HashMap::from([("id".to_owned(), s(&id))]);
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(asked.into_iter().map(key).collect()))
-                .projection_expression("#id")
+                .projection_expression("#id, #outcome")
                 .expression_attribute_names("#id", "id")
+                .expression_attribute_names("#outcome", OUTCOME)
                 .consistent_read(true)
                 .build();
             let answer = self
@@ -419,7 +482,8 @@ impl Ledger {
                 .flat_map(|(_, items)| items)
             {
                 if let Some(id) = text(&item, "id") {
-                    keys.remove(&id);
+                    let outcome = text(&item, OUTCOME);
+                    known.insert(id, Outcome::read(outcome.as_deref()));
                 }
             }
             // What DynamoDB had no capacity or no room for is asked for again.
@@ -436,7 +500,7 @@ impl Ledger {
                 return Err(error.into());
             }
         }
-        Ok(keys)
+        Ok(known)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Item>, LedgerError> {
@@ -516,6 +580,10 @@ fn item(
     let mut item = HashMap::from([
         ("id".to_owned(), s(&validation.id)),
         ("stage".to_owned(), s(validation.stage.as_str())),
+        (
+            OUTCOME.to_owned(),
+            s(Outcome::of(validation).as_str()),
+        ),
         ("document".to_owned(), s(&document)),
         ("revision".to_owned(), n(revision)),
         ("writer".to_owned(), s(writer)),

@@ -24,8 +24,8 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
-    self, BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, Sweep, Trigger,
-    ValidateRequest,
+    self, BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, RecoveryPointEvent, Sweep,
+    Trigger, ValidateRequest,
 };
 use restore_proof_core::validation::{Cleanup, Validation};
 use restore_proof_core::verdict::Verdict;
@@ -94,20 +94,24 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
     match event::read(payload) {
         Trigger::Copy(copy) => Box::pin(call.copy(copy)).await,
         Trigger::Backup(backup) => Box::pin(call.backup(backup)).await,
+        Trigger::RecoveryPoint(point) => Box::pin(call.recovery_point(point)).await,
         Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
         Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
         Trigger::Sweep(Sweep::Due) => {
-            let invoked = sweep::due(app, deadline).await?;
-            watch::measure(app).await?;
+            let mut parts = sweep::Parts::default();
+            let invoked = sweep::due(app, deadline).await;
+            let invoked = parts.of("what is due", invoked).unwrap_or_default();
+            parts.of("measuring", watch::measure(app).await);
+            parts.end()?;
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
             let found = sweep::lost(app, &call.nonce).await?;
-            let unknown = Box::pin(watch::report_unknown(app)).await?;
             Ok(json!({
                 "opened": found.opened,
                 "unknown_jobs": found.jobs_of_nobody,
-                "unknown": unknown,
+                "unknown": found.unknown,
+                "vaults": found.vaults,
             }))
         }
         Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
@@ -122,6 +126,13 @@ fn ignored(reason: String) -> Value {
     json!({ "ignored": reason })
 }
 
+/// Two stacks in one account must not both restore the same copy. That nobody names the vault the sweep reports.
+fn not_watched(vault: &str) -> Value {
+    ignored(format!(
+        "vault {vault} is none that this stack watches; its parameter BackupVaultNames names those"
+    ))
+}
+
 /// One invocation.
 struct Call<'a> {
     app: &'a App,
@@ -134,17 +145,17 @@ impl Call<'_> {
     /// A copy job ended: opens its validation, or finds it.
     async fn copy(&self, copy: CopyJobEvent) -> anyhow::Result<Value> {
         let config = &self.app.config;
-        let (stack, now) = (config.name_prefix.as_str(), self.app.now());
+        if let Err(reason) = copy.believed_in(&config.account) {
+            return Ok(ignored(reason));
+        }
         let vault = copy.destination_vault_arn.parse::<Arn>().ok();
         // AWS Backup could never be asked about a vault without a name.
         let Some(vault) = vault.filter(|vault| !vault.name().is_empty()) else {
             let reason = "destinationBackupVaultArn is not the ARN of a vault";
             return Ok(ignored(reason.to_owned()));
         };
-        let mut validation = match (copy.state, &copy.recovery_point_arn) {
-            (CopyState::Completed, Some(arn)) => Validation::of_copy(stack, &copy, arn, now),
-            _ => Validation::of_failed_copy(stack, &copy, now),
-        };
+        let now = self.app.now();
+        let mut validation = Validation::of_copy(&config.name_prefix, &copy, now);
         if let (CopyState::Completed, Some(message)) = (copy.state, &copy.status_message) {
             validation.find(format!(
                 "the copy job is COMPLETED with a message: {message}"
@@ -158,46 +169,29 @@ impl Call<'_> {
             );
             validation.settle(Cleanup::NothingToDelete, None, now);
             validation.decide(Verdict::NotTested, reason, now);
+        } else if !config.watched_vaults().contains(vault.name()) {
+            return Ok(not_watched(vault.name()));
         }
-        let id = validation.id.clone();
-        let new = self.app.ledger.open(&validation, &self.nonce).await?;
-        info!(validation.id = %id, copy_job.id = copy.copy_job_id.as_deref(), "copy job event of validation {id}{}", if new { "" } else { ", known already" });
-        self.advance_with(&id, |known| {
-            // The sweep may have found the recovery point before its event came.
-            known.copy_job = known.copy_job.take().or(validation.copy_job);
-            for finding in validation.findings {
-                known.find(finding);
-            }
-        })
-        .await
+        let copy_job = copy.copy_job_id.as_deref().unwrap_or_default();
+        self.open_and_advance(validation, &format!("copy job {copy_job}"))
+            .await
     }
 
     /// A backup job ended: opens the validation of its recovery point, or finds it. Most backups are validated as the
     /// copies that are made of them; only those of the vaults that are named for it are validated themselves.
     async fn backup(&self, backup: BackupJobEvent) -> anyhow::Result<Value> {
         let config = &self.app.config;
-        let Some(vault) = backup.vault_arn.parse::<Arn>().ok() else {
-            return Ok(ignored("backupVaultArn is not an ARN".to_owned()));
+        let vault = match self.vault_of_ours(&backup.vault_arn) {
+            Ok(vault) => vault,
+            Err(reason) => return Ok(ignored(reason)),
         };
         let name = vault.name();
-        if vault.account != config.account || vault.region != config.region {
-            return Ok(ignored(format!(
-                "the backup lies in account {} and Region {}; this function validates account {} in {}",
-                vault.account, vault.region, config.account, config.region
-            )));
-        }
         if !config.backup_job_vaults.iter().any(|known| known == name) {
             return Ok(ignored(format!(
                 "vault {name} is none of those whose backups are validated; copies of them are where they land"
             )));
         }
-        let mut validation = Validation::open(
-            &config.name_prefix,
-            &backup.recovery_point_arn,
-            &config.vault_arn(name),
-            None,
-            self.app.now(),
-        );
+        let mut validation = self.opened(name, &backup.recovery_point_arn);
         validation.recovery_point.resource_arn = backup.resource_arn;
         validation.recovery_point.resource_type = backup.resource_type;
         validation.recovery_point.size_bytes = backup.size_bytes;
@@ -206,10 +200,73 @@ impl Call<'_> {
                 "the backup job is COMPLETED with a message: {message}"
             ));
         }
+        let job = backup.backup_job_id.as_deref().unwrap_or_default();
+        self.open_and_advance(validation, &format!("backup job {job}"))
+            .await
+    }
+
+    /// A recovery point is there: opens its validation, or finds it. Of a copy that another account started, this account
+    /// has no other event.
+    async fn recovery_point(&self, point: RecoveryPointEvent) -> anyhow::Result<Value> {
+        let config = &self.app.config;
+        let vault = match self.vault_of_ours(&point.vault_arn) {
+            Ok(vault) => vault,
+            Err(reason) => return Ok(ignored(reason)),
+        };
+        // What lies in our vault our account tells of; anybody else who does made it up.
+        if point.account.as_deref() != Some(config.account.as_str()) {
+            let account = point.account.as_deref().unwrap_or("none");
+            return Ok(ignored(format!(
+                "the event is of account {account} and about a vault of ours: it is not believed"
+            )));
+        }
+        if !config.watched_vaults().contains(vault.name()) {
+            return Ok(not_watched(vault.name()));
+        }
+        let mut validation = self.opened(vault.name(), &point.recovery_point_arn);
+        validation.recovery_point.resource_arn = point.resource_arn;
+        validation.recovery_point.resource_type = point.resource_type;
+        self.open_and_advance(validation, "the recovery point")
+            .await
+    }
+
+    /// The vault of an ARN, if it is one of this account and Region.
+    fn vault_of_ours(&self, arn: &str) -> Result<Arn, String> {
+        let config = &self.app.config;
+        let Ok(vault) = arn.parse::<Arn>() else {
+            return Err("backupVaultArn is not an ARN".to_owned());
+        };
+        if vault.account == config.account && vault.region == config.region {
+            return Ok(vault);
+        }
+        Err(format!(
+            "the recovery point lies in account {} and Region {}; this function validates account {} in {}",
+            vault.account, vault.region, config.account, config.region
+        ))
+    }
+
+    /// A validation of a recovery point in a vault of ours.
+    fn opened(&self, vault: &str, recovery_point_arn: &str) -> Validation {
+        let config = &self.app.config;
+        let vault_arn = config.vault_arn(vault);
+        Validation::open(
+            &config.name_prefix,
+            recovery_point_arn,
+            &vault_arn,
+            None,
+            self.app.now(),
+        )
+    }
+
+    /// Opens a validation unless it is known, and moves it. What the event of it tells is added to what is known.
+    async fn open_and_advance(&self, validation: Validation, of: &str) -> anyhow::Result<Value> {
         let id = validation.id.clone();
         let new = self.app.ledger.open(&validation, &self.nonce).await?;
-        info!(validation.id = %id, backup_job.id = backup.backup_job_id.as_deref(), "backup job event of validation {id}{}", if new { "" } else { ", known already" });
+        let known = if new { "" } else { ", known already" };
+        info!(validation.id = %id, "event of {of}: validation {id}{known}");
         self.advance_with(&id, |known| {
+            // The sweep, or another event, may have come before.
+            known.copy_job = known.copy_job.take().or(validation.copy_job);
             for finding in validation.findings {
                 known.find(finding);
             }
@@ -309,6 +366,13 @@ impl Call<'_> {
         let vault_arn = config.vault_arn(&request.backup_vault_name);
         let wish = request.request_id.as_deref();
         let arn = &request.recovery_point_arn;
+        // Whoever asks is there to hear at once that the vault is not: a mistyped name would be tried for a day.
+        let vault = request.backup_vault_name.as_str();
+        match backup::describe_recovery_point(&self.app.aws, vault, arn).await {
+            Err(error) if error.is_access_denied() => return Ok(ignored(error.to_string())),
+            // What else there may be to say of it goes into its record.
+            Ok(_) | Err(_) => {}
+        }
         let validation =
             Validation::open(&config.name_prefix, arn, &vault_arn, wish, self.app.now());
         self.app.ledger.open(&validation, &self.nonce).await?;

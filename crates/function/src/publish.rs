@@ -67,7 +67,7 @@ pub async fn log_verdict(
             minutes.and_then(|minutes| SignedDuration::try_from_secs_f64(minutes * 60.0).ok());
         measured.extend(took.map(|took| Metric::seconds(name, took)));
     }
-    embed(&mut event, &measured, config, now);
+    embed(&mut event, &measured, &[], config, now);
     let by_verdict = json!({
         "Namespace": namespace(config),
         "Dimensions": [["verdict"]],
@@ -79,7 +79,7 @@ pub async fn log_verdict(
     log(aws, config, &event, now).await
 }
 
-/// A metric, without dimensions.
+/// A metric.
 #[derive(Clone, Debug)]
 pub struct Metric {
     name: &'static str,
@@ -94,6 +94,24 @@ impl Metric {
             name,
             unit: "Count",
             value: value.into(),
+        }
+    }
+
+    /// A share, percent.
+    pub fn percent(name: &'static str, value: f64) -> Metric {
+        Metric {
+            name,
+            unit: "Percent",
+            value: json!(value),
+        }
+    }
+
+    /// An age, hours. CloudWatch has no unit of that length ("MetricDatum", CloudWatch API reference).
+    pub fn hours(name: &'static str, value: SignedDuration) -> Metric {
+        Metric {
+            name,
+            unit: "None",
+            value: json!(value.as_secs_f64() / 3600.0),
         }
     }
 
@@ -112,8 +130,15 @@ fn namespace(config: &Config) -> String {
     format!("RestoreProof/{}", config.name_prefix)
 }
 
-/// Puts metrics into a log event, in the embedded metric format: CloudWatch Logs makes metrics of them.
-fn embed(event: &mut Value, metrics: &[Metric], config: &Config, now: Timestamp) {
+/// Puts metrics into a log event, in the embedded metric format: CloudWatch Logs makes metrics of them, counted apart by
+/// the values of `dimensions`, which are keys of the event.
+fn embed(
+    event: &mut Value,
+    metrics: &[Metric],
+    dimensions: &[&str],
+    config: &Config,
+    now: Timestamp,
+) {
     for metric in metrics {
         event[metric.name] = metric.value.clone();
     }
@@ -123,7 +148,7 @@ fn embed(event: &mut Value, metrics: &[Metric], config: &Config, now: Timestamp)
         .collect();
     event["_aws"] = json!({
         "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{ "Namespace": namespace(config), "Dimensions": [[]], "Metrics": named }],
+        "CloudWatchMetrics": [{ "Namespace": namespace(config), "Dimensions": [dimensions], "Metrics": named }],
     });
 }
 
@@ -139,12 +164,28 @@ pub async fn log_event(
     metrics: &[Metric],
     now: Timestamp,
 ) -> Result<(), AwsError> {
+    log_event_by(aws, config, kind, facts, metrics, &[], now).await
+}
+
+/// The same, with metrics that are counted apart by the values of these facts, which are text.
+///
+/// # Errors
+/// As [`log_event`].
+pub async fn log_event_by(
+    aws: &Aws,
+    config: &Config,
+    kind: &str,
+    facts: Value,
+    metrics: &[Metric],
+    dimensions: &[&str],
+    now: Timestamp,
+) -> Result<(), AwsError> {
     let mut event = json!({ "event": kind });
     if let (Value::Object(event), Value::Object(facts)) = (&mut event, facts) {
         event.extend(facts);
     }
     if !metrics.is_empty() {
-        embed(&mut event, metrics, config, now);
+        embed(&mut event, metrics, dimensions, config, now);
     }
     log(aws, config, &event, now).await
 }

@@ -1,6 +1,6 @@
 //! The scheduled pass: what is due is invoked, what events lost is found. It runs no checks itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -10,8 +10,10 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::aws::failed;
-use crate::config::Config;
-use crate::{App, backup, queue};
+use crate::backup::DescribedPoint;
+use crate::ledger::Outcome;
+use crate::watch::vaults;
+use crate::{App, backup, queue, watch};
 
 /// Kept of a sweep for those who wait for a slot.
 const KEPT_FOR_THE_LINES: SignedDuration = SignedDuration::from_mins(5);
@@ -50,51 +52,128 @@ pub struct Found {
     pub opened: usize,
     /// Restore jobs of our role that no validation knows.
     pub jobs_of_nobody: usize,
+    /// Vaults that could not be read, or that received recovery points and that no parameter names.
+    pub vaults: usize,
+    /// Resources in our network that no open validation accounts for.
+    pub unknown: usize,
 }
 
-/// Opens validations of recovery points that no event told of, and reports restore jobs of our role that no
-/// validation knows.
+/// Opens validations of recovery points that no event told of; measures how old the oldest without a verdict is; and
+/// reports vaults, restore jobs and resources that nobody accounts for. What goes wrong with one of these, or with one
+/// vault, keeps none of the others from being done.
 ///
 /// # Errors
-/// When AWS Backup or the ledger does not answer.
+/// When AWS Backup, the ledger or another service does not answer: the first such error, after all the rest was done.
+/// A vault that is not there or refuses is no error but a finding.
 pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<Found> {
+    let mut parts = Parts::default();
+    let points = Box::pin(look_through_vaults(app, nonce, &mut parts)).await;
+    let points = parts.of("the vaults", points).unwrap_or_default();
+    let now = app.now();
+    let jobs_of_nobody = report_unknown_jobs(app, now).await;
+    let lost_slots = queue::give_back_lost(app).await;
+    let unknown = Box::pin(watch::report_unknown(app)).await;
+    let found = Found {
+        opened: points.opened,
+        vaults: points.vaults,
+        jobs_of_nobody: parts.of("restore jobs", jobs_of_nobody).unwrap_or_default(),
+        unknown: parts.of("the network", unknown).unwrap_or_default(),
+    };
+    parts.of("slots", lost_slots);
+    parts.end()?;
+    Ok(found)
+}
+
+#[derive(Debug, Default)]
+struct Points {
+    opened: usize,
+    vaults: usize,
+}
+
+async fn look_through_vaults(
+    app: &App,
+    nonce: &str,
+    parts: &mut Parts,
+) -> anyhow::Result<Points> {
     let now = app.now();
     let installed = app.ledger.installed_at(now).await?;
+    let vaults = vaults::look(app, now - POINTS_SINCE).await;
     let mut landed = BTreeMap::new();
-    for vault in vaults(&app.config) {
-        for point in backup::recovery_points_since(&app.aws, vault, now - POINTS_SINCE).await? {
-            let landed_at = point.completed_at.or(point.created_at);
-            let whole = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE");
-            if !whole || landed_at.is_none_or(|at| at < installed) {
+    for vault in &vaults.watched {
+        let vault_arn = app.config.vault_arn(&vault.name);
+        let points = vault.points.iter().flatten();
+        for (point, landed_at) in points.filter_map(|point| Some((point, landed_at(point)?))) {
+            if landed_at < installed {
                 continue;
             }
-            let vault_arn = app.config.vault_arn(vault);
             let mut validation =
                 Validation::open(&app.config.name_prefix, &point.arn, &vault_arn, None, now);
-            validation.recovery_point.resource_arn = point.resource_arn;
-            validation.recovery_point.resource_type = point.resource_type;
-            landed.insert(validation.id.clone(), validation);
+            validation.recovery_point.resource_arn = point.resource_arn.clone();
+            validation.recovery_point.resource_type = point.resource_type.clone();
+            landed.insert(validation.id.clone(), (validation, landed_at));
         }
     }
-    let ids = landed.keys().cloned().collect();
+    let outcomes = app.ledger.outcomes(landed.keys().cloned().collect());
+    let outcomes = outcomes.await?;
     let mut opened = Vec::new();
-    for id in app.ledger.without_validation(ids).await? {
-        if app.ledger.open(&landed[&id], nonce).await? {
-            opened.push(id);
+    for (id, (validation, _)) in &landed {
+        if !outcomes.contains_key(id) && app.ledger.open(validation, nonce).await? {
+            opened.push(id.clone());
         }
     }
-    let jobs_of_nobody = report_unknown_jobs(app, now).await?;
-    queue::give_back_lost(app).await?;
-    Ok(Found {
-        opened: invoke_all(app, opened).await,
-        jobs_of_nobody,
+    let opened = invoke_all(app, opened).await;
+    let landed: Vec<_> = landed
+        .iter()
+        .map(|(id, (_, at))| (*at, outcomes.get(id).copied().unwrap_or(Outcome::Open)))
+        .collect();
+    let reported = Box::pin(vaults::report(app, &vaults, &landed, now)).await;
+    let reported = parts.of("what vaults hold", reported).unwrap_or_default();
+    // Of a vault that does not answer nothing can be told: the function's error says so.
+    for vault in vaults.watched {
+        if let Err(error) = vault.points
+            && !vaults::is_finding(&error)
+        {
+            parts.of::<()>(&vault.name, Err(error.into()));
+        }
+    }
+    Ok(Points {
+        opened,
+        vaults: reported,
     })
 }
 
-/// The vaults to look through, each once: those of copies and those of backups, which may name the same.
-fn vaults(config: &Config) -> BTreeSet<&str> {
-    let both = config.vaults.iter().chain(&config.backup_job_vaults);
-    both.map(String::as_str).collect()
+/// When a recovery point landed, whole or in part; none while it has not, and when it is on its way out.
+pub(crate) fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
+    let is_there = matches!(
+        point.status.as_str(),
+        "COMPLETED" | "AVAILABLE" | "PARTIAL"
+    );
+    point.completed_at.or(point.created_at).filter(|_| is_there)
+}
+
+/// The parts of a sweep: what goes wrong with one is told, and keeps none of the others from being done.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    first_error: Option<anyhow::Error>,
+}
+
+impl Parts {
+    /// The result of a part that went well.
+    pub(crate) fn of<T>(&mut self, what: &str, result: anyhow::Result<T>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(error) => {
+                warn!("the sweep goes on without {what}: {error:#}");
+                self.first_error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// The first error there was.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        self.first_error.map_or(Ok(()), Err)
+    }
 }
 
 /// A job of our role that no validation knows is reported, never touched: whose it is cannot be told. Answers how many.

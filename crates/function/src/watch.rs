@@ -2,6 +2,7 @@
 //! finds becomes metrics; the alarms on them are in `template.yaml`.
 
 mod unknown;
+pub(crate) mod vaults;
 
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::VALIDATED_TYPES;

@@ -367,6 +367,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
     for name in [VAULT, LOCAL_VAULT] {
         world.add_vault(Vault {
             name: name.to_owned(),
+            ..Vault::default()
         });
     }
     world.add_bucket(Bucket {

@@ -230,6 +230,7 @@ fn a_copy_job_that_landed_is_read_whole() {
     let mut detail = json!({
         "state": "COMPLETED", "copyJobId": "copy-1", "backupSizeInBytes": 7,
         "creationDate": "1970-01-01T00:00:01Z", "completionDate": "1970-01-01T00:00:02Z",
+        "sourceBackupVaultArn": "source",
         "destinationBackupVaultArn": "vault", "destinationRecoveryPointArn": "arn:2",
         "resourceArn": "db", "resourceType": "RDS", "statusMessage": "with issues",
     });
@@ -237,6 +238,8 @@ fn a_copy_job_that_landed_is_read_whole() {
     let text = |text: &str| Some(text.to_owned());
     let landed = CopyJobEvent {
         state: CopyState::Completed,
+        account: text("222233334444"),
+        source_vault_arn: text("source"),
         event_time: at(9),
         copy_job_id: text("copy-1"),
         created_at: at(1),

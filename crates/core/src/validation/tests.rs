@@ -19,6 +19,8 @@ fn opened() -> Validation {
 fn copy(state: CopyState) -> CopyJobEvent {
     CopyJobEvent {
         state,
+        account: Some("222233334444".to_owned()),
+        source_vault_arn: None,
         event_time: None,
         copy_job_id: Some("copy-1".to_owned()),
         created_at: None,
@@ -168,7 +170,7 @@ fn names_and_keys_are_made_of_the_id() {
 
 #[test]
 fn a_copy_that_landed_is_known_by_its_recovery_point() {
-    let landed = Validation::of_copy(STACK, &copy(CopyState::Completed), POINT, at(8));
+    let landed = Validation::of_copy(STACK, &copy(CopyState::Completed), at(8));
     assert_eq!(landed.id, opened().id);
     assert_eq!(landed.stage, Stage::Landed);
     assert_eq!(landed.verdict, None);
@@ -186,7 +188,7 @@ fn a_copy_that_landed_is_known_by_its_recovery_point() {
 #[test]
 fn a_copy_that_failed_is_known_by_its_job_and_leaves_nothing_to_delete() {
     let id = |known_by: &str| validation_id(STACK, VAULT, known_by, None);
-    let failed = |copy: CopyJobEvent| Validation::of_failed_copy(STACK, &copy, at(8));
+    let failed = |copy: CopyJobEvent| Validation::of_copy(STACK, &copy, at(8));
     let failed_copy = || copy(CopyState::Failed);
 
     let validation = failed(failed_copy());
@@ -216,6 +218,29 @@ fn a_copy_that_failed_is_known_by_its_job_and_leaves_nothing_to_delete() {
     );
 }
 
+/// Whichever comes first, the event of the copy job, that of the recovery point or the sweep: it is one validation.
+#[test]
+fn a_copy_that_is_there_in_part_is_known_by_its_recovery_point() {
+    let partial = Validation::of_copy(STACK, &copy(CopyState::Partial), at(8));
+    assert_eq!(partial.id, opened().id);
+    assert_eq!(partial.verdict, Some(Verdict::CopyFailed));
+    assert_eq!(
+        partial.verdict_reason,
+        "the copy is PARTIAL: the key is gone"
+    );
+    assert_eq!(partial.cleanup, Cleanup::NothingToDelete);
+    let nameless = Validation::of_copy(
+        STACK,
+        &CopyJobEvent {
+            recovery_point_arn: None,
+            ..copy(CopyState::Partial)
+        },
+        at(8),
+    );
+    let by_job = validation_id(STACK, VAULT, "copy-job:copy-1", None);
+    assert_eq!(nameless.id, by_job, "there is nothing else to know it by");
+}
+
 #[test]
 fn a_cleanup_found_the_same_again_keeps_its_time() {
     let mut validation = opened();
@@ -243,7 +268,7 @@ fn what_was_noticed_is_noted_once() {
 /// What a version before this one wrote: each field that came later has a meaning when it is not there.
 #[test]
 fn a_validation_comes_back_from_the_ledger_as_it_was() {
-    let mut validation = Validation::of_copy(STACK, &copy(CopyState::Completed), POINT, at(8));
+    let mut validation = Validation::of_copy(STACK, &copy(CopyState::Completed), at(8));
     validation.decide(Verdict::Failed, "orders: too few", at(9));
     let mut kept: Value = serde_json::to_value(&validation).expect("JSON");
     let back = |kept: &Value| serde_json::from_value::<Validation>(kept.clone()).ok();

@@ -150,6 +150,8 @@ impl Run<'_> {
 
         let id = self.lease.validation.id.clone();
         if let Some(reason) = policy.leaves_out(&rule, &id, point.size_bytes) {
+            self.validation().left_out_by_rule =
+                rule.sample.is_some_and(|sample| !sample.draws(&id));
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
         if let (Some(largest), None) = (policy.limits.largest_size, point.size_bytes) {
@@ -174,6 +176,7 @@ impl Run<'_> {
             if by != id {
                 let reason =
                     format!("the rule asks for one a day or week, and validation {by} is the one");
+                self.validation().left_out_by_rule = true;
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
         }
@@ -189,18 +192,13 @@ impl Run<'_> {
         let now = self.now();
         let validation = self.validation();
         let target_name = validation.target_name(&app.config.name_prefix);
-        let plan = plan::plan(
-            resource_type,
-            &source,
-            &rule,
-            &app.config.network,
-            &target_name,
-        );
+        let network = app.config.network_of(validation);
+        let plan = plan::plan(resource_type, &source, &rule, &network, &target_name);
         validation.queued_since = None;
         validation.intent = Some(Intent {
             attempt: validation.attempt,
             idempotency_token: target_name.clone(),
-            mark: plan::mark(resource_type, &app.config.network, &target_name),
+            mark: plan::mark(resource_type, &network, &target_name),
             target_name,
             metadata: plan.metadata(),
             planned_at: now,

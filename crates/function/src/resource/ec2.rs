@@ -202,7 +202,7 @@ pub(super) async fn find(
     }))
 }
 
-/// The machines of an image in our subnet that were launched after a point in time and have not ended. For a restore
+/// The machines of an image in our subnets that were launched after a point in time and have not ended. For a restore
 /// that failed without naming what it made.
 ///
 /// # Errors
@@ -213,17 +213,17 @@ pub(super) async fn launched_from(
     image_id: &str,
     since: Timestamp,
 ) -> Result<Vec<String>, AwsError> {
-    let filter = |name: &str, value: &str| {
+    let filter = |name: &str, values: Vec<String>| {
         aws_sdk_ec2::types::Filter::builder()
             .name(name)
-            .values(value)
+            .set_values(Some(values))
             .build()
     };
     let mut pages = aws
         .ec2
         .describe_instances()
-        .filters(filter("image-id", image_id))
-        .filters(filter("subnet-id", &config.network.machine_subnet))
+        .filters(filter("image-id", vec![image_id.to_owned()]))
+        .filters(filter("subnet-id", config.machine_subnets.clone()))
         .into_paginator()
         .send();
     let mut ids = Vec::new();
@@ -359,11 +359,11 @@ pub(super) fn isolation_problems(
     if let Some(subnet) = machine
         .interface_subnets
         .iter()
-        .find(|subnet| **subnet != network.machine_subnet)
+        .find(|subnet| !config.machine_subnets.contains(subnet))
     {
         problems.push(format!(
             "the restored machine has an interface in subnet {subnet}, not in {}",
-            network.machine_subnet
+            config.machine_subnets.join(" or ")
         ));
     }
     let foreign = machine

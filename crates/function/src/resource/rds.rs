@@ -298,6 +298,8 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
         .rds
         .describe_db_snapshots()
         .db_snapshot_identifier(name)
+        // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
+        .snapshot_type("awsbackup")
         .send()
         .await
         .map_err(failed("rds:DescribeDBSnapshots"));

@@ -42,6 +42,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
                 "ResourceType": point.resource_type,
             })
         }
+        "ListBackupVaults" => list_vaults(state, request)?,
         "ListRecoveryPointsByBackupVault" => list_points(state, request)?,
         _ => return Err(ServiceError::not_played(request)),
     };
@@ -131,11 +132,17 @@ fn copy_job(state: &State, request: &Request) -> Result<Value, ServiceError> {
     let job = state
         .copy_jobs
         .get(&id.to_ascii_uppercase())
+        // A copy job belongs to the account and Region that started it: no other knows it.
+        .filter(|job| {
+            let ours = |member: &Option<String>, own: &str| {
+                member.as_ref().is_none_or(|member| member == own)
+            };
+            ours(&job.account, &state.options.account) && ours(&job.region, &state.options.region)
+        })
         .ok_or_else(|| not_found(&format!("Copy job not found: {id}")))?;
-    let account = job.account.as_ref().unwrap_or(&state.options.account);
     let mut members = Map::new();
     let mut put = |key: &str, value: Value| members.insert(key.to_owned(), value);
-    put("AccountId", account.as_str().into());
+    put("AccountId", state.options.account.as_str().into());
     put("CopyJobId", job.id.as_str().into());
     put("SourceBackupVaultArn", job.source_vault_arn.as_str().into());
     put(
@@ -174,17 +181,10 @@ fn not_found(message: &str) -> ServiceError {
 
 fn vault<'a>(state: &State, request: &'a Request) -> Result<&'a str, ServiceError> {
     let name = request.path.get(1).map(String::as_str).unwrap_or_default();
-    if state.vaults.contains(name) {
-        return Ok(name);
+    match restore::admits(state, name) {
+        true => Ok(name),
+        false => Err(restore::insufficient_privileges()),
     }
-    // AWS does not tell a missing vault from one the caller may not see.
-    let message =
-        format!("Backup vault {name} does not exist or you do not have permission to access it");
-    Err(ServiceError::new(
-        "ResourceNotFoundException",
-        400,
-        &message,
-    ))
 }
 
 fn point<'a>(state: &'a State, request: &Request) -> Result<&'a RecoveryPoint, ServiceError> {
@@ -335,6 +335,30 @@ fn list_jobs(state: &State, request: &Request) -> Result<Value, ServiceError> {
         })
         .map(|job| || describe_job(state, job));
     page(state, request, "RestoreJobs", found)
+}
+
+fn list_vaults(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    const KIND: &str = "BACKUP_VAULT";
+    let wanted = request.query("vaultType").is_none_or(|kind| kind == KIND)
+        && request.query("shared") != Some("true");
+    let found = state.vaults.values().filter(|_| wanted).map(|vault| {
+        || {
+            let points = state.recovery_points.iter();
+            let points = points.filter(|point| point.vault == vault.name).count();
+            let (region, account) = (&state.options.region, &state.options.account);
+            json!({
+                "BackupVaultName": vault.name,
+                "BackupVaultArn": state.vault_arn(&vault.name),
+                "VaultType": KIND,
+                "CreationDate": vault.created_at.map(epoch),
+                "EncryptionKeyArn":
+                    format!("arn:aws:kms:{region}:{account}:key/0b5e0000-0000-4000-8000-000000000001"),
+                "NumberOfRecoveryPoints": points,
+                "Locked": false,
+            })
+        }
+    });
+    page(state, request, "BackupVaultList", found)
 }
 
 fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> {

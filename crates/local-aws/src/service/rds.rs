@@ -134,12 +134,23 @@ fn delete(state: &mut State, request: &Request) -> Answer {
     ))
 }
 
+/// What a world holds are snapshots of AWS Backup. RDS returns them for `SnapshotType=awsbackup` alone: without a
+/// type "both automated and manual snapshots are returned", and an identifier does not do without the type either
+/// (RDS API reference, DescribeDBSnapshots: "the SnapshotType parameter must also be specified").
 fn describe_snapshots(state: &mut State, request: &Request) -> Answer {
     refuse_filters(request)?;
+    let of_backup = match request.param("SnapshotType") {
+        Some("awsbackup") => true,
+        None | Some("automated" | "manual" | "shared" | "public") => false,
+        Some(other) => {
+            let message = format!("Invalid snapshot type: {other}");
+            return Err(ServiceError::new("InvalidParameterValue", 400, &message));
+        }
+    };
     let snapshots = state
         .recovery_points
         .iter()
-        .filter(|point| point.arn.contains(":snapshot:"));
+        .filter(|point| of_backup && point.arn.contains(":snapshot:"));
     let wanted = request.param("DBSnapshotIdentifier");
     let by_instance = request.param("DBInstanceIdentifier");
     let found: Vec<String> = snapshots

@@ -48,20 +48,53 @@ impl World {
                     put("statusMessage", message.as_str().into());
                 }
             }
-            let account = job
-                .account
-                .clone()
-                .unwrap_or_else(|| state.options.account.clone());
             let resources = vec![job.source_recovery_point_arn.clone()];
             let at = job.completed_at.unwrap_or(job.created_at);
-            envelope(
+            let detail = Value::Object(detail);
+            let mut event = envelope(state, "Copy Job State Change", at, resources, detail);
+            if let Some(account) = &job.account {
+                event["account"] = account.as_str().into();
+            }
+            if let Some(region) = &job.region {
+                event["region"] = region.as_str().into();
+            }
+            event
+        })
+    }
+
+    /// The "Recovery Point State Change" event of a recovery point of this world in its status, with the members of
+    /// the developer guide's sample: the recovery point itself is only in `resources`, and a copy is not told from a
+    /// backup.
+    pub fn recovery_point_event(&self, recovery_point_arn: &str) -> Option<Value> {
+        self.with_state(|state| {
+            let point = state.recovery_points.get(recovery_point_arn)?.clone();
+            let expires_at = later(point.created_at, Duration::from_secs(100 * 24 * 3600));
+            let mut detail = json!({
+                "backupVaultName": point.vault,
+                "backupVaultArn": state.vault_arn(&point.vault),
+                "creationDate": millis(point.created_at),
+                "iamRoleArn": point.iam_role_arn,
+                "resourceType": point.resource_type,
+                "resourceArn": point.source_resource_arn,
+                "status": point.status,
+                // Text, not a boolean.
+                "isEncrypted": point.kms_key_arn.is_some().to_string(),
+                "storageClass": point.storage_class,
+                "lifecycle": { "deleteAfterDays": 100 },
+                "calculatedLifeCycle": { "deleteAt": millis(expires_at) },
+            });
+            let at = point.completed_at.unwrap_or(point.created_at);
+            if point.status != "CREATING" {
+                detail["completionDate"] = millis(at).into();
+            }
+            let resources = vec![point.arn];
+            Some(envelope(
                 state,
-                "Copy Job State Change",
-                &account,
+                "Recovery Point State Change",
                 at,
                 resources,
-                Value::Object(detail),
-            )
+                detail,
+            ))
         })
     }
 
@@ -93,13 +126,11 @@ impl World {
             if let Some(message) = &job.status_message {
                 put("statusMessage", message.as_str().into());
             }
-            let account = state.options.account.clone();
             let resources = job.recovery_point_arn.iter().cloned().collect();
             let at = job.completed_at.unwrap_or(job.created_at);
             envelope(
                 state,
                 "Backup Job State Change",
-                &account,
                 at,
                 resources,
                 Value::Object(detail),
@@ -350,12 +381,10 @@ pub(crate) fn restore_job(state: &mut State, job: &Job) {
             }
         }
     }
-    let account = state.options.account.clone();
     let delivery = plan.events;
     let event = envelope(
         state,
         "Restore Job State Change",
-        &account,
         state.now,
         resources,
         Value::Object(detail),
@@ -378,10 +407,10 @@ fn deliver(state: &mut State, event: Value, delivery: EventDelivery) {
     }
 }
 
+/// An event of the world's own account and Region.
 fn envelope(
     state: &mut State,
     detail_type: &str,
-    account: &str,
     at: Timestamp,
     resources: Vec<String>,
     detail: Value,
@@ -391,7 +420,7 @@ fn envelope(
         "id": state.new_uuid("event"),
         "detail-type": detail_type,
         "source": "aws.backup",
-        "account": account,
+        "account": state.options.account,
         "time": at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         "region": state.options.region,
         "resources": resources,

@@ -181,15 +181,20 @@ impl World {
         Ok(())
     }
 
-    /// Adds a backup vault.
+    /// Adds a backup vault, or replaces the one with the same name.
     pub fn add_vault(&self, vault: Vault) {
-        self.with_state(|state| state.vaults.insert(vault.name));
+        self.with_state(|state| state.put_vault(vault));
     }
 
     /// Adds a recovery point, or replaces the one with the same ARN; its vault is added when missing.
     pub fn add_recovery_point(&self, point: RecoveryPoint) {
         self.with_state(|state| {
-            state.vaults.insert(point.vault.clone());
+            if !state.vaults.contains_key(&point.vault) {
+                state.put_vault(Vault {
+                    name: point.vault.clone(),
+                    ..Vault::default()
+                });
+            }
             state.recovery_points.put(point);
         });
     }

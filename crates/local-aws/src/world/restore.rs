@@ -23,6 +23,21 @@ use super::{StartRestore, ec2, events, metadata};
 /// Idempotency tokens: AWS's reference once said they time out after one hour.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
+/// Whether a vault exists and lets callers in.
+pub(crate) fn admits(state: &State, vault: &str) -> bool {
+    state.vaults.get(vault).is_some_and(|vault| !vault.refuses)
+}
+
+/// What AWS Backup answers for a vault whose access policy refuses, and, even to an administrator, for one that does
+/// not exist (words: boto3 #2269, aws-sdk-js #2625; status 403: steampipe-plugin-aws #1156).
+pub(crate) fn insufficient_privileges() -> ServiceError {
+    ServiceError::new(
+        "AccessDeniedException",
+        403,
+        "Insufficient privileges to perform this action.",
+    )
+}
+
 /// StartRestoreJob. Accepts nearly anything: bad metadata only dooms the job.
 pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String, ServiceError> {
     if let Some(token) = &request.idempotency_token {
@@ -42,6 +57,9 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
             &message,
         ));
     };
+    if !admits(state, &point.vault) {
+        return Err(insufficient_privileges());
+    }
     if !matches!(point.resource_type.as_str(), "RDS" | "EC2") {
         let message = format!(
             "local-aws restores instances of RDS and EC2 only, not {}",

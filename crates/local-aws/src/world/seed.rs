@@ -15,11 +15,17 @@ pub use ec2::{
 };
 
 /// A backup vault of the world's account and Region.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vault {
     /// Name, unique in account and Region.
     pub name: String,
+    /// When it was made; `None`: a year before it was added to the world.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// Its access policy denies every call about it and about what lies in it. Lists of vaults show it all the same.
+    #[serde(default)]
+    pub refuses: bool,
 }
 
 /// A recovery point in one of the world's vaults, with all that AWS knows about the resource it
@@ -359,8 +365,10 @@ pub struct CopyJob {
     pub state: String,
     /// `statusMessage`.
     pub status_message: Option<String>,
-    /// The account the event comes from; `None`: the world's own.
+    /// The account that it belongs to and that its event comes from; `None`: the world's own.
     pub account: Option<String>,
+    /// The Region that it belongs to and that its event comes from; `None`: the world's own.
+    pub region: Option<String>,
     /// Recovery point the copy was made of.
     pub source_recovery_point_arn: String,
     /// Vault it was copied from.
@@ -390,6 +398,7 @@ impl Default for CopyJob {
             state: "COMPLETED".to_owned(),
             status_message: None,
             account: None,
+            region: None,
             source_recovery_point_arn: String::new(),
             source_vault_arn: String::new(),
             destination_vault_arn: String::new(),
@@ -402,6 +411,19 @@ impl Default for CopyJob {
             iam_role_arn: "arn:aws:iam::222222222222:role/service-role/AWSBackupDefaultServiceRole"
                 .to_owned(),
         }
+    }
+}
+
+impl CopyJob {
+    /// The same job, started where it copies from: it belongs to the account and Region of the source vault, and so
+    /// does its event. sqlxpert/backup-events matches such events in the source account; the National Archives'
+    /// module forwards them from there to the central account.
+    #[must_use]
+    pub fn started_at_the_source(mut self) -> CopyJob {
+        let mut parts = self.source_vault_arn.splitn(6, ':').skip(3);
+        self.region = parts.next().map(str::to_owned);
+        self.account = parts.next().map(str::to_owned);
+        self
     }
 }
 

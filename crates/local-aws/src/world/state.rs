@@ -19,7 +19,7 @@ use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
 use super::listed::{Jobs, Listed};
 use super::seed::{
-    BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Subnet,
+    BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Subnet, Vault,
 };
 
 pub(crate) struct State {
@@ -29,7 +29,8 @@ pub(crate) struct State {
     /// A ticker is running.
     pub ticking: bool,
     ids: u64,
-    pub vaults: BTreeSet<String>,
+    /// By name.
+    pub vaults: BTreeMap<String, Vault>,
     /// By ARN.
     pub recovery_points: Listed<RecoveryPoint>,
     pub jobs: Jobs,
@@ -178,7 +179,7 @@ impl State {
             options,
             ticking: false,
             ids: 0,
-            vaults: BTreeSet::new(),
+            vaults: BTreeMap::new(),
             recovery_points: Listed::new(|point| point.arn.clone()),
             jobs: Jobs::default(),
             backup_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
@@ -238,6 +239,12 @@ impl State {
             })
             || self.machines.values().any(MachineState::is_pending)
             || self.volumes.values().any(|volume| volume.gone_at.is_some())
+    }
+
+    pub fn put_vault(&mut self, mut vault: Vault) {
+        let year_ago = self.now.checked_sub(SignedDuration::from_hours(365 * 24));
+        vault.created_at = vault.created_at.or(year_ago.ok());
+        self.vaults.insert(vault.name.clone(), vault);
     }
 
     pub fn vault_arn(&self, vault: &str) -> String {

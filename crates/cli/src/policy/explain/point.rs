@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
-    BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, Trigger,
+    BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, RecoveryPointEvent, Trigger,
 };
 use restore_proof_core::validation::{validation_id, vault_name};
 
@@ -82,6 +82,7 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
     match trigger {
         Trigger::Copy(copy) => of_copy(copy),
         Trigger::Backup(backup) => of_backup(backup),
+        Trigger::RecoveryPoint(point) => of_recovery_point(point),
         Trigger::Validate(request) => {
             let text = match &request.request_id {
                 Some(word) => format!("Somebody asks for a validation, as request {word:?}."),
@@ -153,6 +154,21 @@ fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
         resource_type: backup.resource_type.clone(),
         source_arn: backup.resource_arn.clone(),
         size_bytes: backup.size_bytes,
+        ..Point::default()
+    };
+    (about, point)
+}
+
+fn of_recovery_point(event: &RecoveryPointEvent) -> (About, Point) {
+    let about = About::RecoveryPoint(
+        "A recovery point is there. It counts if its vault is one of those that the stack's parameters name.".to_owned(),
+    );
+    let point = Point {
+        recovery_point_arn: Some(event.recovery_point_arn.clone()),
+        vault_name: Some(vault_name(&event.vault_arn)),
+        vault_arn: Some(event.vault_arn.clone()),
+        resource_type: event.resource_type.clone(),
+        source_arn: event.resource_arn.clone(),
         ..Point::default()
     };
     (about, point)

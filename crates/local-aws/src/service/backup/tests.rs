@@ -80,10 +80,175 @@ fn recovery_point_and_its_metadata() {
         ),
         (400, "ResourceNotFoundException")
     );
+}
+
+/// AWS Backup does not tell a vault that does not exist from one whose access policy refuses.
+#[test]
+fn a_vault_that_is_missing_or_refuses_denies_access() {
+    let (world, _) = still_world(|point| point.vault = "closed".into());
+    world.add_vault(crate::Vault {
+        name: "closed".into(),
+        refuses: true,
+        ..crate::Vault::default()
+    });
+    let point = POINT.replace(':', "%3A");
+    for vault in ["closed", "central", "mistyped"] {
+        for path in [
+            String::new(),
+            format!("/{point}"),
+            format!("/{point}/restore-metadata"),
+        ] {
+            let answer = get(
+                &world,
+                &format!("/backup-vaults/{vault}/recovery-points{path}"),
+            );
+            let kind = answer.headers["x-amzn-errortype"].to_str().unwrap();
+            assert_eq!(
+                (answer.status, kind),
+                (403, "AccessDeniedException"),
+                "{vault} {path}"
+            );
+            assert_eq!(
+                answer.json()["Message"],
+                "Insufficient privileges to perform this action."
+            );
+        }
+    }
+    let start = start_restore(&world, good_metadata(), None);
+    let kind = start.headers["x-amzn-errortype"].to_str().unwrap();
+    assert_eq!((start.status, kind), (403, "AccessDeniedException"));
+    assert!(world.restore_jobs().is_empty());
+}
+
+#[test]
+fn vaults_are_listed_also_those_that_refuse() {
+    let (world, _) = still_world(|_| ());
+    for (name, refuses) in [("airtight", true), ("empty", false)] {
+        world.add_vault(crate::Vault {
+            name: name.into(),
+            created_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            refuses,
+        });
+    }
+    let vaults = get(&world, "/backup-vaults/").json()["BackupVaultList"].clone();
+    let shown = vaults.as_array().unwrap().iter().map(|vault| {
+        (
+            vault["BackupVaultName"].as_str().unwrap(),
+            vault["NumberOfRecoveryPoints"].as_u64().unwrap(),
+            vault["CreationDate"].as_f64().unwrap(),
+        )
+    });
+    let shown: Vec<_> = shown.collect();
     assert_eq!(
-        get(&world, "/backup-vaults/other/recovery-points/").status,
-        400
+        shown,
+        [
+            ("airtight", 0, 1_767_225_600.0),
+            ("central", 1, 1_763_689_200.0),
+            ("empty", 0, 1_767_225_600.0),
+        ]
     );
+    let central = &vaults[1];
+    for (key, expected) in [
+        (
+            "BackupVaultArn",
+            json!("arn:aws:backup:eu-central-1:111111111111:backup-vault:central"),
+        ),
+        ("VaultType", json!("BACKUP_VAULT")),
+        ("Locked", json!(false)),
+    ] {
+        assert_eq!(central[key], expected, "{key}");
+    }
+    let list = |query: &str| get(&world, &format!("/backup-vaults/?{query}")).json();
+    let first = list("maxResults=2");
+    assert_eq!(first["BackupVaultList"].as_array().unwrap().len(), 2);
+    let token = first["NextToken"].as_str().unwrap();
+    let last = list(&format!("maxResults=2&nextToken={token}"));
+    assert_eq!(last["BackupVaultList"][0]["BackupVaultName"], "empty");
+    assert!(last.get("NextToken").is_none());
+    for none in ["vaultType=LOGICALLY_AIR_GAPPED_BACKUP_VAULT", "shared=true"] {
+        assert_eq!(list(none)["BackupVaultList"], json!([]), "{none}");
+    }
+}
+
+#[test]
+fn recovery_point_events_have_the_documented_shape() {
+    let (world, _) = still_world(|_| ());
+    let event = world.recovery_point_event(POINT).unwrap();
+    for (key, expected) in [
+        ("detail-type", json!("Recovery Point State Change")),
+        ("source", json!("aws.backup")),
+        ("account", json!("111111111111")),
+        ("region", json!("eu-central-1")),
+        ("time", json!("2026-11-21T01:00:00Z")),
+        ("resources", json!([POINT])),
+    ] {
+        assert_eq!(event[key], expected, "{key}");
+    }
+    let detail = &event["detail"];
+    assert!(!detail.to_string().contains(POINT));
+    for (key, expected) in [
+        ("backupVaultName", json!("central")),
+        (
+            "backupVaultArn",
+            json!("arn:aws:backup:eu-central-1:111111111111:backup-vault:central"),
+        ),
+        ("creationDate", json!("2026-11-21T00:00:00.000Z")),
+        ("completionDate", json!("2026-11-21T01:00:00.000Z")),
+        ("resourceType", json!("RDS")),
+        (
+            "resourceArn",
+            json!("arn:aws:rds:eu-central-1:222222222222:db:orders-main"),
+        ),
+        ("status", json!("COMPLETED")),
+        ("isEncrypted", json!("true")),
+        ("storageClass", json!("WARM")),
+        ("lifecycle", json!({"deleteAfterDays": 100})),
+        (
+            "calculatedLifeCycle",
+            json!({"deleteAt": "2027-03-01T00:00:00.000Z"}),
+        ),
+    ] {
+        assert_eq!(detail[key], expected, "{key}");
+    }
+    assert_eq!(world.recovery_point_event("arn:aws:nope"), None);
+
+    let (world, _) = still_world(|point| {
+        point.status = "CREATING".into();
+        point.completed_at = None;
+        point.kms_key_arn = None;
+    });
+    let detail = world.recovery_point_event(POINT).unwrap()["detail"].clone();
+    assert_eq!(
+        (&detail["status"], &detail["isEncrypted"]),
+        (&json!("CREATING"), &json!("false"))
+    );
+    assert!(detail.get("completionDate").is_none());
+}
+
+/// A copy job belongs to who starts it: its event comes from there, and nobody else can describe it.
+#[test]
+fn a_copy_started_at_the_source_is_the_sources() {
+    let (world, _) = still_world(|point| {
+        point.source_vault_arn =
+            Some("arn:aws:backup:eu-west-1:222222222222:backup-vault:theirs".into());
+    });
+    let own = world.copy_job_of(POINT).unwrap();
+    let event = world.copy_job_event(&own);
+    assert_eq!(
+        (&event["account"], &event["region"]),
+        (&json!("111111111111"), &json!("eu-central-1"))
+    );
+    let theirs = own.started_at_the_source();
+    let event = world.copy_job_event(&theirs);
+    assert_eq!(
+        (&event["account"], &event["region"]),
+        (&json!("222222222222"), &json!("eu-west-1"))
+    );
+    assert_eq!(event["detail"]["destinationRecoveryPointArn"], POINT);
+    let id = world.add_copy_job(theirs);
+    let missing = get(&world, &format!("/copy-jobs/{id}"));
+    let kind = missing.headers["x-amzn-errortype"].to_str().unwrap();
+    assert_eq!((missing.status, kind), (400, "ResourceNotFoundException"));
 }
 
 #[test]
@@ -460,13 +625,6 @@ fn backup_and_copy_jobs_are_described() {
         json!(copy.destination_vault_arn)
     );
     assert_eq!(described["AccountId"], "111111111111");
-    let made = world.add_copy_job(crate::CopyJob {
-        id: String::new(),
-        account: Some("222222222222".into()),
-        ..copy
-    });
-    let described = get(&world, &format!("/copy-jobs/{made}")).json();
-    assert_eq!(described["CopyJob"]["AccountId"], "222222222222");
     for path in ["/backup-jobs/nope", "/copy-jobs/nope"] {
         let missing = get(&world, path);
         let kind = missing.headers["x-amzn-errortype"].to_str().unwrap();

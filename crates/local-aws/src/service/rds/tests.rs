@@ -178,6 +178,7 @@ fn snapshots_by_name_and_arn() {
                 ("Action", "DescribeDBSnapshots"),
                 ("Version", "2014-10-31"),
                 ("DBSnapshotIdentifier", id),
+                ("SnapshotType", "awsbackup"),
             ],
         );
         assert_eq!(
@@ -196,6 +197,7 @@ fn snapshots_by_name_and_arn() {
         &[
             ("Action", "DescribeDBSnapshots"),
             ("DBSnapshotIdentifier", "nope"),
+            ("SnapshotType", "awsbackup"),
         ],
     );
     assert_eq!(code(&missing), (404, "DBSnapshotNotFound".to_owned()));
@@ -359,4 +361,37 @@ fn an_instance_says_what_engine_it_is_of() {
             "{element}"
         );
     }
+}
+
+/// RDS shows the snapshots of AWS Backup to those who ask for this type, and to nobody else.
+#[test]
+fn a_snapshot_of_aws_backup_is_found_by_its_type_alone() {
+    let (world, _) = still_world(|_| ());
+    let ask = |parameters: &[(&str, &str)]| {
+        let mut all = vec![("Action", "DescribeDBSnapshots"), ("Version", "2014-10-31")];
+        all.extend_from_slice(parameters);
+        query_call(&world, "rds", &all)
+    };
+    for other in [
+        &[][..],
+        &[("SnapshotType", "manual")],
+        &[("SnapshotType", "automated")],
+    ] {
+        let list = ask(other);
+        assert_eq!(list.status, 200);
+        assert_eq!(list.element("DBSnapshotArn"), None, "{other:?}");
+        let mut by_name = other.to_vec();
+        by_name.push(("DBSnapshotIdentifier", POINT));
+        assert_eq!(
+            code(&ask(&by_name)),
+            (404, "DBSnapshotNotFound".to_owned()),
+            "{other:?}"
+        );
+    }
+    let list = ask(&[("SnapshotType", "awsbackup")]);
+    assert_eq!(list.element("DBSnapshotArn").as_deref(), Some(POINT));
+    assert_eq!(
+        code(&ask(&[("SnapshotType", "all")])),
+        (400, "InvalidParameterValue".to_owned())
+    );
 }
