@@ -4,7 +4,13 @@ import functools
 
 from conftest import ROOT
 from iam import Request, Statement, as_list, refusal
-from permissions import Template
+from permissions import ARNS, Template
+from test_policies import EVERYTHING, NAMES
+
+#: The parameters of each deployment that is looked at: bare, and with all that may be asked for. The names of people's
+#: things come with both.
+SETTINGS = {"defaults": {}, "everything": EVERYTHING}
+PEOPLES = {name: value for name, value in NAMES.items() if name.startswith("AWS::") or name == "BackupVaultNames"}
 
 #: Where a template keeps the policy of a resource: its type, the property that names the resource, and the policy's.
 RESOURCE_POLICIES = {
@@ -53,15 +59,23 @@ class Deployment:
         """The ARN of each resource that has a policy of its own, and its statements; a role's is its trust policy."""
         for part in self.parts:
             for kind, (target, document) in RESOURCE_POLICIES.items():
-                for name, properties in part.resources(kind).items():
-                    for reference in as_list(part.raw["Resources"][name]["Properties"][target]):
-                        resource = reference["Ref"] if "Ref" in reference else reference["Fn::GetAtt"][0]
-                        yield part.arn(resource), _statements(properties[document])
+                for properties in part.resources(kind).values():
+                    for resource in as_list(properties[target]):
+                        yield self._arn_of(part, resource), _statements(properties[document])
             for kind, document in (("AWS::KMS::Key", "KeyPolicy"), ("AWS::IAM::Role", "AssumeRolePolicyDocument")):
                 for name, properties in part.resources(kind).items():
                     yield part.arn(name), _statements(properties[document])
         for properties in self.main.resources("AWS::Lambda::Permission").values():
             yield self.function_arn, [permission(properties, self.function_arn)]
+
+    def _arn_of(self, part, reference):
+        """The ARN of the resource that `Ref` or `GetAtt` answered this for."""
+        for name, resource in part.raw["Resources"].items():
+            if resource["Type"] in ARNS and reference in (part.resolve({"Ref": name}), part.arn(name)):
+                return part.arn(name)
+        if reference == "default":
+            return f"arn:{part.values['AWS::Partition']}:events:{self.region}:{self.account}:event-bus/default"
+        return reference
 
     def role(self, arn):
         """The inline statements of the role with this ARN."""
@@ -73,6 +87,12 @@ class Deployment:
         identity = self.role(principal) if principal.startswith("arn:") else None
         request = Request(action, resource, {"aws:SecureTransport": "true"} | context, principal)
         return refusal(request, identity, self.policy_of(resource))
+
+
+@functools.cache
+def deployed(setting):
+    """The stack as one of the settings deploys it."""
+    return Deployment(PEOPLES | SETTINGS[setting])
 
 
 def _statements(document):

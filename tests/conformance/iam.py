@@ -286,13 +286,13 @@ def is_allowed(statements, action, resource, context):
 
 
 def refusal(request, identity=None, resource=None, endpoint=None):
-    """Why a request is refused, in words; None if it is allowed. All within one account.
+    """Why a request is refused, in words; None if it is allowed.
 
     `identity` are the statements of the caller's role, None for a service that calls under its own name; `resource`
     those of what is called, None if they are not asked; `endpoint` those of the VPC endpoint on the way, None if there
     is none.
 
-    Policy evaluation logic: "an explicit deny in any of these policies overrides the allow". Within one account a
+    Policy evaluation logic: "an explicit deny in any of these policies overrides the allow". Within one account, a
     resource's policy alone suffices, and so does a role's ("Identity-based policies and resource-based policies").
     An endpoint's policy "does not override or replace identity-based policies or resource-based policies" (AWS
     PrivateLink guide, Control access to VPC endpoints using endpoint policies): it must allow as well.
@@ -310,6 +310,9 @@ def refusal(request, identity=None, resource=None, endpoint=None):
             return f"denied by {where} ({denial.sid})"
     if endpoint is not None and not about["the endpoint's policy"]:
         return "the endpoint's policy does not allow it"
+    # "Both the resource-based policy and the identity-based policy must allow" across accounts (Cross-account policy
+    # evaluation logic).
+    across = request.principal.startswith("arn:") and _other_account(request)
     direct, by_account = (
         any(s.allows and s.is_about(request) for s, how in named if how == wanted) for wanted in ("yes", "account")
     )
@@ -320,9 +323,17 @@ def refusal(request, identity=None, resource=None, endpoint=None):
         if direct or by_account and by_role:
             return None
         return "the role's policies do not allow it" if by_account else "the key's policy does not allow it"
-    if direct or by_role:
+    if across and not (direct or by_account):
+        return "the resource's policy does not allow it to another account"
+    if by_role or direct and not across:
         return None
     return "the role's policies do not allow it" if identity is not None else "the resource's policy does not allow it"
+
+
+def _other_account(request):
+    """Whether the resource belongs to another account than who asks; ARNs of S3 say of none."""
+    parts = request.resource.split(":", 5)
+    return len(parts) == 6 and bool(parts[4]) and parts[4] != request.principal.split(":")[4]
 
 
 def without(statements, action):

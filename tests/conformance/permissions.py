@@ -18,7 +18,7 @@ from parliament.statement import get_privilege_info
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
-from iam import Statement, as_list
+from iam import Statement
 
 # SAM warns that its usage figures were not sent.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
@@ -261,6 +261,10 @@ class Template:
         for name, resource in self.raw["Resources"].items():
             if "Condition" in resource and not self._holds(resource["Condition"]):
                 continue
+            if resource["Type"] == "AWS::Events::EventBusPolicy":
+                # Its one statement stands alone.
+                statement = self.resolve(resource["Properties"]["Statement"])
+                found.append((f"{name}.Statement", {"Version": "2012-10-17", "Statement": [statement]}))
             _collect(self._documents(resource.get("Properties", {})), name, found)
         return found
 

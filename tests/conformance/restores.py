@@ -94,7 +94,7 @@ class Place:
         return [_changed(ask, kind, {f"ec2:{key}": value for key, value in keys.items()})]
 
     def key(self, service, **keys):
-        """What a service asks of a key to encrypt a copy (EBS user guide, Requirements for EBS encryption; RDS likewise)."""
+        """What a service asks of a key to encrypt a copy (EBS user guide, Requirements for EBS encryption)."""
         via = {"kms:ViaService": f"{service}.{self.region}.amazonaws.com"}
         key = self.arn("kms", "key/1")
         return [

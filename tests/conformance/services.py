@@ -28,6 +28,8 @@ SENDS = [
           "Granting function access to AWS services: and the account is sent"),
     Sends("events.amazonaws.com", "sqs:SendMessage", (ARN,), (ACCOUNT,),
           "EventBridge user guide, Using dead-letter queues to process undelivered events: ArnEquals, the rule's ARN"),
+    Sends("events.amazonaws.com", "sts:AssumeRole", (ARN, ACCOUNT), (),
+          "EventBridge user guide, Cross-service confused deputy prevention: both keys, for a rule's target"),
     Sends("sns.amazonaws.com", "lambda:InvokeFunction", (ARN,), (),
           "aws-cli issue 1996: SNS sends no account when it invokes Lambda, a permission with one never matches"),
     Sends("sns.amazonaws.com", "sqs:SendMessage", (ARN,), (ACCOUNT,),

@@ -202,6 +202,17 @@ def test_policies_together(principal, policies, allowed):
 
 
 @pytest.mark.parametrize(("policies", "allowed"), [
+    ({"identity": [ALLOW]}, False), ({"identity": [], "resource": [ANYBODY]}, False),
+    ({"identity": [ALLOW], "resource": [ANYBODY]}, True), ({"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True),
+    ({"identity": [ALLOW], "resource": [BY_NUMBER]}, True), ({"identity": [ALLOW], "resource": [ANOTHER]}, False),
+    ({"identity": [ALLOW], "resource": [ANYBODY, NOBODY]}, False),
+])
+def test_across_accounts_both_policies_must_allow(policies, allowed):
+    request = Request("events:PutEvents", "arn:aws:events:r:999999999999:event-bus/b", {}, ROLE)
+    assert (refusal(request, **policies) is None) is allowed
+
+
+@pytest.mark.parametrize(("policies", "allowed"), [
     ({"identity": [ALLOW], "resource": []}, False), ({"identity": [ALLOW], "resource": [THE_ACCOUNT]}, True),
     ({"identity": [], "resource": [THE_ACCOUNT]}, False), ({"identity": [], "resource": [THE_ROLE]}, True),
     ({"identity": [ALLOW], "resource": [THE_ACCOUNT, NOBODY]}, False),

@@ -7,22 +7,17 @@ import copy
 
 import pytest
 
-from deployment import Deployment
+from deployment import PEOPLES, SETTINGS, Deployment
 from network import HTTPS, Network, hosts
-from test_policies import ACCOUNT, EVERYTHING, REGION
+from test_policies import ACCOUNT, REGION
 
-GOV = "us-gov-west-1"
-SETTINGS = {
-    "defaults": {}, "everything": EVERYTHING,
-    # GovCloud, as far as names go.
-    "gov": {"AWS::Region": GOV, "AWS::Partition": "aws-us-gov"},
-}
+#: GovCloud as well, as far as names go.
+PLACES = SETTINGS | {"gov": {"AWS::Region": "us-gov-west-1", "AWS::Partition": "aws-us-gov"}}
 
 
 def network(setting="defaults", change=lambda raw: None):
     """The network of a deployment; `change` plants a fault into its template."""
-    pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::StackName": "restore-proof"}
-    nested = Deployment(pseudo | SETTINGS[setting]).network
+    nested = copy.copy(Deployment(PEOPLES | PLACES[setting]).network)
     nested.raw = copy.deepcopy(nested.raw)
     change(nested.raw["Resources"])
     return Network(nested)
@@ -42,7 +37,7 @@ def no_way(net, service):
 SERVICES = sorted(network().endpoints)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", PLACES)
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_function_reaches_every_endpoint(service, setting):
     assert no_way(network(setting), service) is None
@@ -56,7 +51,7 @@ def test_dynamodb_is_asked_with_the_account_and_s3_with_the_bucket():
     assert hosts("s3", REGION, ACCOUNT, "my.results") == [f"s3.{REGION}.amazonaws.com"], "no certificate has dots"
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", PLACES)
 def test_names_of_restored_databases_resolve_and_no_others(setting):
     net = network(setting)
     assert net.resolves(f"restore-proof-1.c1abcdefghij.{net.region}.rds.{net.suffix}")
@@ -73,7 +68,7 @@ RESTORED = {"DatabaseSecurityGroup": (1150, 65535), "MachineSecurityGroup": (1, 
 PORTS = (1, 22, 80, 443, 1149, 1150, 1433, 3306, 5432, 8080, 65535)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", PLACES)
 @pytest.mark.parametrize("name", RESTORED)
 def test_checks_reach_what_is_restored_on_the_ports_it_may_have(name, setting):
     net = network(setting)
@@ -84,7 +79,7 @@ def test_checks_reach_what_is_restored_on_the_ports_it_may_have(name, setting):
         assert net.reaches(group, net.group(name), port) is (first <= port <= last), port
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", PLACES)
 def test_what_is_restored_has_no_way_out_and_nobody_else_a_way_in(setting):
     net = network(setting)
     group, _ = function(net)
@@ -101,7 +96,7 @@ def test_what_is_restored_has_no_way_out_and_nobody_else_a_way_in(setting):
         assert not any(net.lets_in(group, port, from_group=other) for other in groups.values()), "into the function"
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", PLACES)
 def test_the_function_goes_out_to_addresses_only_for_gateway_endpoints(setting):
     net = network(setting)
     group, subnets = function(net)

@@ -15,15 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from deployment import Deployment
+from deployment import PEOPLES, SETTINGS, Deployment
 from iam import Request, refusal, without
 from judge import answer, request_parameters, service_model
 from network import Network, hosts
 from permissions import ARNS, needed
-from test_policies import ACCOUNT, EVERYTHING, REGION
+from test_policies import ACCOUNT, REGION
 
 REASONS = Path(__file__).with_name("allowed_but_not_called.toml")
-SETTINGS = {"defaults": {}, "everything": EVERYTHING}
 
 
 def parameters_of(call):
@@ -40,7 +39,7 @@ class World:
         self.region, self.account = names["AWS::Region"], names["AWS::AccountId"]
         given = {name: value.replace(ACCOUNT, self.account).replace(REGION, self.region)
                  for name, value in SETTINGS[setting].items()}
-        self.stack = Deployment(given | names)
+        self.stack = Deployment(PEOPLES | given | names)
         self.network = Network(self.stack.network)
         function, = self.stack.main.resources("AWS::Lambda::Function").values()
         self.role, self.groups = function["Role"], function["VpcConfig"]["SecurityGroupIds"]
@@ -57,11 +56,8 @@ class World:
                         seen = self.machines.setdefault(machine["InstanceId"], [])
                         if machine_keys(machine) not in seen:
                             seen.append(machine_keys(machine))
-        template = self.stack.main
-        keys = {template.resolve({"Ref": name}): template.arn(name) for name in template.resources("AWS::KMS::Key")}
-        #: The key of each topic that has one.
-        self.keys = {template.arn(name): keys.get(topic["KmsMasterKeyId"], topic["KmsMasterKeyId"])
-                     for name, topic in template.resources("AWS::SNS::Topic").items() if "KmsMasterKeyId" in topic}
+        #: The key that each bucket, table and topic is encrypted under, if it has one, by ARN.
+        self.keys = dict(keys_of(self.stack.main))
         self._remember()
 
     def _remember(self):
@@ -123,13 +119,42 @@ class World:
 
     def on_behalf(self, call, parameters):
         """What a service asks of KMS in the caller's name."""
-        if call.operation == "Publish" and parameters["TopicArn"] in self.keys:
-            # "The publisher must have kms:GenerateDataKey* and kms:Decrypt" (SNS developer guide, Key management).
-            return [(action, self.keys[parameters["TopicArn"]]) for action in ("kms:GenerateDataKey", "kms:Decrypt")]
-        if call.operation == "GetSecretValue":
-            # Any key of the account may encrypt people's secrets.
-            return [("kms:Decrypt", f"arn:aws:kms:{self.region}:{self.account}:key/of-a-secret")]
-        return []
+        read, write = ["kms:Decrypt"], ["kms:GenerateDataKey"]
+        match call.service:
+            case "sns":
+                # "The publisher must have kms:GenerateDataKey* and kms:Decrypt" (SNS developer guide, Key management).
+                of, asks = parameters["TopicArn"], read + write
+            case "s3":
+                # S3 user guide, Using server-side encryption with AWS KMS keys: Permissions.
+                of, asks = f"arn:aws:s3:::{parameters['Bucket']}", write if call.operation == "PutObject" else read
+            case "dynamodb" if "TableName" in parameters:
+                # The caller's own right (DynamoDB developer guide, Monitoring DynamoDB interaction with AWS KMS).
+                of, asks = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{parameters['TableName']}", read
+            case "secretsmanager":
+                # Any key of the account may encrypt people's secrets.
+                return [("kms:Decrypt", f"arn:aws:kms:{self.region}:{self.account}:key/of-a-secret")]
+            case _:
+                return []
+        return [(action, self.keys[of]) for action in asks if of in self.keys]
+
+
+KEY_PROPERTIES = {"KmsMasterKeyId", "KMSMasterKeyId", "KMSMasterKeyID"}
+
+
+def keys_of(template):
+    """The ARN of each resource that is encrypted under a key of ours or of people's own, and the key's ARN."""
+    keys = {template.resolve({"Ref": name}): template.arn(name) for name in template.resources("AWS::KMS::Key")}
+
+    def found(node):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if name in KEY_PROPERTIES:
+                yield keys.get(value, value)
+            elif isinstance(value, (dict, list)):
+                yield from found(value)
+
+    for name, properties in template.resources("AWS::SNS::Topic", "AWS::S3::Bucket", "AWS::DynamoDB::Table").items():
+        for key in found(properties):
+            yield template.arn(name), key
 
 
 def machine_keys(machine):
@@ -327,6 +352,16 @@ def test_a_key_that_the_request_does_not_carry_is_found(demo, one_of_each):
         for context in demo.contexts(*needs)])
     for call, parameters in one_of_each:
         assert any("the endpoint's policy" in why for why in world.refused(call, parameters)), call
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "GetObject", "Publish", "PutItem", "UpdateItem", "Query"])
+def test_a_key_of_peoples_own_that_the_role_may_not_use_is_found(demo_known, one_of_each, operation):
+    names, = names_of(demo_known)
+    world = World(names, demo_known, "everything")
+    call, parameters = next(pair for pair in one_of_each if pair[0].operation == operation)
+    assert not world.refused(call, parameters)
+    keyless = [s for s in world.statements if not any(action.startswith("kms:") for action in s.actions)]
+    assert any("kms:" in why for why in world.but(statements=keyless).refused(call, parameters))
 
 
 def test_a_secret_under_a_key_that_its_policy_keeps_from_the_function_is_found(demo, one_of_each):

@@ -9,24 +9,15 @@ import yaml
 from parliament.statement import get_privilege_info
 
 from conftest import ROOT
-from iam import Statement, is_allowed
-from permissions import Template, _Loader
+from iam import is_allowed
+from permissions import _Loader
 from services import ACCOUNT as ACCOUNT_KEY
 from services import sends
-from test_policies import ACCOUNT, EVERYTHING, NAMES, NESTED, REGION, arn
+from test_policies import ACCOUNT, EVERYTHING, NAMES, REGION, TEMPLATES, arn, template
 
 FOREIGN = "444455556666"
 PREFIX = "restore-proof"
 RESTORE_ROLE, FUNCTION_ROLE = NAMES["RestoreRole.Arn"], NAMES["FunctionRole.Arn"]
-ZONE, SUBNET = NAMES["Network.Outputs.MachineZone"], NAMES["Network.Outputs.SubnetIds"].split(",")[0]
-GROUP = NAMES["Network.Outputs.MachineSecurityGroupId"]
-
-TEMPLATES = {"template.yaml": {}, "infra/network.yaml": NESTED}
-
-
-def template(name="template.yaml", **given):
-    return Template(ROOT / name, NAMES | TEMPLATES[name] | given)
-
 
 def role(name, **given):
     return template(**given).statements(name)
@@ -158,7 +149,7 @@ def bucket(p):
 def table(p):
     assert p["SSESpecification"]["SSEEnabled"] is True
     assert p["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-    assert p["DeletionProtectionEnabled"] is True
+    assert p["DeletionProtectionEnabled"] == "true"  # the parameter ProtectLedger, with everything
     assert "ResourcePolicy" not in p, "without one a table is closed to other accounts"
 
 
@@ -167,7 +158,10 @@ def queue(p):
 
 
 def topic(p):
-    assert p["KmsMasterKeyId"] == NAMES.get("TopicKey", KEY)
+    # A key of people's own, or the stack's; CloudWatch cannot use that which AWS manages.
+    assert p["KmsMasterKeyId"] == EVERYTHING["KmsKeyArn"]
+    key_of_the_stack = template().resources("AWS::SNS::Topic")["Topic"]["KmsMasterKeyId"]
+    assert key_of_the_stack == template().resolve({"Ref": "TopicKey"})
 
 
 def log_group(p):
@@ -207,6 +201,12 @@ def permission(p):
     assert "SourceAccount" not in p or ACCOUNT_KEY in sent.always, f"never matches: {sent.source}"
 
 
+def rule(p):
+    # Another account's bus, by the forwarding role alone.
+    assert [target["Arn"] for target in p["Targets"]] == [NAMES["BusArn"]]
+    assert p["EventPattern"]["source"] == ["aws.backup"] and p["EventPattern"]["account"] == [ACCOUNT]
+
+
 def subnet(p):
     assert p.get("MapPublicIpOnLaunch", False) is False
 
@@ -217,12 +217,11 @@ def endpoint(p):
     assert p["PolicyDocument"]["Statement"], "without a policy everything passes"
 
 
-KEY = "alias-of-the-topic's-key"
-
 #: A judge for each type that keeps or lets through anything.
 JUDGES = {
     "AWS::DynamoDB::Table": table, "AWS::EC2::Subnet": subnet, "AWS::EC2::VPCEndpoint": endpoint,
-    "AWS::KMS::Key": key, "AWS::Lambda::Permission": permission, "AWS::Logs::LogGroup": log_group,
+    "AWS::Events::Rule": rule, "AWS::KMS::Key": key, "AWS::Lambda::Permission": permission,
+    "AWS::Logs::LogGroup": log_group,
     "AWS::S3::Bucket": bucket, "AWS::SNS::Topic": topic, "AWS::SQS::Queue": queue,
     "AWS::SecretsManager::ResourcePolicy": secret_policy, "AWS::SecretsManager::Secret": secret,
     "AWS::Serverless::Function": function,
@@ -237,6 +236,7 @@ NO_JUDGE = {
     "AWS::EC2::SecurityGroup": "the network's own tests", "AWS::EC2::SecurityGroupIngress": "as above",
     "AWS::EC2::SubnetRouteTableAssociation": "joins two of the above",
     "AWS::EC2::VPC": "connected to nothing: a gateway or a peering has no judge",
+    "AWS::Events::EventBus": "closed but for its policy", "AWS::Events::EventBusPolicy": "judged below",
     "AWS::IAM::Role": "its policies are judged above and by parliament",
     "AWS::Logs::MetricFilter": "counts",
     "AWS::RDS::DBSubnetGroup": "names subnets",
@@ -264,15 +264,9 @@ def test_every_type_has_a_judge_or_needs_none():
     assert not set(JUDGES) & set(NO_JUDGE) and all(NO_JUDGE.values())
 
 
-def with_everything(name):
-    """A template with every parameter; the nested one as the other gives it its values."""
-    given = template(**EVERYTHING, TopicKey=KEY)
-    return given.nested("Network") if name == "infra/network.yaml" else given
-
-
 @pytest.mark.parametrize(("name", "resource", "kind"), [r for r in RESOURCES if r[2] in JUDGES])
 def test_it_is_encrypted_and_closed(name, resource, kind):
-    given = with_everything(name)
+    given = template(name, **EVERYTHING)
     JUDGES[kind](given.resolve(given.raw["Resources"][resource].get("Properties", {})))
 
 
@@ -310,8 +304,8 @@ UNSAID = {
 
 def resource_policies():
     """Every statement that lets somebody in: place, and statement. Policies of roles name nobody."""
-    for name, given in TEMPLATES.items():
-        for place, document in Template(ROOT / name, NAMES | given | EVERYTHING).policies():
+    for name in TEMPLATES:
+        for place, document in template(name).policies() + template(name, **EVERYTHING).policies():
             for statement in document["Statement"]:
                 if "Principal" in statement and statement["Effect"] == "Allow":
                     yield place, statement
@@ -328,6 +322,8 @@ def lets_in(place, statement):
     if "Endpoint" in place:
         # A rule of what passes, not a right; and for this account's principals alone.
         return None if condition == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}} else f"{where}: everybody passes"
+    if statement["Action"] == "events:PutEvents":
+        return None if forwards(principal, condition) else f"{where}: {principal} under {condition}"
     if not isinstance(principal, dict) or set(principal) - {"AWS", "Service"}:
         return f"{where}: {principal}"
     if "AWS" in principal:
@@ -340,6 +336,17 @@ def lets_in(place, statement):
     if said and all(of_this_account(value) for value in said) or where in UNSAID:
         return None
     return f"{where}: any account's {principal['Service']}"
+
+
+def forwards(principal, condition):
+    """Whether a statement of a bus takes events of AWS Backup alone, of the organization or of accounts given."""
+    by_organization = condition.get("StringEquals", {}).get("aws:PrincipalOrgID") == EVERYTHING["OrganizationId"]
+    by_account = principal == {"AWS": EVERYTHING["SourceAccountIds"].split(",")}
+    return (
+        (by_organization and principal == "*" or by_account)
+        and condition.get("ForAllValues:StringEquals") == {"events:source": "aws.backup"}
+        and all(kind.endswith(" Job State Change") for kind in condition["StringEquals"]["events:detail-type"])
+    )
 
 
 def _values(value):
@@ -366,12 +373,20 @@ def test_no_policy_lets_others_in():
      "Condition": {"StringEquals": {"aws:SourceAccount": FOREIGN}}},
     {"Principal": {"Service": "cloudwatch.amazonaws.com"},
      "Condition": {"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {
+        "ForAllValues:StringEquals": {"events:source": "aws.backup"},
+        "StringEquals": {"events:detail-type": ["Copy Job State Change"]}}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {
+        "StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "events:detail-type": ["Copy Job State Change"]}}},
 ])
 def test_a_policy_that_lets_others_in_is_found(statement):
-    assert lets_in("TopicPolicy.PolicyDocument", {"Sid": "Planted", "Effect": "Allow"} | statement)
+    planted = {"Sid": "Planted", "Effect": "Allow", "Action": "sns:Publish"} | statement
+    assert lets_in("TopicPolicy.PolicyDocument", planted)
     allowed = {"Principal": {"Service": "cloudwatch.amazonaws.com"},
                "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}}}
-    assert not lets_in("TopicPolicy.PolicyDocument", {"Sid": "Good", "Effect": "Allow"} | allowed)
+    good = {"Sid": "Good", "Effect": "Allow", "Action": "sns:Publish"} | allowed
+    assert not lets_in("TopicPolicy.PolicyDocument", good)
 
 
 @pytest.mark.parametrize(("kind", "change"), [
@@ -392,7 +407,7 @@ def test_a_policy_that_lets_others_in_is_found(statement):
 ])
 def test_what_is_open_or_not_encrypted_is_found(kind, change):
     name, resource, _ = next(r for r in RESOURCES if r[2] == kind)
-    given = with_everything(name)
+    given = template(name, **EVERYTHING)
     good = given.resolve(given.raw["Resources"][resource]["Properties"])
     JUDGES[kind](good)
     with pytest.raises((AssertionError, ValueError, KeyError)):

@@ -6,17 +6,15 @@ alarms. What each service carries in such a call stands in services.py.
 
 import pytest
 
-from deployment import Deployment, permission
+from deployment import SETTINGS, deployed, permission
 from iam import Request, Statement, as_list, refusal
 from services import ACCOUNT as SOURCE_ACCOUNT
 from services import ARN as SOURCE_ARN
 from services import SENDS, contexts, sends
-from test_policies import ACCOUNT, EVERYTHING, REGION, arn
+from test_policies import ACCOUNT, EVERYTHING, arn, template
 
 FOREIGN = "444455556666"
-PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::StackName": "restore-proof"}
-SETTINGS = {"defaults": {}, "everything": EVERYTHING}
-DEPLOYED = {name: Deployment(PSEUDO | given) for name, given in SETTINGS.items()}
+DEPLOYED = {name: deployed(name) for name in SETTINGS}
 
 #: What services act for that is not a resource of ours.
 VAULT = arn("backup", "backup-vault:central")
@@ -109,7 +107,8 @@ def test_every_service_that_is_let_in_has_a_flow():
 
 
 def test_every_row_is_used_and_has_a_source():
-    assert {(row.service, row.action) for row in SENDS} == {flow[1:3] for flow in FLOWS}
+    used = {flow[1:3] for flow in FLOWS} | {("events.amazonaws.com", "sts:AssumeRole")}
+    assert {(row.service, row.action) for row in SENDS} == used
     assert all(row.source for row in SENDS)
 
 
@@ -134,6 +133,63 @@ def test_lambda_keeps_what_failed_three_times(setting):
         queue = invoke["DestinationConfig"]["OnFailure"]["Destination"]
         # With the function's role (Lambda developer guide, Capturing records of Lambda asynchronous invocations).
         assert stack.refuses("sqs:SendMessage", queue, {}, function["Role"]) is None
+
+
+# --- forwarded events --------------------------------------------------------------------------------
+
+ORGANIZATION, MEMBER = EVERYTHING["OrganizationId"], EVERYTHING["SourceAccountIds"].split(",")[0]
+JOBS = ("Copy Job State Change", "Backup Job State Change", "Restore Job State Change")
+
+
+def forwarding(account, **given):
+    """infra/forward.yaml in an account, sending to the bus of the stack with everything."""
+    bus = DEPLOYED["everything"].main.arn("Bus")
+    return template("infra/forward.yaml", **{"AWS::AccountId": account, "BusArn": bus} | given)
+
+
+def put(account, organization=None, kind=JOBS[0], source="aws.backup", action="events:PutEvents"):
+    """Why the bus refuses an event that the forwarding role of an account puts; None if it takes it."""
+    there = forwarding(account)
+    # "The condition keys of PutEvents": source is a list, a call may put several events; detail-type is one (Service
+    # Authorization Reference, Amazon EventBridge).
+    context = {"events:source": (source,), "events:detail-type": kind, "aws:PrincipalOrgID": organization}
+    bus = there.values["BusArn"]
+    return refusal(Request(action, bus, context, there.arn("ForwardRole")), there.statements("ForwardRole"),
+                   DEPLOYED["everything"].policy_of(bus))
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_the_bus_takes_events_of_the_organization_and_of_accounts_given(kind):
+    assert put(FOREIGN, ORGANIZATION, kind) is None
+    assert put(MEMBER, None, kind) is None, "an account given need not be of the organization"
+
+
+@pytest.mark.parametrize(("account", "organization", "changes"), [
+    (FOREIGN, None, {}), (FOREIGN, "o-theirs00000", {}), (FOREIGN, "", {}),
+    (MEMBER, None, {"source": "aws.ec2"}), (FOREIGN, ORGANIZATION, {"source": "people.own"}),
+    (MEMBER, None, {"kind": "Recovery Point State Change"}), (MEMBER, None, {"kind": None}),
+    (MEMBER, None, {"kind": ""}),
+    (MEMBER, None, {"action": "events:PutRule"}), (MEMBER, None, {"action": "events:PutTargets"}),
+])
+def test_the_bus_takes_nothing_else(account, organization, changes):
+    assert put(account, organization, **changes)
+
+
+def test_the_forwarding_role_sends_to_the_bus_alone_and_eventbridge_alone_takes_it():
+    there = forwarding(MEMBER)
+    role, bus = there.arn("ForwardRole"), there.values["BusArn"]
+    for name, rule in there.resources("AWS::Events::Rule").items():
+        assert [(target["Arn"], target["RoleArn"]) for target in rule["Targets"]] == [(bus, role)]
+        trust = [Statement.of(s) for s in
+                 there.resources("AWS::IAM::Role")["ForwardRole"]["AssumeRolePolicyDocument"]["Statement"]]
+        call = ("events.amazonaws.com", "sts:AssumeRole")
+        for context in contexts(sends(*call), there.arn(name), MEMBER):
+            assert refused(trust, *call, role, context) is None
+        for context in contexts(sends(*call), there.arn(name).replace(MEMBER, FOREIGN), FOREIGN):
+            assert refused(trust, *call, role, context)
+    other = Request("events:PutEvents", bus.replace("event-bus/", "event-bus/other-"), {}, role)
+    assert refusal(other, there.statements("ForwardRole"), [Statement.of({
+        "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"})])
 
 
 # --- planted faults ----------------------------------------------------------------------------------
