@@ -51,9 +51,10 @@ step_checkov() {
 step_aws-limits() { python_tests tests/conformance/test_limits.py; }
 
 # The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies;
-# what the templates must say of roles, of encryption and of who is let in, they say.
+# what the templates must say of roles, of encryption and of who is let in, they say. IAM's rules, the isolated network,
+# what AWS Backup sends to restore and what other services send are replayed against the templates.
 step_judge() {
-    python_tests tests/conformance/test_judge.py tests/conformance/test_policies.py tests/conformance/test_privilege.py
+    python_tests tests/conformance/test_{judge,policies,privilege,iam,network,restores,services}.py
 }
 
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
@@ -122,7 +123,7 @@ step_records() {
     RECORDS="$work/records" CALLS="$work/demo.jsonl" python_tests tests/conformance/test_records.py
 }
 
-# Every recorded AWS call against botocore's service models and against the function's own role.
+# Every recorded AWS call against botocore's service models, and through role, endpoint policies, DNS and security groups.
 step_calls() {
     need scenarios "$work/scenarios.jsonl"
     need demo "$work/demo.jsonl"

@@ -1,17 +1,58 @@
-"""What the function's role in template.yaml allows, and what a recorded AWS call needs.
+"""The templates with values for their references, and what a recorded AWS call needs of IAM.
 
-The template is resolved with its parameters' defaults and with the physical names that the caller
-gives; a reference that cannot be resolved is an error, so that no pattern is ever a guess.
+A template is resolved with its parameters' defaults, with the physical names that the caller gives, and with one name
+per resource that nobody named. A reference to nothing that is there is an error, so that no pattern is ever a guess.
 """
 
+import copy
+import functools
+import ipaddress
+import logging
 import re
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
 
+import boto3
 import yaml
+from parliament.statement import get_privilege_info
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from iam import Statement
+
+# SAM warns that its usage figures were not sent.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 #: AWS::URLSuffix and AWS::Partition of the commercial Regions.
 PARTITION = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+
+#: What `GetAtt …Arn` answers by type; what `Ref` answers where it is no plain name, under `REFS`.
+ARNS = {
+    "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{name}",
+    "AWS::Events::EventBus": "arn:{partition}:events:{region}:{account}:event-bus/{name}",
+    "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
+    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role{path}{name}",
+    "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
+    "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
+    "AWS::SecretsManager::Secret": "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
+    "AWS::Serverless::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
+    "AWS::SNS::Topic": "arn:{partition}:sns:{region}:{account}:{name}",
+    "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
+}
+REFS = {
+    "AWS::EC2::RouteTable": "rtb-{id17}", "AWS::EC2::SecurityGroup": "sg-{id17}",
+    "AWS::EC2::Subnet": "subnet-{id17}", "AWS::EC2::VPC": "vpc-{id17}", "AWS::EC2::VPCEndpoint": "vpce-{id17}",
+    "AWS::KMS::Key": "{id}", "AWS::Route53Resolver::FirewallDomainList": "rslvr-fdl-{id17}",
+    "AWS::Route53Resolver::FirewallRuleGroup": "rslvr-frg-{id17}",
+    "AWS::SecretsManager::Secret": ARNS["AWS::SecretsManager::Secret"],
+    "AWS::SNS::Topic": ARNS["AWS::SNS::Topic"],
+    "AWS::SQS::Queue": "https://sqs.{region}.{suffix}/{account}/{name}",
+}
+#: Properties by which a template names a resource itself.
+NAME_PROPERTIES = ("Name", "FunctionName", "RoleName", "TableName", "BucketName", "TopicName", "QueueName",
+                   "LogGroupName", "DBSubnetGroupName")
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,21 +75,67 @@ def _short_form(loader, suffix, node):
 _Loader.add_multi_constructor("!", _short_form)
 
 
-class Template:
-    """template.yaml with values for its references.
+@functools.cache
+def _read(path):
+    with open(path, encoding="utf-8") as text:
+        return yaml.load(text, _Loader)
 
-    `values` maps what `Ref` answers (`"Topic"`) and what `GetAtt` answers (`"Ledger.Arn"`).
+
+class Template:
+    """A template with values for its references.
+
+    `values` maps what `Ref` answers (`"Topic"`) and what `GetAtt` answers (`"Ledger.Arn"`); whatever is not there is
+    made up from the resource itself.
     """
 
-    def __init__(self, path, values):
-        with open(path, encoding="utf-8") as text:
-            self.raw = yaml.load(text, _Loader)
+    def __init__(self, path, values, raw=None):
+        self.path = Path(path)
+        self.raw = raw or _read(path)
         parameters = {
             name: str(parameter["Default"])
             for name, parameter in self.raw["Parameters"].items()
             if "Default" in parameter
         }
         self.values = PARTITION | parameters | values
+        self._nested = {}
+
+    def nested(self, name):
+        """The template of a nested stack, with the parameters that this one gives it."""
+        if name not in self._nested:
+            properties = self.raw["Resources"][name]["Properties"]
+            pseudo = {key: value for key, value in self.values.items() if key.startswith("AWS::")}
+            self._nested[name] = Template(
+                self.path.parent / properties["TemplateURL"], pseudo | self.resolve(properties["Parameters"]))
+        return self._nested[name]
+
+    def resources(self, *kinds):
+        """The resources of these types that the conditions let be, by name, with their properties resolved."""
+        return {
+            name: self.resolve(resource.get("Properties", {}))
+            for name, resource in self.raw["Resources"].items()
+            if resource["Type"] in kinds and ("Condition" not in resource or self._holds(resource["Condition"]))
+        }
+
+    def translated(self):
+        """The same template as CloudFormation sees it, without SAM's own types."""
+        raw = copy.deepcopy(self.raw)
+        for resource in raw["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                resource["Properties"]["CodeUri"] = "s3://bucket/bootstrap.zip"
+        # SAM asks boto3 for the partition of a Region.
+        session = boto3.session.Session(region_name=self._get("AWS::Region"))
+        translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session)
+        parameters = {name: self.values[name] for name in raw["Parameters"] if name in self.values}
+        return Template(self.path, self.values, translator.translate(raw, parameters))
+
+    def conditions(self):
+        """Every condition, and whether it holds."""
+        return {name: self._holds(name) for name in self.raw.get("Conditions", {})}
+
+    def arn(self, name):
+        """The ARN of one of the resources."""
+        kind = self.raw["Resources"][name]["Type"]
+        return self._get(name if REFS.get(kind) == ARNS.get(kind) else f"{name}.Arn")
 
     def resolve(self, node):
         """The node with every intrinsic function replaced by its value; NoValue as None."""
@@ -60,18 +147,60 @@ class Template:
         if len(node) == 1:
             (name, argument), = node.items()
             if name == "Ref":
-                return None if argument == "AWS::NoValue" else self.values[argument]
+                return None if argument == "AWS::NoValue" else self._get(argument)
             if name == "Fn::GetAtt":
-                return self.values[".".join(argument)]
+                return self._get(argument if isinstance(argument, str) else ".".join(argument))
             if name.startswith("Fn::"):
                 return self._function(name, argument)
-        return {key: self.resolve(value) for key, value in node.items()}
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value is not None}
+
+    def _get(self, reference):
+        if reference in self.values:
+            return self.values[reference]
+        name, _, attribute = reference.partition(".")
+        kind = self._type(name)
+        if kind == "AWS::CloudFormation::Stack" and attribute.startswith("Outputs."):
+            nested = self.nested(name)
+            return nested.resolve(nested.raw["Outputs"][attribute.removeprefix("Outputs.")]["Value"])
+        properties = self.raw["Resources"].get(name, {}).get("Properties", {})
+        if kind == "AWS::EC2::Subnet" and attribute == "AvailabilityZone":
+            return self.resolve(properties["AvailabilityZone"])
+        form = {"": REFS.get(kind, "{name}"), "Arn": ARNS.get(kind), "GroupId": REFS.get(kind)}.get(attribute)
+        if attribute.endswith("Name"):
+            form = "{name}"
+        if form is None:
+            raise KeyError(f"{self.path.name}: what {reference} answers, which is of {kind}, is not known here")
+        named = next((properties[key] for key in NAME_PROPERTIES if key in properties), name.lower())
+        digits = sha256(name.encode()).hexdigest()
+        return form.format(
+            partition=self.values["AWS::Partition"], suffix=self.values["AWS::URLSuffix"],
+            region=self._get("AWS::Region"), account=self._get("AWS::AccountId"), name=self.resolve(named),
+            path=self.resolve(properties.get("Path", "/")), id17=digits[:17],
+            id="-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])),
+        )
+
+    def _type(self, name):
+        """The type of a resource, those included that SAM makes: the rule of a function's event."""
+        if name in self.raw["Resources"]:
+            return self.raw["Resources"][name]["Type"]
+        for function, resource in self.raw["Resources"].items():
+            for event, body in resource.get("Properties", {}).get("Events", {}).items():
+                if function + event == name and body["Type"] == "EventBridgeRule":
+                    return "AWS::Events::Rule"
+        raise KeyError(f"{self.path.name}: there is no {name}, and no value was given for it")
 
     def _function(self, name, argument):
         if name == "Fn::Sub":
             text, local = (argument, {}) if isinstance(argument, str) else argument
-            values = self.values | {key: self.resolve(value) for key, value in local.items()}
-            return re.sub(r"\$\{([^!}][^}]*)\}", lambda found: values[found.group(1)], text)
+            local = {key: self.resolve(value) for key, value in local.items()}
+
+            def value(found):
+                key = found.group(1)
+                # ${!Name} is the text ${Name}.
+                return f"${{{key[1:]}}}" if key[0] == "!" else str(local[key] if key in local else self._get(key))
+
+            return re.sub(r"\$\{([^}]+)\}", value, text)
         if name == "Fn::If":
             condition, then, otherwise = argument
             return self.resolve(then if self._holds(condition) else otherwise)
@@ -81,15 +210,34 @@ class Template:
         if name == "Fn::Split":
             separator, text = argument
             return self.resolve(text).split(separator)
-        raise NotImplementedError(f"{name} in a policy")
+        if name == "Fn::Join":
+            separator, items = argument
+            return separator.join(self.resolve(items))
+        if name == "Fn::GetAZs":
+            region = self.resolve(argument) or self._get("AWS::Region")
+            return [region + letter for letter in "abc"]
+        if name == "Fn::Cidr":
+            block, count, bits = (self.resolve(item) for item in argument)
+            subnets = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))
+            return [str(subnet) for subnet, _ in zip(subnets, range(int(count)))]
+        if name == "Fn::FindInMap":
+            mapping, first, second = (self.resolve(item) for item in argument)
+            return self.raw["Mappings"][mapping][first][second]
+        raise NotImplementedError(f"{name} in {self.path.name}")
 
     def _holds(self, name):
         return self._condition(self.raw["Conditions"][name])
 
     def _condition(self, node):
         (name, argument), = node.items()
+        if name == "Condition":
+            return self._holds(argument)
         if name == "Fn::Not":
             return not self._condition(argument[0])
+        if name == "Fn::And":
+            return all(self._condition(item) for item in argument)
+        if name == "Fn::Or":
+            return any(self._condition(item) for item in argument)
         if name == "Fn::Equals":
             left, right = (str(self.resolve(item)) for item in argument)
             return left == right
@@ -113,6 +261,10 @@ class Template:
         for name, resource in self.raw["Resources"].items():
             if "Condition" in resource and not self._holds(resource["Condition"]):
                 continue
+            if resource["Type"] == "AWS::Events::EventBusPolicy":
+                # Its one statement stands alone.
+                statement = self.resolve(resource["Properties"]["Statement"])
+                found.append((f"{name}.Statement", {"Version": "2012-10-17", "Statement": [statement]}))
             _collect(self._documents(resource.get("Properties", {})), name, found)
         return found
 
@@ -142,86 +294,10 @@ def _collect(node, place, found):
             _collect(value, here, found)
 
 
-def _list(value):
-    return value if isinstance(value, list) else [value]
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One statement of an IAM policy."""
-
-    sid: str
-    allows: bool
-    actions: tuple
-    resources: tuple
-    conditions: dict = field(default_factory=dict)
-    #: `actions` are those it is not about (NotAction).
-    other_actions: bool = False
-    #: `resources` are those it is not about (NotResource).
-    other_resources: bool = False
-
-    @classmethod
-    def of(cls, raw):
-        """A statement of a role's policy."""
-        other_actions, other_resources = "NotAction" in raw, "NotResource" in raw
-        return cls(
-            raw.get("Sid", "-"), raw["Effect"] == "Allow",
-            tuple(_list(raw["NotAction" if other_actions else "Action"])),
-            tuple(_list(raw["NotResource" if other_resources else "Resource"])),
-            raw.get("Condition", {}), other_actions, other_resources,
-        )
-
-    def matches(self, action, resource, context):
-        """Whether the statement is about this action on this resource. Actions have no case."""
-        return (
-            any(fnmatchcase(action.lower(), a.lower()) for a in self.actions) != self.other_actions
-            and any(fnmatchcase(resource, _glob(r)) for r in self.resources) != self.other_resources
-            and all(
-                _holds(operator, key, _list(values), context)
-                for operator, keys in self.conditions.items()
-                for key, values in keys.items()
-            )
-        )
-
-
-def _holds(operator, key, values, context):
-    """One line of a condition. What is not known of a request is not in its context."""
-    known = context.get(key)
-    match operator:
-        case "Null":
-            return [known is None] == [value == "true" for value in values]
-        case "StringEquals":
-            return known in values
-        case "StringNotEquals":
-            return known not in values
-        case "StringLike":
-            return known is not None and any(fnmatchcase(known, _glob(v)) for v in values)
-        case "Bool":
-            return known is not None and known.lower() in [str(v).lower() for v in values]
-        case "ForAllValues:StringEquals":
-            return known is None or known in values
-        case "ArnEquals":
-            return known is not None and any(fnmatchcase(known, _glob(v)) for v in values)
-    raise NotImplementedError(f"{operator} in a condition")
-
-
-def _glob(pattern):
-    # IAM knows * and ?; brackets are themselves.
-    return pattern.replace("[", "[[]")
-
-
-def is_allowed(statements, action, resource, context):
-    """IAM's answer: allowed by a statement, denied by none.
-
-    `context` holds the condition keys of the request that are known, with their values.
-    """
-    matching = [s for s in statements if s.matches(action, resource, context)]
-    return any(s.allows for s in matching) and all(s.allows for s in matching)
-
-
-#: Operations of AWS Backup that IAM knows no resource for.
-JOB_OPERATIONS = {"DescribeBackupJob", "DescribeCopyJob", "DescribeRestoreJob",
-                  "GetRestoreJobMetadata", "ListBackupVaults", "ListRestoreJobs"}
+@functools.cache
+def _has_no_resource(action):
+    """Whether IAM knows no resource for an action, by the Service Authorization Reference."""
+    return all(not kind["resource_type"] for kind in get_privilege_info(*action.split(":"))["resource_types"])
 
 
 def needed(call, parameters, region, account):
@@ -234,9 +310,9 @@ def needed(call, parameters, region, account):
 
     p, name = parameters, call.operation
     match call.service:
-        case "backup" if name in JOB_OPERATIONS:
+        case "backup" if _has_no_resource(f"backup:{name}"):
             return [(f"backup:{name}", "*")]
-        case "backup" if name == "ListRecoveryPointsByBackupVault":
+        case "backup" if "BackupVaultName" in p and "RecoveryPointArn" not in p:
             return [(f"backup:{name}", arn("backup", f"backup-vault:{p['BackupVaultName']}"))]
         case "backup" if name == "StartRestoreJob":
             return [
@@ -262,10 +338,14 @@ def needed(call, parameters, region, account):
             index = f"/index/{p['IndexName']}" if "IndexName" in p else ""
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]
         case "s3":
-            return [(f"s3:{name}", f"arn:aws:s3:::{p['Bucket']}/{p['Key']}")]
+            # HeadObject has no permission of its own (S3 API reference, HeadObject).
+            action = "s3:GetObject" if name == "HeadObject" else f"s3:{name}"
+            return [(action, f"arn:aws:s3:::{p['Bucket']}/{p['Key']}")]
         case "sns":
             return [(f"sns:{name}", p["TopicArn"])]
         case "logs":
+            # "Use the second version, with the trailing :*", of a log group's ARN in policies (CloudWatch Logs user
+            # guide, Log groups and log streams as resources): a stream is what they are compared with.
             stream = f"log-group:{p['logGroupName']}:log-stream:{p['logStreamName']}"
             return [(f"logs:{name}", arn("logs", stream))]
         case "secretsmanager":

@@ -1,211 +1,383 @@
-"""The function's role allows what the function calls, and nothing else without a reason."""
+"""Every call of the demo and of the scenarios, through all that lies between the function and AWS.
 
+A call passes if the function's role lets it, with the policy of what is called; if the name of its host resolves in the
+isolated network; if routes and security groups let it through to a VPC endpoint; and if that endpoint's policy lets it
+pass. Each of these alone can stop the function in a real account, and local-aws knows none of them.
+"""
+
+import copy
+import functools
+import json
 import tomllib
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from judge import answer, request_parameters
-from permissions import Statement, Template, is_allowed, needed
+from deployment import PEOPLES, SETTINGS, Deployment
+from iam import Request, refusal, without
+from judge import answer, request_parameters, service_model
+from network import Network, hosts
+from permissions import ARNS, needed
+from test_policies import ACCOUNT, REGION
 
 REASONS = Path(__file__).with_name("allowed_but_not_called.toml")
 
-#: Nothing is called on these by the function itself; any name does.
-UNCALLED = {
-    "FunctionLogGroup.Arn": "arn:aws:logs:eu-central-1:222222222222:log-group:function:*",
-    "TopicKey.Arn": "arn:aws:kms:eu-central-1:222222222222:key/topic",
-    "ExhaustedRetries.Arn": "arn:aws:sqs:eu-central-1:222222222222:exhausted",
-}
+
+def parameters_of(call):
+    """What a call asks for. A JSON body has the names at its top; reading it strictly is the judge's work."""
+    if service_model(call.service).protocol == "json":
+        return json.loads(call.request_body or b"{}")
+    return request_parameters(call)[0]
 
 
-@dataclass
-class Demo:
-    """The demo's calls with their parameters, and the role's statements for the demo's names."""
+class World:
+    """One stack in which recorded calls were made: the templates with the names that the calls use."""
 
-    known: list
-    statements: list
-    region: str
-    account: str
-    #: The machines of the demo as EC2 described them last, by id.
-    machines: dict
-    function_arn: str
+    def __init__(self, names, known, setting):
+        self.region, self.account = names["AWS::Region"], names["AWS::AccountId"]
+        given = {name: value.replace(ACCOUNT, self.account).replace(REGION, self.region)
+                 for name, value in SETTINGS[setting].items()}
+        self.stack = Deployment(PEOPLES | given | names)
+        self.network = Network(self.stack.network)
+        function, = self.stack.main.resources("AWS::Lambda::Function").values()
+        self.role, self.groups = function["Role"], function["VpcConfig"]["SecurityGroupIds"]
+        self.subnets = function["VpcConfig"]["SubnetIds"]
+        self.statements = self.stack.role(self.role)
+        #: The endpoints' policies, by service; a planted fault changes them.
+        self.endpoints = {service: self.network.policy(service) for service in self.network.endpoints}
+        #: How EC2 described each machine; ids are the same in worlds that know nothing of each other.
+        self.machines = {}
+        for call, _ in known:
+            if (call.operation, call.status) == ("DescribeInstances", 200):
+                for reservation in answer(call).get("Reservations", []):
+                    for machine in reservation["Instances"]:
+                        seen = self.machines.setdefault(machine["InstanceId"], [])
+                        if machine_keys(machine) not in seen:
+                            seen.append(machine_keys(machine))
+        #: The key that each bucket, table and topic is encrypted under, if it has one, by ARN.
+        self.keys = dict(keys_of(self.stack.main))
+        self._remember()
 
-    def context(self, action, resource):
-        """The condition keys of a request that are known of it."""
-        # Lambda puts it into every call of a function's code.
-        context = {"lambda:SourceFunctionArn": self.function_arn}
+    def _remember(self):
+        self.refusals = functools.cache(self._refusals)
+        self.ways = functools.cache(self._ways)
+
+    def but(self, **changes):
+        """The same world with a planted fault."""
+        other = copy.copy(self)
+        other.network = copy.copy(self.network)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        other._remember()
+        return other
+
+    def contexts(self, action, resource, service=None):
+        """The condition keys of a request: one set, or for a machine those of each description of it."""
+        # Lambda puts the first into every call of a function's code; the others are in every call through an endpoint
+        # (AWS global condition context keys).
+        context = {"lambda:SourceFunctionArn": self.stack.function_arn, "aws:PrincipalArn": self.role,
+                   "aws:PrincipalAccount": self.account, "aws:SecureTransport": "true",
+                   "aws:SourceVpc": "vpc-0a1b2c3d4e5f60718", "aws:SourceVpce": "vpce-0a1b2c3d4e5f60718"}
         if action == "iam:PassRole":
-            context["iam:PassedToService"] = "backup.amazonaws.com"
+            return [context | {"iam:PassedToService": "backup.amazonaws.com"}]
         if action == "ec2:TerminateInstances":
-            machine = self.machines[resource.rpartition("/")[2]]
-            context["ec2:AvailabilityZone"] = machine["Placement"]["AvailabilityZone"]
-            context["ec2:MetadataHttpTokens"] = machine.get("MetadataOptions", {}).get("HttpTokens")
-            if "IamInstanceProfile" in machine:
-                context["ec2:InstanceProfile"] = machine["IamInstanceProfile"]["Arn"]
+            return [context | keys for keys in self.machines[resource.rpartition("/")[2]]]
         if action == "ec2:DeleteVolume":
             # What a restore leaves lies in the zone of its machine.
-            context["ec2:AvailabilityZone"] = zone_of(self.machines)
-        return context
+            zones = {keys["ec2:AvailabilityZone"] for seen in self.machines.values() for keys in seen}
+            return [context | {"ec2:AvailabilityZone": zone} for zone in sorted(zones)]
+        if action.startswith("kms:"):
+            return [context | {"kms:ViaService": f"{service}.{self.region}.{self.network.suffix}"}]
+        return [context]
 
-    def refused(self, call, parameters):
-        """The actions that a call needs and the role does not allow, in words."""
+    def _refusals(self, service, action, resource):
+        """Why each policy on the way refuses an action; none if all let it pass."""
+        # Passing a role and decrypting happen on AWS's side of the endpoint.
+        endpoint = self.endpoints.get(service) if action.split(":")[0] == service else None
+        found = [
+            refusal(Request(action, resource, context, self.role), self.statements, self.stack.policy_of(resource),
+                    endpoint)
+            for context in self.contexts(action, resource, service)
+        ]
+        return [] if None in found else sorted(set(found))
+
+    def _ways(self, service, bucket):
+        """Why the hosts of a service cannot be reached."""
         return [
-            f"{action} on {resource}"
-            for action, resource in needed(call, parameters, self.region, self.account)
-            if not is_allowed(self.statements, action, resource, self.context(action, resource))
+            why for host in hosts(service, self.region, self.account, bucket)
+            for group in self.groups if (why := self.network.no_way(service, host, group, self.subnets))
         ]
 
+    def refused(self, call, parameters):
+        """All that stops a call, in words."""
+        needs = needed(call, parameters, self.region, self.account) + self.on_behalf(call, parameters)
+        found = [f"{action} on {resource}: {why}" for action, resource in needs
+                 for why in self.refusals(call.service, action, resource)]
+        return found + [f"{call.service}: {why}" for why in self.ways(call.service, parameters.get("Bucket"))]
 
-def zone_of(machines):
-    """The one zone that restored machines lie in."""
-    zones = {machine["Placement"]["AvailabilityZone"] for machine in machines.values()}
-    assert len(zones) == 1, f"the machines of the demo must lie in one zone, lie in {zones}"
-    return zones.pop()
+    def on_behalf(self, call, parameters):
+        """What a service asks of KMS in the caller's name."""
+        read, write = ["kms:Decrypt"], ["kms:GenerateDataKey"]
+        match call.service:
+            case "sns":
+                # "The publisher must have kms:GenerateDataKey* and kms:Decrypt" (SNS developer guide, Key management).
+                of, asks = parameters["TopicArn"], read + write
+            case "s3":
+                # S3 user guide, Using server-side encryption with AWS KMS keys: Permissions.
+                of, asks = f"arn:aws:s3:::{parameters['Bucket']}", write if call.operation == "PutObject" else read
+            case "dynamodb" if "TableName" in parameters:
+                # The caller's own right (DynamoDB developer guide, Monitoring DynamoDB interaction with AWS KMS).
+                of, asks = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{parameters['TableName']}", read
+            case "secretsmanager":
+                # Any key of the account may encrypt people's secrets.
+                return [("kms:Decrypt", f"arn:aws:kms:{self.region}:{self.account}:key/of-a-secret")]
+            case _:
+                return []
+        return [(action, self.keys[of]) for action in asks if of in self.keys]
+
+
+KEY_PROPERTIES = {"KmsMasterKeyId", "KMSMasterKeyId", "KMSMasterKeyID"}
+
+
+def keys_of(template):
+    """The ARN of each resource that is encrypted under a key of ours or of people's own, and the key's ARN."""
+    keys = {template.resolve({"Ref": name}): template.arn(name) for name in template.resources("AWS::KMS::Key")}
+
+    def found(node):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if name in KEY_PROPERTIES:
+                yield keys.get(value, value)
+            elif isinstance(value, (dict, list)):
+                yield from found(value)
+
+    for name, properties in template.resources("AWS::SNS::Topic", "AWS::S3::Bucket", "AWS::DynamoDB::Table").items():
+        for key in found(properties):
+            yield template.arn(name), key
+
+
+def machine_keys(machine):
+    """The condition keys that EC2 has for a machine; a machine without a profile has no key of that name."""
+    keys = {"ec2:AvailabilityZone": machine["Placement"]["AvailabilityZone"],
+            "ec2:MetadataHttpTokens": machine.get("MetadataOptions", {}).get("HttpTokens")}
+    if "IamInstanceProfile" in machine:
+        keys["ec2:InstanceProfile"] = machine["IamInstanceProfile"]["Arn"]
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def names_of(known):
+    """What the calls call the stack's resources, for each stack that they speak of, the commonest first.
+
+    A call names one resource at most, so it does not matter which table goes with which bucket.
+    """
+    def by_frequency(service, operation, parameter):
+        found = Counter(parameters[parameter] for call, parameters in known
+                        if (call.service, call.operation) == (service, operation))
+        assert found, f"no {service}:{operation} among the calls"
+        return [name for name, _ in found.most_common()]
+
+    columns = {
+        "RestoreRole.Arn": by_frequency("backup", "StartRestoreJob", "IamRoleArn"),
+        "ResultsBucket": by_frequency("s3", "PutObject", "Bucket"),
+        "Ledger": by_frequency("dynamodb", "PutItem", "TableName"),
+        "Topic": by_frequency("sns", "Publish", "TopicArn"),
+        "RecordsLogGroup": by_frequency("logs", "PutLogEvents", "logGroupName"),
+        "NamePrefix": by_frequency("lambda", "Invoke", "FunctionName"),
+    }
+    secrets = {p["SecretId"] for call, p in known if call.operation == "GetSecretValue"}
+    reset = sorted(name for name in secrets if "reset" in name.lower()) or ["reset-key"]
+    bundles = sorted({f"s3://{p['Bucket']}/{p['Key']}" for call, p in known
+                      if call.operation == "GetObject" and p["Key"].endswith(".pem")})
+    for index in range(max(len(column) for column in columns.values())):
+        names = {name: column[min(index, len(column) - 1)] for name, column in columns.items()}
+        account, region = names["RestoreRole.Arn"].split(":")[4], names["Topic"].split(":")[3]
+        key = reset[min(index, len(reset) - 1)]
+        yield names | {
+            "AWS::AccountId": account, "AWS::Region": region, "AWS::StackName": names["NamePrefix"],
+            "NamePrefix": names["NamePrefix"].split(":")[-1],
+            "ResultsBucket.Arn": f"arn:aws:s3:::{names['ResultsBucket']}",
+            "Ledger.Arn": f"arn:aws:dynamodb:{region}:{account}:table/{names['Ledger']}",
+            "RecordsLogGroup.Arn": f"arn:aws:logs:{region}:{account}:log-group:{names['RecordsLogGroup']}:*",
+            "ResetKey": key if key.startswith("arn:")
+            else f"arn:aws:secretsmanager:{region}:{account}:secret:{key}-AbCdEf",
+        } | ({"DatabaseCaBundleUri": bundles[0]} if bundles else {})
 
 
 @pytest.fixture(scope="module")
-def demo(demo_calls, template_path):
-    """The demo's calls, judged by the role as a deployment with the demo's names would have it.
-
-    The demo gives each resource of the template one name. Those names are taken from the calls and
-    put into the template: one table, one bucket that is written, one topic, one role, one log group.
-    """
-    known = [(call, request_parameters(call)[0]) for call in demo_calls]
-
-    def only(service, operation, parameter):
-        names = {
-            parameters[parameter]
-            for call, parameters in known
-            if call.service == service and operation in (call.operation, "*")
-        }
-        assert len(names) == 1, f"{service}:{operation} {parameter} must be one name, are {names}"
-        return names.pop()
-
-    role = only("backup", "StartRestoreJob", "IamRoleArn")
-    account = role.split(":")[4]
-    region = only("sns", "Publish", "TopicArn").split(":")[3]
-    bucket = only("s3", "PutObject", "Bucket")
-    table = only("dynamodb", "PutItem", "TableName")
-    group = only("logs", "PutLogEvents", "logGroupName")
-    read = {parameters["Key"] for call, parameters in known if call.operation == "GetObject"}
-    bundles = [key for key in read if key.endswith(".pem")]
-    assert len(bundles) <= 1, f"one CA bundle, are {bundles}"
-    machines = {
-        machine["InstanceId"]: machine
-        for call, _ in known
-        if (call.operation, call.status) == ("DescribeInstances", 200)
-        for reservation in answer(call).get("Reservations", [])
-        for machine in reservation["Instances"]
-    }
-    keys = {parameters["SecretId"] for call, parameters in known
-            if call.operation == "GetSecretValue" and "reset" in parameters["SecretId"].lower()}
-    assert len(keys) == 1, f"one key that passwords are derived from, are {keys}"
-    template = Template(template_path, UNCALLED | {
-        "ResetKey": keys.pop(),
-        "Network.Outputs.MachineZone": zone_of(machines),
-        "DatabaseCaBundleUri": f"s3://{bucket}/{bundles[0]}" if bundles else "",
-        "AWS::AccountId": account,
-        "AWS::Region": region,
-        "RestoreRole.Arn": role,
-        "ResultsBucket": bucket,
-        "ResultsBucket.Arn": f"arn:aws:s3:::{bucket}",
-        "Ledger.Arn": f"arn:aws:dynamodb:{region}:{account}:table/{table}",
-        "Topic": only("sns", "Publish", "TopicArn"),
-        "RecordsLogGroup.Arn": f"arn:aws:logs:{region}:{account}:log-group:{group}:*",
-    })
-    function_arn = f"arn:aws:lambda:{region}:{account}:function:{template.values['NamePrefix']}"
-    statements = template.statements("FunctionRole")
-    return Demo(known, statements, region, account, machines, function_arn)
+def known(calls):
+    return [(call, parameters_of(call)) for call in calls]
 
 
-def test_every_call_of_the_demo_is_allowed_by_the_role(demo):
-    refused = {text for call, parameters in demo.known for text in demo.refused(call, parameters)}
-    assert not refused, "the role in template.yaml does not allow:\n" + "\n".join(sorted(refused))
+@pytest.fixture(scope="module")
+def demo_known(demo_calls):
+    return [(call, parameters_of(call)) for call in demo_calls]
 
 
-def called_actions(calls, demo):
-    return {
-        action
-        for call in calls
-        for action, _ in needed(call, request_parameters(call)[0], demo.region, demo.account)
-    }
+@pytest.fixture(scope="module")
+def demo(demo_known):
+    """The demo's one stack: it runs with the names and parameters of template.yaml."""
+    names, = names_of(demo_known)
+    return World(names, demo_known, "defaults")
 
 
-def test_every_operation_of_the_scenarios_is_allowed_by_the_role(calls, demo):
-    # Scenarios choose names of their own, so only the actions are compared.
-    allowed = {action for statement in demo.statements if statement.allows
-               for action in statement.actions}
-    called = called_actions(calls, demo)
-    assert called <= allowed, f"the role in template.yaml does not allow {called - allowed}"
+@pytest.fixture(scope="module")
+def scenarios(calls, known, demo_calls):
+    """The calls of the scenarios alone."""
+    of_demo = {call.origin for call in demo_calls}
+    return [pair for pair in known if pair[0].origin not in of_demo]
 
 
-def test_every_allowed_action_is_called_or_has_a_reason(calls, demo):
+def stopped(worlds, pairs):
+    """All that stops calls in each of the worlds, with how often; nothing for calls that one world lets pass."""
+    found = Counter()
+    for call, parameters in pairs:
+        refused = [world.refused(call, parameters) for world in worlds]
+        if all(refused):
+            found.update(f"{call.operation}: {why}" for why in refused[0])
+    return found
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_call_of_the_demo_passes(demo_known, setting):
+    found = stopped([World(names, demo_known, setting) for names in names_of(demo_known)], demo_known)
+    assert not found, "\n".join(f"{count} times: {why}" for why, count in found.items())
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_call_of_the_scenarios_passes(scenarios, setting):
+    assert scenarios, "no calls of scenarios"
+    found = stopped([World(names, scenarios, setting) for names in names_of(scenarios)], scenarios)
+    assert not found, "\n".join(f"{count} times: {why}" for why, count in found.items())
+
+
+# --- nothing more than is called ---------------------------------------------------------------------
+
+
+def called_actions(known, demo):
+    return {action for call, parameters in known
+            for action, _ in needed(call, parameters, demo.region, demo.account)}
+
+
+def test_every_allowed_action_is_called_or_has_a_reason(known, demo):
     reasons = tomllib.loads(REASONS.read_text())["actions"]
     allowed = {action for statement in demo.statements if statement.allows
                for action in statement.actions}
-    called = called_actions(calls, demo)
+    called = called_actions(known, demo)
     assert not [action for action in allowed if "*" in action], "no wildcard in an action"
     assert allowed - called - set(reasons) == set(), "allowed, never called and without a reason"
     assert set(reasons) & called == set(), f"called, so no reason is needed in {REASONS.name}"
     assert set(reasons) <= allowed, f"not allowed any more, so no reason is needed in {REASONS.name}"
 
 
-def test_every_allowed_resource_is_called_or_has_a_reason(demo):
+def test_every_action_that_an_endpoint_lets_pass_is_called(known, demo):
+    passes = {action for statements in demo.endpoints.values() for s in statements for action in s.actions}
+    assert passes <= called_actions(known, demo), "let pass by an endpoint's policy and never called"
+
+
+def test_every_endpoint_is_called(known, demo):
+    assert set(demo.endpoints) == {call.service for call, _ in known}
+
+
+def test_every_allowed_resource_is_called_or_has_a_reason(demo, demo_known):
     reasons = tomllib.loads(REASONS.read_text())["resources"]
-    called = [
-        needs for call, parameters in demo.known
-        for needs in needed(call, parameters, demo.region, demo.account)
-    ]
+    called = {needs for call, parameters in demo_known
+              for needs in needed(call, parameters, demo.region, demo.account)}
+    # Each resource of the template by its name there.
+    names = {demo.stack.main.arn(name): name for name in demo.stack.main.raw["Resources"]
+             if demo.stack.main.raw["Resources"][name]["Type"] in ARNS}
     idle = set()
     for statement in (s for s in demo.statements if s.allows):
         for pattern in statement.resources:
             # Under its conditions, too.
             alone = replace(statement, resources=(pattern,))
-            if not any(alone.matches(*needs, demo.context(*needs)) for needs in called):
-                idle.add(f"{statement.sid} {':'.join(pattern.split(':')[5:]) or pattern}")
+            if not any(alone.matches(*needs, context) for needs in called for context in demo.contexts(*needs)):
+                idle.add(f"{statement.sid} {names.get(pattern) or ':'.join(pattern.split(':')[5:]) or pattern}")
     assert idle - set(reasons) == set(), "allowed, never called and without a reason"
     assert set(reasons) - idle == set(), f"called, or not there, so no reason is needed in {REASONS.name}"
 
 
+# --- planted faults: what would stop the function in a real account turns the replay red -----------------
+
+
+@pytest.fixture(scope="module")
+def one_of_each(demo_known):
+    """One call of the demo of each operation."""
+    found = {}
+    for call, parameters in demo_known:
+        found.setdefault((call.service, call.operation), (call, parameters))
+    return list(found.values())
+
+
+def test_without_a_fault_nothing_is_stopped(demo, one_of_each):
+    assert len(one_of_each) > 20
+    assert not stopped([demo], one_of_each)
+
+
+def test_an_action_that_an_endpoint_does_not_let_pass_is_found(demo, one_of_each):
+    for call, parameters in one_of_each:
+        action, _ = needed(call, parameters, demo.region, demo.account)[0]
+        endpoints = demo.endpoints | {call.service: without(demo.endpoints[call.service], action)}
+        found = demo.but(endpoints=endpoints).refused(call, parameters)
+        assert found and all("the endpoint's policy does not allow it" in why for why in found), (action, found)
+
+
+def test_an_action_that_the_role_does_not_allow_is_found(demo, one_of_each):
+    for call, parameters in one_of_each:
+        for action, _ in needed(call, parameters, demo.region, demo.account):
+            found = demo.but(statements=without(demo.statements, action)).refused(call, parameters)
+            assert found and all("the role's policies do not allow it" in why for why in found), (action, found)
+
+
+def test_an_endpoint_that_is_missing_is_found(demo, one_of_each):
+    for call, parameters in one_of_each:
+        world = demo.but()
+        world.network.endpoints = {name: e for name, e in demo.network.endpoints.items() if name != call.service}
+        assert any("no way out" in why for why in world.refused(call, parameters)), call
+
+
+@pytest.mark.parametrize(("wall", "finds"), [
+    ("resolves", "DNS Firewall resolves no"), ("lets_out", "nothing"),
+])
+def test_a_name_or_a_port_that_is_closed_is_found(demo, one_of_each, wall, finds):
+    world = demo.but()
+    setattr(world.network, wall, lambda *_, **__: False)
+    for call, parameters in one_of_each:
+        assert any(finds in why for why in world.refused(call, parameters)), call
+
+
+def test_a_key_that_the_request_does_not_carry_is_found(demo, one_of_each):
+    world = demo.but(contexts=lambda *needs: [
+        {key: value for key, value in context.items() if key != "aws:PrincipalAccount"}
+        for context in demo.contexts(*needs)])
+    for call, parameters in one_of_each:
+        assert any("the endpoint's policy" in why for why in world.refused(call, parameters)), call
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "GetObject", "Publish", "PutItem", "UpdateItem", "Query"])
+def test_a_key_of_peoples_own_that_the_role_may_not_use_is_found(demo_known, one_of_each, operation):
+    names, = names_of(demo_known)
+    world = World(names, demo_known, "everything")
+    call, parameters = next(pair for pair in one_of_each if pair[0].operation == operation)
+    assert not world.refused(call, parameters)
+    keyless = [s for s in world.statements if not any(action.startswith("kms:") for action in s.actions)]
+    assert any("kms:" in why for why in world.but(statements=keyless).refused(call, parameters))
+
+
+def test_a_secret_under_a_key_that_its_policy_keeps_from_the_function_is_found(demo, one_of_each):
+    call, parameters = next(pair for pair in one_of_each if pair[0].operation == "GetSecretValue")
+    world = demo.but(statements=without(demo.statements, "kms:Decrypt"))
+    assert any("kms:Decrypt" in why for why in world.refused(call, parameters))
+
+
 @pytest.mark.parametrize("change", [
-    {"Placement": {"AvailabilityZone": "eu-central-1z"}},
-    {"MetadataOptions": {"HttpTokens": "optional"}},
-    {"IamInstanceProfile": {"Arn": "arn:aws:iam::222222222222:instance-profile/production"}},
+    {"ec2:AvailabilityZone": "eu-central-1z"}, {"ec2:MetadataHttpTokens": "optional"}, {"ec2:MetadataHttpTokens": ""},
+    {"ec2:MetadataHttpTokens": None}, {"ec2:AvailabilityZone": None},
+    {"ec2:InstanceProfile": "arn:aws:iam::222222222222:instance-profile/production"},
 ])
 def test_a_machine_that_is_not_as_we_restore_them_cannot_be_terminated(demo, change):
-    name, machine = next(iter(demo.machines.items()))
+    name, (keys, *_) = next(iter(demo.machines.items()))
     resource = f"arn:aws:ec2:{demo.region}:{demo.account}:instance/{name}"
-    for as_it_is, allowed in ((machine, True), (machine | change, False)):
-        known = replace(demo, machines={name: as_it_is})
-        context = known.context("ec2:TerminateInstances", resource)
-        assert is_allowed(
-            demo.statements, "ec2:TerminateInstances", resource, context) is allowed, as_it_is
-
-
-def test_the_matching_follows_iam():
-    allow = Statement("A", True, ("rds:DeleteDBInstance",), ("arn:aws:rds:r:a:db:restore-proof-*",))
-    deny = Statement("D", False, ("rds:*",), ("arn:aws:rds:r:a:db:restore-proof-kept",))
-    ours, foreign = "arn:aws:rds:r:a:db:restore-proof-1", "arn:aws:rds:r:a:db:orders"
-    assert is_allowed([allow, deny], "rds:DeleteDBInstance", ours, {})
-    assert not is_allowed([allow, deny], "rds:DeleteDBInstance", foreign, {})
-    assert not is_allowed([allow, deny], "rds:StopDBInstance", ours, {})
-    assert not is_allowed(
-        [allow, deny], "rds:DeleteDBInstance", "arn:aws:rds:r:a:db:restore-proof-kept", {})
-
-
-def test_conditions_follow_iam():
-    def allowed(condition, context):
-        statement = Statement("A", True, ("a:B",), ("*",), condition)
-        return is_allowed([statement], "a:B", "arn:x", context)
-
-    equals = {"StringEquals": {"k": ["x", "y"]}}
-    assert allowed(equals, {"k": "y"})
-    assert not allowed(equals, {"k": "z"})
-    assert not allowed(equals, {}), "a key that a request has not got equals nothing"
-    assert allowed({"Null": {"k": "true"}}, {}) and not allowed({"Null": {"k": "true"}}, {"k": "x"})
-    assert allowed({"Null": {"k": "false"}}, {"k": "x"}) and not allowed({"Null": {"k": "false"}}, {})
-    assert not allowed(equals | {"Null": {"l": "false"}}, {"k": "x"}), "all lines must hold"
-    assert allowed({"ArnEquals": {"k": "arn:*:f"}}, {"k": "arn:a:f"})
-    with pytest.raises(NotImplementedError):
-        allowed({"NumericLessThan": {"k": "1"}}, {"k": "0"})
+    for as_it_is, allowed in ((keys, True), (keys | change, False)):
+        world = demo.but(machines={name: [as_it_is]})
+        assert (world.refusals("ec2", "ec2:TerminateInstances", resource) == []) is allowed, as_it_is

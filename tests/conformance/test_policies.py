@@ -25,52 +25,51 @@ def arn(service, rest):
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
 
 
-#: What the templates' references stand for.
+#: What the templates' references stand for, where a test names it; the rest has a name of its own.
 NAMES = {
     "AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::StackName": "restore-proof",
-    "ExhaustedRetries.Arn": arn("sqs", "exhausted"),
-    "FlowLogGroup.Arn": arn("logs", "log-group:flows:*"),
-    "FunctionLogGroup.Arn": arn("logs", "log-group:function:*"),
+    "BackupVaultNames": "central", "BusArn": arn("events", "event-bus/restore-proof"),
     "FunctionRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/function",
-    "Ledger.Arn": arn("dynamodb", "table/ledger"), "LedgerArn": arn("dynamodb", "table/ledger"),
-    "Network.Outputs.MachineSecurityGroupId": "sg-0a1b2c3d4e5f60718",
-    "Network.Outputs.MachineZone": f"{REGION}a",
-    "Network.Outputs.SubnetIds": "subnet-0a1b2c3d4e5f60718,subnet-0a1b2c3d4e5f60719",
+    "Ledger.Arn": arn("dynamodb", "table/ledger"),
     "RecordsLogGroup.Arn": arn("logs", "log-group:records:*"),
-    "RecordsLogGroupArn": arn("logs", "log-group:records:*"),
-    "ResetKey": arn("secretsmanager", "secret:ResetKey-AbCdEf"),
-    "RestoreProofFunctionBackupJob.Arn": arn("events", "rule/backup-job"),
-    "RestoreProofFunctionCopyJob.Arn": arn("events", "rule/copy-job"),
-    "RestoreProofFunctionRestoreJob.Arn": arn("events", "rule/restore-job"),
     "RestoreRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/restore",
     "ResultsBucket": "results", "ResultsBucket.Arn": "arn:aws:s3:::results",
-    "ResultsBucketArn": "arn:aws:s3:::results",
-    "Topic": arn("sns", "topic"), "TopicArn": arn("sns", "topic"),
-    "TopicKey.Arn": arn("kms", "key/5ea50000-0000-4000-8000-000000000001"),
-    "UndeliveredEvents.Arn": arn("sqs", "undelivered"),
+    "Topic": arn("sns", "topic"),
 }
-
-#: Parameters of the nested stack that have no default there: the main template gives them.
-NESTED = {"NamePrefix": "restore-proof", "DatabaseCaBundleUri": "", "FlowLogs": "true"}
 
 #: With every optional parameter, so that both branches of each condition are looked at.
 EVERYTHING = {
     "BackupJobVaultNames": "native",
     "DatabaseCaBundleUri": "s3://certificates/ca.pem",
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
-    "VaultNotificationTopicArn": arn("sns", "vaults"),
+    "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
+    "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6",
+    "VaultNotificationTopicArn": arn("sns", "vaults"), "Zones": f"{REGION}a,{REGION}b",
+    "ForwardingBus": "own", "OrganizationId": "o-a1b2c3d4e5", "SourceAccountIds": "333344445555,666677778888",
+    "KmsKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000003"), "MachineZones": "2",
+    "PermissionsBoundaryArn": f"arn:aws:iam::{ACCOUNT}:policy/boundary", "RolePath": "/restore-proof/",
+    "ProtectLedger": "true",
     "VolumeKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000002"),
 }
 
 
+TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/forward.yaml")
+
+
+def template(name="template.yaml", **given):
+    """A template; the nested one with what the other gives it."""
+    if name == "infra/network.yaml":
+        return template(**given).nested("Network")
+    return Template(ROOT / name, NAMES | given)
+
+
 def policies():
-    """Every policy document of both templates, bare and with everything: its place, and the document."""
-    found = {}
-    for setting, given in (("defaults", {}), ("everything", EVERYTHING)):
-        for name, values in (("template.yaml", given), ("infra/network.yaml", NESTED | given)):
-            for place, document in Template(ROOT / name, NAMES | values).policies():
-                found[f"{name} {place} ({setting})"] = document
-    return found
+    """Every policy document of the templates, bare and with everything: its place, and the document."""
+    return {
+        f"{name} {place} ({setting})": document
+        for setting, given in (("defaults", {}), ("everything", EVERYTHING))
+        for name in TEMPLATES for place, document in template(name, **given).policies()
+    }
 
 
 POLICIES = policies()
@@ -120,10 +119,18 @@ def is_listed(place, finding):
             if place.startswith(entry["policy"]) and finding.startswith(entry["finds"])]
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_both_branches_of_each_condition_are_looked_at(name):
+    """A condition that is the same with and without everything needs a value in EVERYTHING."""
+    bare, full = template(name).conditions(), template(name, **EVERYTHING).conditions()
+    assert [condition for condition in bare if bare[condition] == full[condition]] == []
+
+
 def test_there_are_policies_of_every_kind():
     text = "\n".join(POLICIES)
     for kind in ("FunctionRole.Policies", "RestoreRole.Policies", "ScheduleRole.Assume", "TopicKey.KeyPolicy",
-                 "ResultsBucketPolicy", "ResetKeyPolicy.ResourcePolicy", "Ec2Endpoint", "FlowLogRole"):
+                 "ResultsBucketPolicy", "ResetKeyPolicy.ResourcePolicy", "Ec2Endpoint", "FlowLogRole", "ForwardRole",
+                 "ForwardingOfOrganization", "ForwardingOfAccounts"):
         assert kind in text, kind
     sids = [s.get("Sid") for document in POLICIES.values() for s in document["Statement"]]
     for conditional in ("NoMachineWithAProfile", "RolesForMachines", "NoOtherRoleForMachines"):

@@ -4,29 +4,20 @@
 whoever calls. Every resource type of both templates has a judge or a reason why it needs none.
 """
 
-import json
-
 import pytest
 import yaml
-from moto.iam.aws_managed_policies import aws_managed_policies_data
 from parliament.statement import get_privilege_info
 
 from conftest import ROOT
-from permissions import Statement, Template, _Loader, is_allowed
-from test_policies import ACCOUNT, EVERYTHING, NAMES, NESTED, REGION, arn
+from iam import is_allowed
+from permissions import _Loader
+from services import ACCOUNT as ACCOUNT_KEY
+from services import sends
+from test_policies import ACCOUNT, EVERYTHING, NAMES, REGION, TEMPLATES, arn, template
 
 FOREIGN = "444455556666"
 PREFIX = "restore-proof"
 RESTORE_ROLE, FUNCTION_ROLE = NAMES["RestoreRole.Arn"], NAMES["FunctionRole.Arn"]
-ZONE, SUBNET = NAMES["Network.Outputs.MachineZone"], NAMES["Network.Outputs.SubnetIds"].split(",")[0]
-GROUP = NAMES["Network.Outputs.MachineSecurityGroupId"]
-
-TEMPLATES = {"template.yaml": {}, "infra/network.yaml": NESTED}
-
-
-def template(name="template.yaml", **given):
-    return Template(ROOT / name, NAMES | TEMPLATES[name] | given)
-
 
 def role(name, **given):
     return template(**given).statements(name)
@@ -141,99 +132,6 @@ def test_aws_backup_alone_takes_the_restore_role_and_for_this_account():
     }
 
 
-def restoring(**given):
-    """AWS's managed policy, as moto has a copy of it, and our denials."""
-    document = json.loads(aws_managed_policies_data)[MANAGED.rsplit("/", 1)[1]]["Document"]
-    return [Statement.of(raw) for raw in document["Statement"]] + role("RestoreRole", **given)
-
-
-def machine(**context):
-    return {"ec2:MetadataHttpTokens": "required", "ec2:AvailabilityZone": ZONE} | context
-
-
-def ec2(rest):
-    return arn("ec2", rest)
-
-
-IMAGE = f"arn:aws:ec2:{REGION}::image/ami-1"
-SNAPSHOT = f"arn:aws:ec2:{REGION}::snapshot/snap-1"
-PROFILE = f"arn:aws:iam::{ACCOUNT}:instance-profile/web"
-
-#: Action, resource, what is known of the request, and whether a restore may do it.
-RESTORES = [
-    # A database under our prefix, in our subnets.
-    ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", f"db:{PREFIX}-1"), {}, True),
-    ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", "db:orders"), {}, False),
-    ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", f"subgrp:{PREFIX}-isolated"), {}, True),
-    ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", "subgrp:production"), {}, False),
-    ("rds:RestoreDBInstanceFromDBSnapshot", arn("rds", "snapshot:awsbackup:1"), {}, True),
-    ("rds:RestoreDBInstanceToPointInTime", arn("rds", f"db:{PREFIX}-1"), {}, False),
-    ("rds:CreateDBInstance", arn("rds", f"db:{PREFIX}-1"), {}, False),
-    ("rds:DeleteDBInstance", arn("rds", f"db:{PREFIX}-1"), {}, True),
-    ("rds:DeleteDBInstance", arn("rds", "db:orders"), {}, False),
-    ("rds:AddTagsToResource", arn("rds", f"db:{PREFIX}-1"), {}, True),
-    ("rds:AddTagsToResource", arn("rds", "db:orders"), {}, False),
-    ("rds:DeleteDBCluster", arn("rds", f"cluster:{PREFIX}-1"), {}, False),
-    # A machine in our subnet, behind our security group.
-    ("ec2:RunInstances", IMAGE, machine(), True),
-    ("ec2:RunInstances", ec2("instance/i-1"), machine(), True),
-    ("ec2:RunInstances", ec2("instance/i-1"), machine(**{"ec2:MetadataHttpTokens": "optional"}), False),
-    ("ec2:RunInstances", ec2("instance/i-1"), machine(**{"ec2:InstanceProfile": PROFILE}), False),
-    ("ec2:RunInstances", ec2(f"subnet/{SUBNET}"), machine(), True),
-    ("ec2:RunInstances", ec2("subnet/subnet-production"), machine(), False),
-    ("ec2:RunInstances", ec2(f"security-group/{GROUP}"), machine(), True),
-    ("ec2:RunInstances", ec2("security-group/sg-production"), machine(), False),
-    ("ec2:RunInstances", ec2("launch-template/lt-1"), machine(), False),
-    ("ec2:RunInstances", ec2("capacity-reservation/cr-1"), machine(), False),
-    ("ec2:RunInstances", ec2("network-interface/eni-1"), machine(), True),
-    ("ec2:RunInstances", ec2("network-interface/eni-1"),
-     machine(**{"ec2:AssociatePublicIpAddress": "true"}), False),
-    # What a failed restore has left, and nothing in another zone.
-    ("ec2:TerminateInstances", ec2("instance/i-1"), machine(), True),
-    ("ec2:TerminateInstances", ec2("instance/i-1"), machine(**{"ec2:AvailabilityZone": f"{REGION}z"}), False),
-    ("ec2:TerminateInstances", ec2("instance/i-1"), machine(**{"ec2:InstanceProfile": PROFILE}), False),
-    ("ec2:CreateVolume", ec2("volume/vol-1"), machine(), True),
-    ("ec2:CreateVolume", SNAPSHOT, {}, True),
-    ("ec2:DeleteVolume", ec2("volume/vol-1"), machine(**{"ec2:AvailabilityZone": f"{REGION}z"}), False),
-    ("ec2:DeleteSnapshot", SNAPSHOT, {"aws:ResourceTag/aws:backup:source-resource": "x"}, False),
-    # Nothing of what AWS's policy allows for other types.
-    ("dynamodb:RestoreTableFromBackup", arn("dynamodb", "table/t/backup/b"), {}, False),
-    ("dynamodb:DeleteItem", arn("dynamodb", "table/ledger"), {}, False),
-    ("s3:PutObject", "arn:aws:s3:::results/records/x", {}, False),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/web", {"iam:PassedToService": "ec2.amazonaws.com"}, False),
-    ("kms:Decrypt", arn("kms", "key/k"), {"kms:ViaService": f"rds.{REGION}.amazonaws.com"}, True),
-]
-
-
-@pytest.mark.parametrize(("action", "resource", "context", "allowed"), RESTORES)
-def test_what_a_restore_may_do(action, resource, context, allowed):
-    assert is_allowed(restoring(), action, resource, context) is allowed
-
-
-def test_each_denial_of_the_restore_role_denies_something_here():
-    """Taken away, each lets something pass that must not: none is there for show."""
-    statements = restoring()
-    # What denies in the list above, and what only this denies.
-    idle = []
-    for denial in [s for s in statements if not s.allows]:
-        without = [s for s in statements if s is not denial]
-        passes = [case for case in RESTORES if not case[3] and is_allowed(without, *case[:3])]
-        if not passes:
-            idle.append(denial.sid)
-    assert not idle
-
-
-def test_with_roles_for_machines_those_are_passed_and_no_others():
-    statements = restoring(**EVERYTHING)
-    ours = EVERYTHING["MachineRoleArns"].split(",")[0]
-    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
-    assert is_allowed(statements, "iam:PassRole", ours, to_ec2)
-    assert not is_allowed(statements, "iam:PassRole", ours, {"iam:PassedToService": "lambda.amazonaws.com"})
-    assert not is_allowed(statements, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Admin", to_ec2)
-    assert is_allowed(statements, "ec2:RunInstances", ec2("instance/i-1"),
-                      machine(**{"ec2:InstanceProfile": PROFILE}))
-
-
 # --- Encrypted, and closed to the public and to other accounts ----------------------------------------
 
 
@@ -251,7 +149,7 @@ def bucket(p):
 def table(p):
     assert p["SSESpecification"]["SSEEnabled"] is True
     assert p["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-    assert p["DeletionProtectionEnabled"] is True
+    assert p["DeletionProtectionEnabled"] == "true"  # the parameter ProtectLedger, with everything
     assert "ResourcePolicy" not in p, "without one a table is closed to other accounts"
 
 
@@ -260,7 +158,10 @@ def queue(p):
 
 
 def topic(p):
-    assert p["KmsMasterKeyId"] == NAMES.get("TopicKey", KEY)
+    # A key of people's own, or the stack's; CloudWatch cannot use that which AWS manages.
+    assert p["KmsMasterKeyId"] == EVERYTHING["KmsKeyArn"]
+    key_of_the_stack = template().resources("AWS::SNS::Topic")["Topic"]["KmsMasterKeyId"]
+    assert key_of_the_stack == template().resolve({"Ref": "TopicKey"})
 
 
 def log_group(p):
@@ -292,7 +193,18 @@ def function(p):
 
 
 def permission(p):
-    assert p["Principal"].endswith(".amazonaws.com") and p["SourceArn"] and p["SourceAccount"] == ACCOUNT
+    # The account as well where the ARN has none in it, and nowhere where the service does not send it.
+    assert p["Principal"].endswith(".amazonaws.com") and p["SourceArn"]
+    assert p.get("SourceAccount", ACCOUNT) == ACCOUNT
+    assert of_this_account(p["SourceArn"]) or "SourceAccount" in p, "the ARN says not whose it is"
+    sent = sends(p["Principal"], p["Action"])
+    assert "SourceAccount" not in p or ACCOUNT_KEY in sent.always, f"never matches: {sent.source}"
+
+
+def rule(p):
+    # Another account's bus, by the forwarding role alone.
+    assert [target["Arn"] for target in p["Targets"]] == [NAMES["BusArn"]]
+    assert p["EventPattern"]["source"] == ["aws.backup"] and p["EventPattern"]["account"] == [ACCOUNT]
 
 
 def subnet(p):
@@ -305,12 +217,11 @@ def endpoint(p):
     assert p["PolicyDocument"]["Statement"], "without a policy everything passes"
 
 
-KEY = "alias-of-the-topic's-key"
-
 #: A judge for each type that keeps or lets through anything.
 JUDGES = {
     "AWS::DynamoDB::Table": table, "AWS::EC2::Subnet": subnet, "AWS::EC2::VPCEndpoint": endpoint,
-    "AWS::KMS::Key": key, "AWS::Lambda::Permission": permission, "AWS::Logs::LogGroup": log_group,
+    "AWS::Events::Rule": rule, "AWS::KMS::Key": key, "AWS::Lambda::Permission": permission,
+    "AWS::Logs::LogGroup": log_group,
     "AWS::S3::Bucket": bucket, "AWS::SNS::Topic": topic, "AWS::SQS::Queue": queue,
     "AWS::SecretsManager::ResourcePolicy": secret_policy, "AWS::SecretsManager::Secret": secret,
     "AWS::Serverless::Function": function,
@@ -325,6 +236,7 @@ NO_JUDGE = {
     "AWS::EC2::SecurityGroup": "the network's own tests", "AWS::EC2::SecurityGroupIngress": "as above",
     "AWS::EC2::SubnetRouteTableAssociation": "joins two of the above",
     "AWS::EC2::VPC": "connected to nothing: a gateway or a peering has no judge",
+    "AWS::Events::EventBus": "closed but for its policy", "AWS::Events::EventBusPolicy": "judged below",
     "AWS::IAM::Role": "its policies are judged above and by parliament",
     "AWS::Logs::MetricFilter": "counts",
     "AWS::RDS::DBSubnetGroup": "names subnets",
@@ -352,28 +264,9 @@ def test_every_type_has_a_judge_or_needs_none():
     assert not set(JUDGES) & set(NO_JUDGE) and all(NO_JUDGE.values())
 
 
-class _Lenient(Template):
-    """A template whose references without a name here stand for themselves."""
-
-    def __init__(self, path, values):
-        super().__init__(path, values)
-        self.values = _Named(self.values)
-
-    def _function(self, name, argument):
-        try:
-            return super()._function(name, argument)
-        except (NotImplementedError, IndexError):
-            return name
-
-
-class _Named(dict):
-    def __missing__(self, name):
-        return name
-
-
 @pytest.mark.parametrize(("name", "resource", "kind"), [r for r in RESOURCES if r[2] in JUDGES])
 def test_it_is_encrypted_and_closed(name, resource, kind):
-    given = _Lenient(ROOT / name, NAMES | TEMPLATES[name] | EVERYTHING | {"TopicKey": KEY})
+    given = template(name, **EVERYTHING)
     JUDGES[kind](given.resolve(given.raw["Resources"][resource].get("Properties", {})))
 
 
@@ -411,8 +304,8 @@ UNSAID = {
 
 def resource_policies():
     """Every statement that lets somebody in: place, and statement. Policies of roles name nobody."""
-    for name, given in TEMPLATES.items():
-        for place, document in Template(ROOT / name, NAMES | given | EVERYTHING).policies():
+    for name in TEMPLATES:
+        for place, document in template(name).policies() + template(name, **EVERYTHING).policies():
             for statement in document["Statement"]:
                 if "Principal" in statement and statement["Effect"] == "Allow":
                     yield place, statement
@@ -429,6 +322,8 @@ def lets_in(place, statement):
     if "Endpoint" in place:
         # A rule of what passes, not a right; and for this account's principals alone.
         return None if condition == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}} else f"{where}: everybody passes"
+    if statement["Action"] == "events:PutEvents":
+        return None if forwards(principal, condition) else f"{where}: {principal} under {condition}"
     if not isinstance(principal, dict) or set(principal) - {"AWS", "Service"}:
         return f"{where}: {principal}"
     if "AWS" in principal:
@@ -441,6 +336,17 @@ def lets_in(place, statement):
     if said and all(of_this_account(value) for value in said) or where in UNSAID:
         return None
     return f"{where}: any account's {principal['Service']}"
+
+
+def forwards(principal, condition):
+    """Whether a statement of a bus takes events of AWS Backup alone, of the organization or of accounts given."""
+    by_organization = condition.get("StringEquals", {}).get("aws:PrincipalOrgID") == EVERYTHING["OrganizationId"]
+    by_account = principal == {"AWS": EVERYTHING["SourceAccountIds"].split(",")}
+    return (
+        (by_organization and principal == "*" or by_account)
+        and condition.get("ForAllValues:StringEquals") == {"events:source": "aws.backup"}
+        and all(kind.endswith(" Job State Change") for kind in condition["StringEquals"]["events:detail-type"])
+    )
 
 
 def _values(value):
@@ -467,12 +373,20 @@ def test_no_policy_lets_others_in():
      "Condition": {"StringEquals": {"aws:SourceAccount": FOREIGN}}},
     {"Principal": {"Service": "cloudwatch.amazonaws.com"},
      "Condition": {"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {
+        "ForAllValues:StringEquals": {"events:source": "aws.backup"},
+        "StringEquals": {"events:detail-type": ["Copy Job State Change"]}}},
+    {"Action": "events:PutEvents", "Principal": "*", "Condition": {
+        "StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "events:detail-type": ["Copy Job State Change"]}}},
 ])
 def test_a_policy_that_lets_others_in_is_found(statement):
-    assert lets_in("TopicPolicy.PolicyDocument", {"Sid": "Planted", "Effect": "Allow"} | statement)
+    planted = {"Sid": "Planted", "Effect": "Allow", "Action": "sns:Publish"} | statement
+    assert lets_in("TopicPolicy.PolicyDocument", planted)
     allowed = {"Principal": {"Service": "cloudwatch.amazonaws.com"},
                "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}}}
-    assert not lets_in("TopicPolicy.PolicyDocument", {"Sid": "Good", "Effect": "Allow"} | allowed)
+    good = {"Sid": "Good", "Effect": "Allow", "Action": "sns:Publish"} | allowed
+    assert not lets_in("TopicPolicy.PolicyDocument", good)
 
 
 @pytest.mark.parametrize(("kind", "change"), [
@@ -487,10 +401,13 @@ def test_a_policy_that_lets_others_in_is_found(statement):
     ("AWS::SecretsManager::ResourcePolicy", {"BlockPublicPolicy": False}),
     ("AWS::Serverless::Function", {"FunctionUrlConfig": {"AuthType": "NONE"}}),
     ("AWS::EC2::Subnet", {"MapPublicIpOnLaunch": True}),
+    ("AWS::Lambda::Permission", {"SourceAccount": ACCOUNT}),
+    ("AWS::Lambda::Permission", {"SourceArn": arn("sns", "vaults").replace(ACCOUNT, FOREIGN)}),
+    ("AWS::Lambda::Permission", {"Principal": "s3.amazonaws.com"}),
 ])
 def test_what_is_open_or_not_encrypted_is_found(kind, change):
     name, resource, _ = next(r for r in RESOURCES if r[2] == kind)
-    given = _Lenient(ROOT / name, NAMES | TEMPLATES[name] | EVERYTHING | {"TopicKey": KEY})
+    given = template(name, **EVERYTHING)
     good = given.resolve(given.raw["Resources"][resource]["Properties"])
     JUDGES[kind](good)
     with pytest.raises((AssertionError, ValueError, KeyError)):
