@@ -1,0 +1,100 @@
+"""The README's fixed monthly costs are those of the templates: endpoints, keys, secrets, alarms and metrics."""
+
+import re
+
+import pytest
+
+from conftest import ROOT
+from permissions import Template
+
+#: Prices of us-east-1, USD a month (aws.amazon.com: privatelink, kms, secrets-manager and cloudwatch pricing, 2026).
+ENDPOINT, KEY, SECRET, ALARM, METRIC = 7.30, 1.00, 0.40, 0.10, 0.30
+
+NUMBERS = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+           "seventeen eighteen nineteen twenty").split()
+
+README = (ROOT / "README.md").read_text()
+
+
+def rows():
+    """The rows of the README's table of fixed costs: what, and USD."""
+    section = re.search(r"^### What it costs\n(.*?)^Per validation", README, re.M | re.S)[1]
+    return re.findall(r"^\| (.+?) \| (?:\+ |up to |under )?([\d.]+) \|$", section, re.M)
+
+
+def row(words):
+    """The one row about something, and its USD."""
+    found = [(text, float(usd)) for text, usd in rows() if words in text]
+    assert len(found) == 1, f"{words}: {found}"
+    return found[0]
+
+
+def said(text, thing):
+    """The number that a row says before a thing."""
+    match = re.search(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?{thing}", text)
+    assert match, f"no number of {thing} in: {text}"
+    return NUMBERS.index(match[1])
+
+
+def of_type(name, kind, **properties):
+    """The resources of a type in a template, as a deployment with defaults makes them."""
+    template = Template(ROOT / name, {"BackupVaultNames": "central"})
+    return [
+        resource for resource in template.raw["Resources"].values()
+        if resource["Type"] == kind
+        and ("Condition" not in resource or template._holds(resource["Condition"]))
+        and all(resource.get("Properties", {}).get(key) == value for key, value in properties.items())
+    ]
+
+
+def metrics():
+    """The metrics that alarms read and the code publishes under the stack's name, by whether a sweep measures them."""
+    source = "\n".join(path.read_text() for path in sorted((ROOT / "crates/function/src").rglob("*.rs")))
+    named = re.findall(r'Metric::\w+\(\s*"(\w+)"', source)
+    return named
+
+
+def test_interface_endpoints():
+    endpoints = len(of_type("infra/network.yaml", "AWS::EC2::VPCEndpoint", VpcEndpointType="Interface"))
+    text, usd = row("interface endpoints (")
+    assert said(text, "interface endpoints") == endpoints
+    assert len(re.search(r"\((.*?)\)", text)[1].split(", ")) == endpoints
+    assert usd == pytest.approx(endpoints * ENDPOINT)
+    assert row("in a second zone")[1] == usd
+
+
+@pytest.mark.parametrize(("words", "thing", "kind", "price"), [
+    ("keys, of the topic", "keys", "AWS::KMS::Key", KEY),
+    ("alarms", "alarms", "AWS::CloudWatch::Alarm", ALARM),
+])
+def test_keys_and_alarms(words, thing, kind, price):
+    there = len(of_type("template.yaml", kind)) + len(of_type("infra/network.yaml", kind))
+    text, usd = row(words)
+    assert said(text, thing) == there
+    assert usd == pytest.approx(there * price)
+
+
+def test_secrets():
+    secrets = len(of_type("template.yaml", "AWS::SecretsManager::Secret"))
+    assert row("secret that new passwords")[1] == pytest.approx(secrets * SECRET)
+
+
+#: Metrics that an event of a validation's end counts; the sweeps count all others.
+AT_AN_END = {"PolicyErrors", "FailedVerdicts", "MissedObjectives", "RecoveryTime", "DataAge"}
+#: And those by verdict, and the metric filter's.
+BY_VERDICT, BY_FILTER = 7, 1
+
+
+def test_metrics():
+    counted = set(metrics()) - {"NewestPointHours"} | {"RecoveryTime", "DataAge"}
+    always = counted - AT_AN_END
+    text, usd = row("all the time")
+    match = re.search(rf"metrics: ({'|'.join(NUMBERS)}) and one for each vault", text)
+    assert NUMBERS.index(match[1]) == len(always), sorted(always)
+    assert usd == pytest.approx((len(always) + 1) * METRIC)
+    text, usd = row("in hours in which something ends")
+    more = len(AT_AN_END) + BY_VERDICT + BY_FILTER
+    assert said(text, "metrics more") == more
+    assert usd == pytest.approx(more * METRIC)
+    for name in counted | {"NewestPointHours"}:
+        assert f"`{name}`" in README, f"the README does not name the metric {name}"
