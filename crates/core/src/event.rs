@@ -142,7 +142,9 @@ impl CopyJobEvent {
         };
         let source = self.source_vault_arn.as_deref();
         let source: Option<Arn> = source.and_then(|arn| arn.parse().ok());
-        if account == our_account || source.is_some_and(|source| source.account == account) {
+        let is_its_own =
+            !account.is_empty() && source.is_some_and(|source| source.account == account);
+        if account == our_account || is_its_own {
             return Ok(());
         }
         Err(format!(

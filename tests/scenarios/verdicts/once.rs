@@ -85,7 +85,7 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     scene.pass(SignedDuration::from_secs(5));
     assert_eq!(
         scene.invoke(json!({ "sweep": "lost" })).await,
-        json!({ "opened": 0, "unknown": 0, "unknown_jobs": 0 })
+        json!({ "opened": 0, "unknown": 0, "unknown_jobs": 0, "vaults": 0 })
     );
     scene.pass(SignedDuration::from_mins(1));
     scene.backup("orders", RestoreBehaviour::bare());
@@ -96,7 +96,7 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     });
     assert_eq!(
         scene.invoke(json!({ "sweep": "lost" })).await,
-        json!({ "opened": 1, "unknown": 0, "unknown_jobs": 0 })
+        json!({ "opened": 1, "unknown": 0, "unknown_jobs": 0, "vaults": 0 })
     );
     scene.deliver().await;
     let ids: Vec<_> = scene

@@ -220,7 +220,7 @@ fn notifications_that_cannot_be_used_are_ignored_with_the_reason() {
 
 fn job(kind: &str, detail: Value) -> Value {
     json!({
-        "detail-type": format!("{kind} Job State Change"), "source": "aws.backup",
+        "detail-type": format!("{kind} Job State Change"), "source": "aws.backup", "account": "222233334444",
         "time": "1970-01-01T00:00:09Z", "resources": ["arn:1"], "detail": detail,
     })
 }
@@ -361,4 +361,94 @@ fn a_restore_job_that_ended_is_read() {
             assert_eq!(read(&job("Restore", detail)), Trigger::Restore(restore));
         }
     }
+}
+
+#[test]
+fn a_recovery_point_that_is_there_is_read_whole() {
+    let event = |status: &str| {
+        json!({
+            "detail-type": "Recovery Point State Change", "source": "aws.backup",
+            "account": "111122223333", "resources": ["arn:1"],
+            "detail": {
+                "status": status, "backupVaultArn": "vault", "resourceArn": "db",
+                "resourceType": "RDS",
+            },
+        })
+    };
+    let text = |text: &str| Some(text.to_owned());
+    for status in ["COMPLETED", "PARTIAL", "AVAILABLE"] {
+        let there = RecoveryPointEvent {
+            account: text("111122223333"),
+            vault_arn: "vault".to_owned(),
+            recovery_point_arn: "arn:1".to_owned(),
+            resource_arn: text("db"),
+            resource_type: text("RDS"),
+        };
+        assert_eq!(read(&event(status)), Trigger::RecoveryPoint(there));
+    }
+    for status in ["CREATING", "DELETING", "EXPIRED", "STOPPED", "completed"] {
+        let why = format!("the recovery point is not there: {status}");
+        assert_eq!(ignored(&event(status)), why);
+    }
+    for (missing, why) in [
+        ("/detail/status", "the recovery point event names no status"),
+        (
+            "/detail/backupVaultArn",
+            "the recovery point event names no backupVaultArn",
+        ),
+        (
+            "/resources/0",
+            "the recovery point event names no recovery point; the sweep finds it",
+        ),
+    ] {
+        let mut event = event("COMPLETED");
+        *event.pointer_mut(missing).expect("it is there") = json!({});
+        assert_eq!(ignored(&event), why);
+    }
+}
+
+/// Told by AWS Backup itself, by our account, or by that of the source's vault.
+#[test]
+fn a_copy_is_believed_of_whom_it_belongs_to() {
+    let told = |account: Option<&str>, source: &str| {
+        let detail = json!({
+            "state": "COMPLETED", "copyJobId": "c", "sourceBackupVaultArn": source,
+            "destinationBackupVaultArn": "vault", "destinationRecoveryPointArn": "arn:2",
+        });
+        let Trigger::Copy(copy) = read(&job("Copy", detail)) else {
+            panic!("it is no copy");
+        };
+        CopyJobEvent {
+            account: account.map(str::to_owned),
+            ..copy
+        }
+        .believed_in("111122223333")
+    };
+    let source = "arn:aws:backup:eu-central-1:222233334444:backup-vault:production";
+    assert_eq!(told(None, source), Ok(()));
+    assert_eq!(told(Some("111122223333"), source), Ok(()));
+    assert_eq!(told(Some("222233334444"), source), Ok(()));
+    for (account, source) in [
+        ("999900001111", source),
+        ("222233334444", "production"),
+        ("", source),
+        ("", "arn:aws:backup:eu-central-1:backup-vault:production"),
+    ] {
+        let why = told(Some(account), source).expect_err("nobody's");
+        assert!(why.contains("it is not believed"), "{why}");
+    }
+}
+
+#[test]
+fn an_event_without_an_account_is_nobodys() {
+    let detail = json!({
+        "state": "FAILED", "copyJobId": "c", "destinationBackupVaultArn": "vault",
+        "sourceBackupVaultArn": "arn:aws:backup:eu-central-1::backup-vault:production",
+    });
+    let mut event = job("Copy", detail);
+    event["account"] = json!({});
+    let Trigger::Copy(copy) = read(&event) else {
+        panic!("it is no copy");
+    };
+    assert!(copy.believed_in("111122223333").is_err());
 }

@@ -231,11 +231,17 @@ fn values_left_out_take_lambdas_defaults() {
 fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let template = Template::read(&path).unwrap();
+    let mut deployment = deployment();
+    deployment
+        .parameters
+        .insert("BackupVaultNames".into(), "central".into());
     let function = template
-        .function("RestoreProofFunction", &deployment())
+        .function("RestoreProofFunction", &deployment)
         .unwrap();
     let matching = |kind: &str, detail: Value| -> Vec<String> {
-        let event = json!({ "source": "aws.backup", "detail-type": kind, "detail": detail });
+        let event = json!({
+            "source": "aws.backup", "detail-type": kind, "account": "111122223333", "detail": detail,
+        });
         let rules = function.rules.iter();
         let matching = rules.filter(|rule| rule.pattern.matches(&event));
         matching.map(|rule| rule.name.clone()).collect()
@@ -264,13 +270,22 @@ fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
         matching("Restore Job State Change", json!({ "state": "CREATED" })),
         nobody
     );
+    let point = |status: &str, vault: &str| json!({ "status": status, "backupVaultName": vault });
+    for status in ["COMPLETED", "PARTIAL", "AVAILABLE"] {
+        let there = "Recovery Point State Change";
+        assert_eq!(matching(there, point(status, "central")), ["RecoveryPoint"]);
+        assert_eq!(matching(there, point(status, "elsewhere")), nobody);
+    }
+    for status in ["CREATING", "DELETING", "EXPIRED", "STOPPED"] {
+        let kind = "Recovery Point State Change";
+        assert_eq!(matching(kind, point(status, "central")), nobody);
+    }
     // Backups count only in the vaults that are named, and without any the rule sleeps.
     let backup = |vault: &str| json!({ "state": "COMPLETED", "backupVaultName": vault });
     assert_eq!(
         matching("Backup Job State Change", backup("central")),
         nobody
     );
-    let mut deployment = deployment();
     deployment
         .parameters
         .insert("BackupJobVaultNames".into(), "central,second".into());
@@ -278,7 +293,10 @@ fn the_projects_own_rules_take_the_states_that_matter_and_no_others() {
         .function("RestoreProofFunction", &deployment)
         .unwrap();
     let backups = |vault: &str| {
-        let event = json!({ "source": "aws.backup", "detail-type": "Backup Job State Change", "detail": backup(vault) });
+        let event = json!({
+            "source": "aws.backup", "detail-type": "Backup Job State Change", "account": "111122223333",
+            "detail": backup(vault),
+        });
         function
             .rules
             .iter()
@@ -295,6 +313,9 @@ fn the_function_listens_to_the_topic_it_is_given() {
     )))
     .unwrap();
     let mut deployment = deployment();
+    deployment
+        .parameters
+        .insert("BackupVaultNames".into(), "central".into());
     let function = template.function("RestoreProofFunction", &deployment);
     assert!(function.unwrap().subscriptions.is_empty());
     let topic = "arn:aws:sns:eu-central-1:111122223333:vaults";
