@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use restore_proof_local_aws::{
     Ec2Instance, Fault, InstanceBehaviour, Machine, NetworkInterface, RecoveryPoint,
-    RestoreBehaviour, SecurityGroup, StatusPhase, Times, WebBehaviour,
+    RestoreBehaviour, SecurityGroup, StatusPhase, Subnet, Times, WebBehaviour,
 };
-use restore_proof_tests::{MACHINE_SECURITY_GROUP, SUBNET, Scene, VPC};
+use restore_proof_tests::{MACHINE_SECURITY_GROUP, SUBNET, Scene, UNCHECKED, VPC};
 use serde_json::{Value, json};
 
 /// A rule that asks the shop of a restored machine, in the lab's way: does the application answer?
@@ -562,5 +562,35 @@ async fn a_machine_that_is_never_ready_is_inconclusive_after_hours() {
             .contains("6 hours"),
         "{record:#}"
     );
+    scene.assert_clean();
+}
+
+/// With `MachineZones=2` attempts go to both subnets, and in each a machine is ours.
+#[tokio::test]
+async fn machines_are_restored_into_both_zones_when_there_are_two() {
+    let mut scene = Scene::set(UNCHECKED).await;
+    let second = "subnet-0150ca7ed0000000b";
+    scene.world.add_subnet(Subnet {
+        id: second.to_owned(),
+        vpc_id: VPC.to_owned(),
+        cidr: "127.77.200.0/24".to_owned(),
+    });
+    scene.app.config.machine_subnets = vec![SUBNET.to_owned(), second.to_owned()];
+    let mut used = std::collections::BTreeSet::new();
+    for number in 0..6 {
+        let id = format!("0150a{number}");
+        let point = scene.add(scene.machine_point(&id, Machine::default()));
+        let id = scene.lands(&point).await;
+        let mark = scene.validation(&id)["intent"]["mark"].to_string();
+        used.extend(
+            [SUBNET, second]
+                .into_iter()
+                .filter(|subnet| mark.contains(subnet)),
+        );
+        let record = scene.close(&id).await;
+        assert_eq!(record["verdict"], "unchecked", "{record:#}");
+        assert_eq!(record["cleanup"], "deleted");
+    }
+    assert_eq!(used.len(), 2, "{used:?}");
     scene.assert_clean();
 }

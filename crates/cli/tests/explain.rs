@@ -38,6 +38,44 @@ fn the_rule_that_decides_is_named_and_why_the_others_do_not() {
     assert!(!ran.out.contains('\u{1b}'), "no colours into a pipe");
 }
 
+/// What the function says of a point in an air-gapped vault, and of a continuous backup.
+#[test]
+fn what_this_version_does_not_restore_is_said_as_the_function_says_it() {
+    let own = "arn:aws:backup:eu-central-1:111122223333:recovery-point";
+    for (arn, words) in [
+        (
+            format!("{own}:55555555-2222-3333-4444-555555555555"),
+            "air-gapped vault",
+        ),
+        (
+            format!("{own}:continuous:db-abc-1a2b3c4d"),
+            "restored to a point in time",
+        ),
+    ] {
+        let wish =
+            json!({ "validate": { "recovery_point_arn": arn, "backup_vault_name": "central" } });
+        let event = file("not-restored.json", &wish.to_string());
+        let source = "arn:aws:rds:eu-central-1:222233334444:db:shop";
+        let given = [
+            "--resource-type",
+            "RDS",
+            "--source-arn",
+            source,
+            "--no-tags",
+            "--json",
+        ];
+        let arguments = [
+            ["policy", "explain", POLICY, "--event", &event].as_slice(),
+            &given,
+        ]
+        .concat();
+        let document = run(&arguments).json();
+        assert_eq!(document["outcome"], "not_tested", "{document:#}");
+        let reason = document["left_out"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
 #[test]
 fn what_is_not_told_is_asked_for_and_not_guessed() {
     let source = "arn:aws:rds:eu-central-1:222233334444:db:orders-eu";

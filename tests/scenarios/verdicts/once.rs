@@ -121,6 +121,54 @@ async fn the_sweep_finds_copies_that_no_event_told_of_but_not_those_before_its_t
     assert_eq!(scene.world.restore_jobs().len(), 1);
 }
 
+/// A recovery point in an air-gapped vault: its ARN is the same for all types, which AWS Backup alone can tell.
+#[tokio::test]
+async fn the_type_of_a_recovery_point_is_what_aws_backup_says_not_its_arn() {
+    for (resource_type, words) in [
+        ("RDS", "air-gapped"),
+        ("EC2", "air-gapped"),
+        ("DynamoDB", "type DynamoDB are not validated"),
+    ] {
+        let scene = Scene::set(UNCHECKED).await;
+        let point = scene.add(RecoveryPoint {
+            arn: "arn:aws:backup:eu-central-1:111122223333:recovery-point:55555555-2222-3333-4444-555555555555"
+                .to_owned(),
+            resource_type: resource_type.to_owned(),
+            ..scene.point("orders")
+        });
+        let event = scene.world.recovery_point_event(&point).unwrap();
+        let id = scene.invoke(event).await["validation_id"].clone();
+        let record = scene.close(id.as_str().unwrap()).await;
+        assert_eq!(record["verdict"], "not_tested", "{record:#}");
+        assert_eq!(record["resource_type"], resource_type);
+        let reason = record["verdict_reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+        assert!(scene.world.restore_jobs().is_empty());
+    }
+}
+
+/// AWS Backup may name what it makes before it is made.
+#[tokio::test]
+async fn a_job_that_names_its_database_while_it_runs_is_waited_for() {
+    let scene = Scene::set(UNCHECKED).await;
+    let mut behaviour = RestoreBehaviour::bare().taking(Duration::from_secs(3600));
+    behaviour.names_early = true;
+    let id = scene.lands(&scene.backup("orders", behaviour)).await;
+    for _ in 0..8 {
+        scene.sweep().await;
+    }
+    let job = scene.world.restore_jobs().remove(0);
+    assert_eq!(job.status, "RUNNING");
+    assert!(job.created_resource_arn.is_some());
+    assert_eq!(scene.validation(&id)["stage"], "restoring");
+    assert_eq!(scene.instances().len(), 1, "and it is left alone");
+    let record = scene.close(&id).await;
+    assert_eq!(outcome(&record), ("unchecked", "deleted"));
+    let took = record["restore_duration"].as_f64().unwrap();
+    assert!(took >= 59.9, "{took} minutes");
+    scene.assert_clean();
+}
+
 /// However few the ledger looks up with one call, and however few AWS Backup lists.
 #[tokio::test]
 async fn the_sweep_tells_what_is_known_from_what_is_not() {

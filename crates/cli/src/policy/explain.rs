@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use restore_proof_core::event;
 use restore_proof_core::plan::{self, Network, Plan, ResourceType, Source};
 use restore_proof_core::policy::{Policy, Rule};
+use restore_proof_core::validation;
 use serde_json::Value;
 
 use crate::exit::{self, Problem};
@@ -160,12 +161,22 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// Why the policy's limits or the rule's sample leave the recovery point out. A validation's id draws the sample: a
+/// Why this version, the policy's limits or the rule's sample leave the recovery point out. A validation's id draws the sample: a
 /// stack of another name prefix draws others.
 fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) -> Option<String> {
     let Answer::Rule(_, rule) = answer else {
         return None;
     };
+    let arn = point.recovery_point_arn.as_deref().unwrap_or_default();
+    if validation::is_continuous(arn) {
+        return Some(validation::CONTINUOUS.to_owned());
+    }
+    let resource_type = point.resource_type.as_deref();
+    if resource_type.and_then(ResourceType::from_name).is_some()
+        && validation::is_kept_by_aws_backup(arn)
+    {
+        return Some(validation::KEPT_BY_AWS_BACKUP.to_owned());
+    }
     let id = point.validation_id(&args.name_prefix);
     let whole = Rule {
         sample: rule.sample.filter(|_| id.is_some()),

@@ -91,13 +91,7 @@ fn a_restore_job_has_ended_in_three_ways_and_no_other() {
 
 #[test]
 fn a_continuous_backup_is_known_by_its_arn() {
-    let continuous = |arn: &str| {
-        RecoveryPoint {
-            arn: arn.to_owned(),
-            ..opened().recovery_point
-        }
-        .is_continuous()
-    };
+    let continuous = is_continuous;
     let backup = "arn:aws:backup:eu-central-1:111122223333:recovery-point";
     assert!(continuous(&format!("{backup}:continuous:db-1")));
     assert!(!continuous(&format!("{backup}:1EB3B5E7")));
@@ -216,6 +210,21 @@ fn a_copy_that_failed_is_known_by_its_job_and_leaves_nothing_to_delete() {
         silent.verdict_reason,
         "the copy failed: AWS Backup gives no reason"
     );
+}
+
+#[test]
+fn what_aws_backup_keeps_itself_is_known_by_its_arn() {
+    let kept = is_kept_by_aws_backup;
+    let own = "arn:aws:backup:eu-central-1:111122223333:recovery-point";
+    assert!(kept(&format!("{own}:55555555-2222-3333-4444-555555555555")));
+    assert!(!kept(&format!("{own}:continuous:db-abc-1a2b3c4d")));
+    for other in [
+        POINT,
+        "arn:aws:ec2:eu-central-1::image/ami-0a",
+        "the latest",
+    ] {
+        assert!(!kept(other), "{other}");
+    }
 }
 
 /// Whichever comes first, the event of the copy job, that of the recovery point or the sweep: it is one validation.

@@ -2,7 +2,7 @@
 
 use restore_proof_core::plan::{self, ResourceType, Source};
 use restore_proof_core::policy::{Subject, readable_size};
-use restore_proof_core::validation::{Intent, PolicyUsed, Stage};
+use restore_proof_core::validation::{self, Intent, PolicyUsed, Stage};
 use restore_proof_core::verdict::Verdict;
 
 use super::{Next, Run};
@@ -27,8 +27,8 @@ impl Run<'_> {
     async fn plan(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
-        if point.is_continuous() {
-            let reason = "a continuous backup is restored to a point in time, which this version does not do";
+        if validation::is_continuous(&point.arn) {
+            let reason = validation::CONTINUOUS;
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
         // Read anew each time, so that a changed limit holds for those who wait.
@@ -143,6 +143,10 @@ impl Run<'_> {
             );
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         };
+        if validation::is_kept_by_aws_backup(&point.arn) {
+            let reason = validation::KEPT_BY_AWS_BACKUP;
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
         if point.created_at.is_none() {
             let reason = "AWS Backup does not say when the recovery point was created";
             return self.decide_unrestored(Verdict::Inconclusive, reason).await;

@@ -18,6 +18,8 @@ pub struct RestoreBehaviour {
     /// StartRestoreJob refuses with these words, and starts nothing. It uses the idempotency token up (seen with
     /// DSQL in 2026): for this token the answer stays, whatever is asked with it.
     pub refused: Option<String>,
+    /// The job names the database it makes while it is still RUNNING, as jobs of AWS Backup may.
+    pub names_early: bool,
     /// The data: with it the restored instance is a running database server; without it the
     /// instance exists in the API only.
     #[serde(skip)]

@@ -216,6 +216,10 @@ fn advance(state: &mut State, job: &mut Job) {
             return;
         }
         job.job.status = "RUNNING".to_owned();
+        if let (Some(instance), true) = (&plan.instance, plan.behaviour.names_early) {
+            let arn = state.instance_arn(&instance.identifier);
+            job.job.created_resource_arn = Some(arn);
+        }
         if let (Some(instance), None) = (&plan.instance, &state.options.rds_endpoint) {
             state.instances.insert(
                 instance.identifier.clone(),
@@ -284,7 +288,9 @@ fn advance(state: &mut State, job: &mut Job) {
             .or_else(|| Some(plan.machine.as_ref()?.instance.id.clone())),
     };
     let leaves = matches!(plan.behaviour.outcome, RestoreOutcome::FailsLeaving { .. });
-    if status == "COMPLETED" {
+    if status != "COMPLETED" {
+        job.job.created_resource_arn = None;
+    } else {
         job.job.created_resource_arn = named.map(|name| match job.job.resource_type.as_str() {
             "EC2" => state.machine_arn(&name),
             _ => state.instance_arn(&name),

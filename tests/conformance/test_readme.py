@@ -1,4 +1,4 @@
-"""The README's fixed monthly costs are those of the templates: endpoints, keys, secrets, alarms and metrics."""
+"""What the README says of the templates is so: fixed monthly costs, parameters, commands, alarms."""
 
 import re
 
@@ -48,10 +48,9 @@ def of_type(name, kind, **properties):
 
 
 def metrics():
-    """The metrics that alarms read and the code publishes under the stack's name, by whether a sweep measures them."""
+    """The names of the metrics that the function publishes, but for those of durations."""
     source = "\n".join(path.read_text() for path in sorted((ROOT / "crates/function/src").rglob("*.rs")))
-    named = re.findall(r'Metric::\w+\(\s*"(\w+)"', source)
-    return named
+    return set(re.findall(r'Metric::\w+\(\s*"(\w+)"', source))
 
 
 def test_interface_endpoints():
@@ -86,7 +85,7 @@ BY_VERDICT, BY_FILTER = 7, 1
 
 
 def test_metrics():
-    counted = set(metrics()) - {"NewestPointHours"} | {"RecoveryTime", "DataAge"}
+    counted = metrics() - {"NewestPointHours"} | {"RecoveryTime", "DataAge"}
     always = counted - AT_AN_END
     text, usd = row("all the time")
     match = re.search(rf"metrics: ({'|'.join(NUMBERS)}) and one for each vault", text)
@@ -98,3 +97,42 @@ def test_metrics():
     assert usd == pytest.approx(more * METRIC)
     for name in counted | {"NewestPointHours"}:
         assert f"`{name}`" in README, f"the README does not name the metric {name}"
+
+
+MAIN = Template(ROOT / "template.yaml", {}).raw
+
+
+def test_every_parameter_is_explained():
+    table = re.search(r"^\| parameter \| default \|.*?\n\n", README, re.M | re.S)[0]
+    explained = {name for line in table.strip().splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert explained == set(MAIN["Parameters"])
+
+
+def test_every_alarm_is_explained():
+    section = re.search(r"^### Alarms\n(.*?)^## ", README, re.M | re.S)[1]
+    explained = {name for line in section.splitlines() if line.startswith("| `") for name in
+                 re.findall(r"`(\w+Alarm)`", line.split("|")[1])}
+    alarms = {name for name, resource in MAIN["Resources"].items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    assert explained == alarms
+
+
+def test_the_zones_are_asked_of_every_interface_endpoint():
+    with_endpoint = {
+        resource["Properties"]["ServiceName"]["Fn::Sub"].rpartition(".")[2]
+        for resource in of_type("infra/network.yaml", "AWS::EC2::VPCEndpoint", VpcEndpointType="Interface")}
+    command = re.search(r"describe-vpc-endpoint-services.*?printf \"com\.amazonaws\.\$AWS_REGION\.%s \" ([\w ]+)\)", README, re.S)
+    assert set(command[1].split()) == with_endpoint
+
+
+def test_final_parameters_are_told():
+    """What a parameter's own description calls final, the README lists under what may be changed."""
+    section = re.search(r"^## Changing and upgrading\n(.*?)^###? ", README, re.M | re.S)[1]
+    final = {name for name, parameter in MAIN["Parameters"].items() if re.search(r"\bFinal\b", parameter["Description"])}
+    assert final and {name for name in final if f"`{name}`" not in section} == set()
+
+
+def test_what_aws_itself_keeps_is_told():
+    """Lambda's network interfaces outlive a stack's deletion ("Giving Lambda functions access to resources in a VPC")."""
+    assert "45 minutes" in README
+    for kept in re.findall(r"`(\w+Name)`", re.search(r"^### Remove it\n(.*?)^## ", README, re.M | re.S)[1]):
+        assert kept in MAIN["Outputs"], kept
