@@ -34,6 +34,7 @@ fn sound(trigger: &Trigger) {
             filled(&copy.destination_vault_arn);
             for text in [
                 &copy.copy_job_id,
+                &copy.source_vault_arn,
                 &copy.recovery_point_arn,
                 &copy.source_recovery_point_arn,
                 &copy.resource_arn,
@@ -43,6 +44,12 @@ fn sound(trigger: &Trigger) {
                 fills(text);
             }
             assert!(copy.state != CopyState::Completed || copy.recovery_point_arn.is_some());
+            // What a stranger says is believed of nobody, and an event without an account is a stranger's.
+            let account = copy.account.as_deref();
+            assert!(account.is_some(), "an event that nobody tells");
+            if account == Some("") {
+                assert!(copy.believed_in("111122223333").is_err());
+            }
             let known_by = [
                 &copy.copy_job_id,
                 &copy.recovery_point_arn,
@@ -59,6 +66,13 @@ fn sound(trigger: &Trigger) {
                 &backup.resource_type,
                 &backup.status_message,
             ] {
+                fills(text);
+            }
+        }
+        Trigger::RecoveryPoint(point) => {
+            filled(&point.vault_arn);
+            filled(&point.recovery_point_arn);
+            for text in [&point.account, &point.resource_arn, &point.resource_type] {
                 fills(text);
             }
         }
@@ -98,6 +112,10 @@ fn from_where_it_says(trigger: &Trigger, payload: &Value) {
     let (kind, ends): (&str, &[&str]) = match trigger {
         Trigger::Copy(_) => ("Copy Job State Change", &["COMPLETED", "FAILED", "PARTIAL"]),
         Trigger::Backup(_) => ("Backup Job State Change", &["COMPLETED", "PARTIAL"]),
+        Trigger::RecoveryPoint(_) => (
+            "Recovery Point State Change",
+            &["COMPLETED", "PARTIAL", "AVAILABLE"],
+        ),
         Trigger::Restore(_) => (
             "Restore Job State Change",
             &["COMPLETED", "FAILED", "ABORTED"],
