@@ -82,7 +82,7 @@ pub struct Plan {
     /// Every key that was looked at, those that are left out among them.
     pub keys: BTreeMap<String, PlannedKey>,
     /// What AWS is known to refuse of the policy's overrides for this very backup; none if nothing. It names no value
-    /// of the backup.
+    /// of the backup but its storage type.
     pub problem: Option<String>,
 }
 

@@ -21,11 +21,6 @@ pub(super) fn settle(
             .find_map(|(key, value)| key.eq_ignore_ascii_case(wanted).then_some(value.as_str()))
     };
     let engine = said(stored, "Engine");
-    let mut leave_out = |key: &str, reason| {
-        if let Some(key) = keys.get_mut(key) {
-            *key = planned(None, reason);
-        }
-    };
 
     // RestoreDBInstanceFromDBSnapshot: AllocatedStorage "isn't valid for RDS for SQL Server"; what it says of the others
     // is not clear, and the backup's storage is what comes without any.
@@ -38,29 +33,28 @@ pub(super) fn settle(
                     "; RDS restores SQL Server to the backup's storage only",
                 );
             }
-            leave_out(key, "RDS restores SQL Server to the backup's storage only");
+            if let Some(key) = keys.get_mut(key) {
+                *key = planned(None, "RDS restores SQL Server to the backup's storage only");
+            }
         }
         return None;
     }
 
-    let kind = asked("StorageType").unwrap_or(said(stored, "StorageType"));
-    let source_gib: Option<u32> = said(stored, "AllocatedStorage").parse().ok();
-    let gib = match asked("AllocatedStorage") {
-        Some(gib) => gib.parse().ok(),
-        None => source_gib,
-    };
+    // What the request would say now.
+    let says = |key: &str| keys.get(key).and_then(|planned| planned.value.clone());
+    let kind = says("StorageType").unwrap_or_default();
+    let gib: Option<u32> = says("AllocatedStorage").and_then(|gib| gib.parse().ok());
     let takes = |iops: &str| {
         let iops = iops.parse().ok();
-        iops.is_some_and(|iops| takes_iops(engine, kind, gib, iops))
+        iops.is_some_and(|iops| takes_iops(engine, &kind, gib, iops))
     };
     let iops_of_backup = asked("Iops").is_none();
-    if iops_of_backup && !takes(said(stored, "Iops")) && !said(stored, "Iops").is_empty() {
-        leave_out(
-            "Iops",
-            "RDS does not take it for the storage that is asked for",
-        );
+    if iops_of_backup && says("Iops").is_some_and(|iops| !takes(&iops)) {
+        let reason = "RDS does not take it for the storage that is asked for";
+        keys.insert("Iops".to_owned(), planned(None, reason));
     }
 
+    let source_gib: Option<u32> = said(stored, "AllocatedStorage").parse().ok();
     if let Some(value) = asked("AllocatedStorage")
         && let (Some(gib), Some(source_gib)) = (gib, source_gib)
         && gib < source_gib
@@ -75,7 +69,7 @@ pub(super) fn settle(
         .into_iter()
         .find_map(|key| Some((key, asked(key)?)));
     if let Some((key, value)) = chosen {
-        let Some((least, most)) = sizes(kind) else {
+        let Some((least, most)) = sizes(&kind) else {
             return match asked("StorageType") {
                 Some(kind) => problem("StorageType", kind, ", which RDS does not know"),
                 None => None,
