@@ -72,7 +72,7 @@ fn sound(trigger: &Trigger) {
         Trigger::RecoveryPoint(point) => {
             filled(&point.vault_arn);
             filled(&point.recovery_point_arn);
-            for text in [&point.account, &point.resource_arn, &point.resource_type] {
+            for text in [&point.resource_arn, &point.resource_type] {
                 fills(text);
             }
         }

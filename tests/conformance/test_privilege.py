@@ -76,6 +76,8 @@ CHANGES = {
     "ec2:DeleteVolume": "the zone; the README says what IAM cannot fence",
     "ec2:TerminateInstances": "the zone, IMDSv2, no profile; the README says what IAM cannot fence",
     "iam:PassRole": "the restore role, to AWS Backup",
+    "kms:Encrypt": "a key of the user's, through DynamoDB and S3", "kms:ReEncryptFrom": "as above",
+    "kms:ReEncryptTo": "as above",
     "kms:Decrypt": "through Secrets Manager and SNS", "kms:GenerateDataKey": "through SNS",
     "lambda:InvokeFunction": "itself",
     "logs:CreateLogStream": "two log groups", "logs:PutLogEvents": "two log groups",
@@ -341,7 +343,7 @@ def lets_in(place, statement):
 def forwards(principal, condition):
     """Whether a statement of a bus takes events of AWS Backup alone, of the organization or of accounts given."""
     by_organization = condition.get("StringEquals", {}).get("aws:PrincipalOrgID") == EVERYTHING["OrganizationId"]
-    by_account = principal == {"AWS": EVERYTHING["SourceAccountIds"].split(",")}
+    by_account = principal == {"AWS": [ACCOUNT, *EVERYTHING["SourceAccountIds"].split(",")]}
     return (
         (by_organization and principal == "*" or by_account)
         and condition.get("ForAllValues:StringEquals") == {"events:source": "aws.backup"}

@@ -321,6 +321,7 @@ fn all_of_a_backup_is_read() {
     assert_eq!(
         backup,
         BackupJobEvent {
+            account: Some("111122223333".to_owned()),
             state: BackupState::Completed,
             backup_job_id: Some("a827233a-d405-4a86-a440-759fa94f34dd".to_owned()),
             vault_arn: "arn:aws:backup:eu-central-1:111122223333:backup-vault:local".to_owned(),
@@ -442,7 +443,6 @@ async fn what_is_ignored_succeeds_and_opens_nothing() {
             "backup-job-another-account",
             "backup-job-another-region",
             "backup-job-completed",
-            "backup-job-of-copies-vault",
             "backup-job-vault-not-an-arn",
             // The developer guide's sample: of one account, about a vault of another.
             "recovery-point-completed",

@@ -318,6 +318,14 @@ impl Scene {
         self.close(&id).await
     }
 
+    /// Lets an event arrive that opens a validation, and closes it. Answers the record.
+    pub async fn prove_by(&self, event: &Value) -> Value {
+        let answer = self.invoke(event.clone()).await;
+        let id = answer["validation_id"].as_str();
+        self.close(id.unwrap_or_else(|| panic!("nothing opened: {answer}")))
+            .await
+    }
+
     /// The ledger's item of this id, as DynamoDB writes it; null when there is none.
     pub fn item(&self, id: &str) -> Value {
         let items = self.world.table_items(LEDGER);
@@ -574,6 +582,7 @@ fn topic() -> String {
 pub fn furnish(world: &World, policy: &str) {
     world.add_vault(Vault {
         name: VAULT.to_owned(),
+        created_at: Some(world.now()),
         ..Vault::default()
     });
     world.add_bucket(Bucket {
@@ -587,6 +596,7 @@ pub fn furnish(world: &World, policy: &str) {
     world.add_function(PREFIX);
     world.add_vault(Vault {
         name: BACKUP_JOB_VAULT.to_owned(),
+        created_at: Some(world.now()),
         ..Vault::default()
     });
     world.add_db_subnet_group(DbSubnetGroup {

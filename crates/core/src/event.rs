@@ -24,7 +24,7 @@ pub enum Trigger {
     Copy(CopyJobEvent),
     /// A backup job ended with a recovery point.
     Backup(BackupJobEvent),
-    /// A recovery point is there, however it came: a copy of another account is announced by nothing else here.
+    /// A recovery point is there, however it came.
     RecoveryPoint(RecoveryPointEvent),
     /// A restore job ended: ours, or somebody else's.
     Restore(RestoreJobEvent),
@@ -148,7 +148,7 @@ impl CopyJobEvent {
             return Ok(());
         }
         Err(format!(
-            "the event comes from account {}, which is neither ours nor that of its sourceBackupVaultArn: it is not believed",
+            "the event comes from account {}, which is neither ours nor that of its sourceBackupVaultArn; it is not believed, forward it from the source account",
             shorten(account)
         ))
     }
@@ -211,6 +211,8 @@ impl BackupState {
 pub struct BackupJobEvent {
     /// How it ended.
     pub state: BackupState,
+    /// The account that the event says it is of, 12 digits; none when AWS Backup itself described the job.
+    pub account: Option<String>,
     /// Backup job id.
     pub backup_job_id: Option<String>,
     /// ARN of the vault it landed in; decides whether it is one whose backups are validated.
@@ -230,8 +232,10 @@ pub struct BackupJobEvent {
 /// A recovery point that is there, whole or in part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecoveryPointEvent {
-    /// The account that the event says it is of.
-    pub account: Option<String>,
+    /// The account that the event says it is of; empty if it names none.
+    pub account: String,
+    /// When it became what it is.
+    pub completed_at: Option<Timestamp>,
     /// ARN of the vault it lies in.
     pub vault_arn: String,
     /// ARN of the recovery point.
@@ -369,6 +373,7 @@ fn read_backup_job(event: &Value) -> Result<BackupJobEvent, String> {
     let detail = &event["detail"];
     Ok(BackupJobEvent {
         state: BackupState::ended(state(detail))?,
+        account: Some(text(event, "account").unwrap_or_default()),
         backup_job_id: text(detail, "backupJobId"),
         vault_arn: text(detail, "backupVaultArn")
             .ok_or("the backup job event names no backupVaultArn")?,
@@ -395,7 +400,8 @@ fn read_recovery_point(event: &Value) -> Result<RecoveryPointEvent, String> {
         None => return Err("the recovery point event names no status".to_owned()),
     }
     Ok(RecoveryPointEvent {
-        account: text(event, "account"),
+        account: text(event, "account").unwrap_or_default(),
+        completed_at: time(detail, "completionDate"),
         vault_arn: text(detail, "backupVaultArn")
             .ok_or("the recovery point event names no backupVaultArn")?,
         // The detail does not name it.

@@ -25,7 +25,7 @@ use crate::expectation::Expectation;
 pub(crate) use duration::exact_duration;
 pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
 pub use glob::Glob;
-pub use limits::{Limits, Sample, parse_size, readable_size};
+pub use limits::{LeftOut, Limits, Sample, parse_size, readable_size};
 pub use mistake::{Mistake, Mistakes};
 pub use schema::schema;
 

@@ -279,6 +279,7 @@ mod tests {
         let vault = "arn:aws:backup:eu-central-1:111122223333:backup-vault:central";
         let mut validation = Validation::open("stack", "point", vault, None, at(100));
         validation.copy_job = Some(CopyJob {
+            is_partial: false,
             id: None,
             completed_at: Some(at(40)),
         });

@@ -156,6 +156,18 @@ pub struct CopyJob {
     pub id: Option<String>,
     /// When the copy ended.
     pub completed_at: Option<Timestamp>,
+    /// Whether it ended with part of a copy.
+    #[serde(default)]
+    pub is_partial: bool,
+}
+
+/// What an event told of a recovery point whose validation was already known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The copy that brought it.
+    pub copy_job: Option<CopyJob>,
+    /// What was noticed, in words.
+    pub findings: Vec<String>,
 }
 
 /// Which policy decided.
@@ -405,34 +417,36 @@ impl Validation {
     }
 
     /// The validation of a copy that ended. What has landed, whole or in part, is known by its recovery point, so that
-    /// the sweep and the recovery point's own event find the same one; a copy of which there is nothing, by its job.
+    /// the sweep and the recovery point's own event find the same one, and AWS Backup is asked what it is. A copy of which
+    /// there is nothing is known by its job.
     pub fn of_copy(stack: &str, copy: &CopyJobEvent, now: Timestamp) -> Validation {
         let vault = copy.destination_vault_arn.as_str();
-        let opened = match (&copy.recovery_point_arn, copy.state) {
+        let arn = copy.recovery_point_arn.as_deref();
+        let (known_by, what) = match (arn, copy.state) {
             (Some(arn), CopyState::Completed | CopyState::Partial) => {
-                Validation::open(stack, arn, vault, None, now)
+                return Validation::open(stack, arn, vault, None, now).told_by(copy);
             }
-            (None, CopyState::Completed | CopyState::Partial) | (_, CopyState::Failed) => {
-                let arn = copy.recovery_point_arn.as_deref();
-                let source = copy.source_recovery_point_arn.as_deref().or(arn);
-                let job = copy.copy_job_id.as_deref().or(source);
-                let known_by = format!("copy-job:{}", job.unwrap_or_default());
-                let mut opened = Validation::open(stack, &known_by, vault, None, now);
-                opened.recovery_point.arn = arn.or(source).unwrap_or_default().to_owned();
-                opened
-            }
+            (None, CopyState::Completed | CopyState::Partial) => (None, "the copy is PARTIAL"),
+            (arn, CopyState::Failed) => (arn, "the copy failed"),
         };
-        let mut opened = opened.told_by(copy);
-        let what = match copy.state {
-            CopyState::Completed => return opened,
-            CopyState::Failed => "the copy failed",
-            CopyState::Partial => "the copy is PARTIAL",
-        };
+        let source = copy.source_recovery_point_arn.as_deref().or(known_by);
+        let job = copy.copy_job_id.as_deref().or(source);
+        let id = format!("copy-job:{}", job.unwrap_or_default());
+        let mut opened = Validation::open(stack, &id, vault, None, now).told_by(copy);
+        opened.recovery_point.arn = known_by.or(source).unwrap_or_default().to_owned();
         let message = copy.status_message.as_deref();
         let message = message.unwrap_or("AWS Backup gives no reason");
         opened.settle(Cleanup::NothingToDelete, None, now);
         opened.decide(Verdict::CopyFailed, format!("{what}: {message}"), now);
         opened
+    }
+
+    /// Adds what an event told while the validation was already known. What is known stays.
+    pub fn add(&mut self, heard: Heard) {
+        self.copy_job = self.copy_job.take().or(heard.copy_job);
+        for finding in heard.findings {
+            self.find(finding);
+        }
     }
 
     fn told_by(mut self, copy: &CopyJobEvent) -> Validation {
@@ -442,7 +456,19 @@ impl Validation {
         self.copy_job = Some(CopyJob {
             id: copy.copy_job_id.clone(),
             completed_at: copy.completed_at,
+            is_partial: copy.state == CopyState::Partial,
         });
+        let message = copy.status_message.as_deref();
+        match (copy.state, message) {
+            (CopyState::Completed, Some(message)) => self.find(format!(
+                "the copy job is COMPLETED with a message: {message}"
+            )),
+            (CopyState::Partial, message) => self.find(format!(
+                "the copy job is PARTIAL: {}",
+                message.unwrap_or("AWS Backup gives no reason")
+            )),
+            (CopyState::Completed, None) | (CopyState::Failed, _) => {}
+        }
         self
     }
 

@@ -92,6 +92,8 @@ macro_rules! restore_job {
     };
 }
 
+/// The most recovery points of one page (API reference of AWS Backup).
+const POINTS_OF_A_PAGE: i32 = 1000;
 /// The operation that lists what lies in a vault.
 const LIST_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
 
@@ -108,7 +110,8 @@ where
 {
     move |error| {
         let error = failed(operation)(error);
-        if !error.is_access_denied() {
+        // What an IAM policy refuses has other words, and is no matter of the vault.
+        if !is_refused_by_vault(&error) {
             return error;
         }
         let message = format!(
@@ -117,6 +120,11 @@ where
         );
         AwsError { message, ..error }
     }
+}
+
+/// Whether the answer says that the vault does not exist or that its access policy refuses.
+pub fn is_refused_by_vault(error: &AwsError) -> bool {
+    error.is(&["AccessDeniedException"]) && error.message.contains("Insufficient privileges")
 }
 
 /// A vault of this account and Region.
@@ -346,6 +354,7 @@ pub async fn describe_backup_job(
 
 fn read_backup_job(job: DescribeBackupJobOutput) -> Result<BackupJobEvent, String> {
     Ok(BackupJobEvent {
+        account: None,
         state: BackupState::ended(job.state().map(|state| state.as_str()))?,
         backup_job_id: filled(job.backup_job_id),
         vault_arn: filled(job.backup_vault_arn).ok_or("the backup job names no BackupVaultArn")?,
@@ -403,7 +412,8 @@ pub async fn restore_job_metadata(
     Ok(answer.metadata.unwrap_or_default().into_iter().collect())
 }
 
-/// The recovery points of a vault that were created since a point in time.
+/// The recovery points of a vault that were created since a point in time. AWS Backup knows no other: a copy is dated by
+/// what it is a copy of, however late it was made.
 ///
 /// # Errors
 /// When AWS Backup refuses or does not answer.
@@ -417,6 +427,7 @@ pub async fn recovery_points_since(
         .list_recovery_points_by_backup_vault()
         .backup_vault_name(vault)
         .by_created_after(date_time(since))
+        .max_results(POINTS_OF_A_PAGE)
         .into_paginator()
         .send();
     let mut points = Vec::new();

@@ -63,6 +63,8 @@ pub struct Config {
     /// Names of the vaults of this account that are meant to be nobody's business (`UNWATCHED_VAULT_NAMES`); may be empty.
     /// Any other vault that receives recovery points unnamed is reported.
     pub unwatched_vaults: Vec<String>,
+    /// After how long without a recovery point a vault is reported (`HOURS_WITHOUT_POINT`); none for never.
+    pub nothing_lands_after: Option<SignedDuration>,
     /// Where restores go (`DB_SUBNET_GROUP`, `DB_SECURITY_GROUP_IDS`, `EC2_SUBNET_IDS`, `EC2_SECURITY_GROUP_IDS`,
     /// `EC2_VOLUME_KEY_ARN`); of the subnets of machines the first, see [`Config::network_of`].
     pub network: Network,
@@ -128,6 +130,8 @@ impl Config {
         let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
         let unwatched_vaults = list(&optional("UNWATCHED_VAULT_NAMES").unwrap_or_default());
 
+        let hours_without_point = optional("HOURS_WITHOUT_POINT");
+
         let mut check = |fine: bool, message: String| {
             if !fine {
                 wrong.push(message);
@@ -178,6 +182,16 @@ impl Config {
                 "NETWORK_CIDR {network_cidr:?} holds the function's own address or that of the metadata service"
             ),
         );
+        let hours = hours_without_point
+            .as_deref()
+            .map_or(Ok(0), str::parse::<u32>);
+        check(
+            hours.is_ok(),
+            format!(
+                "HOURS_WITHOUT_POINT {hours_without_point:?} must be a whole number, 0 for never"
+            ),
+        );
+        let hours = hours.ok().filter(|hours| *hours > 0);
         let policy_uri = s3_uri(&policy);
         check(
             policy.is_empty() || policy_uri.is_some(),
@@ -217,6 +231,7 @@ impl Config {
             vaults,
             backup_job_vaults,
             unwatched_vaults,
+            nothing_lands_after: hours.map(|hours| SignedDuration::from_hours(hours.into())),
             network: Network {
                 db_subnet_group,
                 db_security_groups,
@@ -357,6 +372,7 @@ mod tests {
             "NAME_PREFIX" => Some("Restore_Proof".to_owned()),
             "POLICY_URI" => Some("results/policy.toml".to_owned()),
             "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
+            "HOURS_WITHOUT_POINT" => Some("two".to_owned()),
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
             "NETWORK_CIDR" => Some("127.0.0.0/8".to_owned()),
             other => good(other),
@@ -368,6 +384,7 @@ mod tests {
             "NAME_PREFIX",
             "POLICY_URI",
             "CONFIRM_GONE_SECONDS",
+            "HOURS_WITHOUT_POINT",
             "DATABASE_CA_BUNDLE_URI",
             "NETWORK_CIDR",
         ] {

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{
 };
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::Frequency;
-use restore_proof_core::validation::{Stage, Validation};
+use restore_proof_core::validation::{Heard, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
 
@@ -26,6 +26,8 @@ pub use slots::{Listed, Page, PageStart, Slots};
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long the claim of a day or week is remembered.
 const CLAIM_REMEMBERED: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// How long it is remembered what an event told of a validation; longer than one takes.
+const HEARD_REMEMBERED: SignedDuration = SignedDuration::from_hours(60 * 24);
 /// The index holds open validations only: under this key those that are due at some time, under keys of their own those
 /// that wait for a slot.
 const OPEN: &str = "open";
@@ -99,7 +101,7 @@ type Item = HashMap<String, Value>;
 /// How a validation stands, as far as can be told without its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has no verdict.
+    /// No verdict of it is recorded.
     Open,
     /// It has a verdict about the backup, or has tried to find one.
     Tested,
@@ -113,6 +115,8 @@ impl Outcome {
     fn of(validation: &Validation) -> Outcome {
         match validation.verdict {
             None => Outcome::Open,
+            // Nobody can read a verdict that is in no record yet.
+            Some(_) if validation.stage == Stage::Checked => Outcome::Open,
             Some(Verdict::NotTested) if validation.left_out_by_rule => Outcome::LeftOut,
             Some(Verdict::NotTested) => Outcome::Untested,
             Some(
@@ -325,6 +329,46 @@ impl Ledger {
             .await?;
         let unknown = ids.iter().filter(|id| !known.contains_key(&job_key(id)));
         Ok(unknown.map(|id| (*id).to_owned()).collect())
+    }
+
+    /// Keeps what an event told of a validation that is known, and that another invocation may be moving: it is added
+    /// before the record is written.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_heard(
+        &self,
+        id: &str,
+        heard: &Heard,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let key = heard_key(id);
+        let document = serde_json::to_string(heard)
+            .map_err(|error| LedgerError::Unreadable(key.clone(), error.to_string()))?;
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item("id", s(&key))
+            .item("heard", s(&document))
+            .item("expires_at", n((now + HEARD_REMEMBERED).as_second()))
+            .send()
+            .await
+            .map_err(failed("dynamodb:PutItem"))?;
+        Ok(())
+    }
+
+    /// What events told of a validation after it was known.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item cannot be read.
+    pub async fn heard(&self, id: &str) -> Result<Option<Heard>, LedgerError> {
+        let key = heard_key(id);
+        let item = self.get(&key).await?;
+        let document = item.and_then(|item| text(&item, "heard"));
+        document
+            .map(|document| serde_json::from_str(&document))
+            .transpose()
+            .map_err(|error| LedgerError::Unreadable(key, error.to_string()))
     }
 
     /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
@@ -627,6 +671,10 @@ fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
     let document =
         text(item, "document").ok_or_else(|| unreadable("it has no document".to_owned()))?;
     serde_json::from_str(&document).map_err(|error| unreadable(error.to_string()))
+}
+
+fn heard_key(id: &str) -> String {
+    format!("heard#{id}")
 }
 
 fn job_key(job_id: &str) -> String {

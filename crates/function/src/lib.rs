@@ -24,10 +24,10 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
-    self, BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, RecoveryPointEvent, Sweep,
-    Trigger, ValidateRequest,
+    self, BackupJobEvent, BackupState, CopyJobEvent, JobRef, RecoveryPointEvent, Sweep, Trigger,
+    ValidateRequest,
 };
-use restore_proof_core::validation::{Cleanup, Validation};
+use restore_proof_core::validation::{Cleanup, Heard, Validation};
 use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -38,6 +38,9 @@ use crate::ledger::{Ledger, Taken};
 
 /// A lease outlives the invocation that took it by this: then nobody else works on it any more.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// How late AWS Backup's events may come: it tells of its states every few minutes, at best effort.
+const EVENTS_COME_LATE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What must be left of an invocation for it to begin with one more validation.
 const KEPT_FOR_ONE_MORE: SignedDuration = SignedDuration::from_mins(2);
@@ -106,7 +109,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
-            let found = sweep::lost(app, &call.nonce).await?;
+            let found = sweep::lost(app, &call.nonce, deadline).await?;
             Ok(json!({
                 "opened": found.opened,
                 "unknown_jobs": found.jobs_of_nobody,
@@ -127,10 +130,10 @@ fn ignored(reason: String) -> Value {
 }
 
 /// Two stacks in one account must not both restore the same copy. That nobody names the vault the sweep reports.
-fn not_watched(vault: &str) -> Value {
-    ignored(format!(
-        "vault {vault} is none that this stack watches; its parameter BackupVaultNames names those"
-    ))
+fn not_watched(vault: &str) -> String {
+    format!(
+        "this stack does not watch vault {vault}; to have it validated here add it to BackupVaultNames"
+    )
 }
 
 /// One invocation.
@@ -156,11 +159,6 @@ impl Call<'_> {
         };
         let now = self.app.now();
         let mut validation = Validation::of_copy(&config.name_prefix, &copy, now);
-        if let (CopyState::Completed, Some(message)) = (copy.state, &copy.status_message) {
-            validation.find(format!(
-                "the copy job is COMPLETED with a message: {message}"
-            ));
-        }
         // The event may come from the source's account: what counts is where the copy landed.
         if vault.account != config.account || vault.region != config.region {
             let reason = format!(
@@ -170,7 +168,7 @@ impl Call<'_> {
             validation.settle(Cleanup::NothingToDelete, None, now);
             validation.decide(Verdict::NotTested, reason, now);
         } else if !config.watched_vaults().contains(vault.name()) {
-            return Ok(not_watched(vault.name()));
+            return Ok(ignored(not_watched(vault.name())));
         }
         let copy_job = copy.copy_job_id.as_deref().unwrap_or_default();
         self.open_and_advance(validation, &format!("copy job {copy_job}"))
@@ -178,20 +176,13 @@ impl Call<'_> {
     }
 
     /// A backup job ended: opens the validation of its recovery point, or finds it. Most backups are validated as the
-    /// copies that are made of them; only those of the vaults that are named for it are validated themselves.
+    /// copies that are made of them; those in the vaults that this stack watches are validated themselves.
     async fn backup(&self, backup: BackupJobEvent) -> anyhow::Result<Value> {
-        let config = &self.app.config;
-        let vault = match self.vault_of_ours(&backup.vault_arn) {
+        let vault = match self.watched_vault(&backup.vault_arn, backup.account.as_deref()) {
             Ok(vault) => vault,
             Err(reason) => return Ok(ignored(reason)),
         };
-        let name = vault.name();
-        if !config.backup_job_vaults.iter().any(|known| known == name) {
-            return Ok(ignored(format!(
-                "vault {name} is none of those whose backups are validated; copies of them are where they land"
-            )));
-        }
-        let mut validation = self.opened(name, &backup.recovery_point_arn);
+        let mut validation = self.validation_of(&vault, &backup.recovery_point_arn);
         validation.recovery_point.resource_arn = backup.resource_arn;
         validation.recovery_point.resource_type = backup.resource_type;
         validation.recovery_point.size_bytes = backup.size_bytes;
@@ -205,48 +196,57 @@ impl Call<'_> {
             .await
     }
 
-    /// A recovery point is there: opens its validation, or finds it. Of a copy that another account started, this account
-    /// has no other event.
+    /// A recovery point is there: opens its validation, or finds it.
     async fn recovery_point(&self, point: RecoveryPointEvent) -> anyhow::Result<Value> {
-        let config = &self.app.config;
-        let vault = match self.vault_of_ours(&point.vault_arn) {
+        let vault = match self.watched_vault(&point.vault_arn, Some(&point.account)) {
             Ok(vault) => vault,
             Err(reason) => return Ok(ignored(reason)),
         };
-        // What lies in our vault our account tells of; anybody else who does made it up.
-        if point.account.as_deref() != Some(config.account.as_str()) {
-            let account = point.account.as_deref().unwrap_or("none");
+        // AWS Backup may tell of old ones again, and what was there before this stack is not tested unasked. Events come late:
+        // of one that landed shortly before, none may come again.
+        let installed = self.app.ledger.installed_at(self.app.now()).await?;
+        if point
+            .completed_at
+            .is_some_and(|at| at < installed - EVENTS_COME_LATE)
+        {
             return Ok(ignored(format!(
-                "the event is of account {account} and about a vault of ours: it is not believed"
+                "recovery point {} landed before this stack was installed",
+                point.recovery_point_arn
             )));
         }
-        if !config.watched_vaults().contains(vault.name()) {
-            return Ok(not_watched(vault.name()));
-        }
-        let mut validation = self.opened(vault.name(), &point.recovery_point_arn);
+        let mut validation = self.validation_of(&vault, &point.recovery_point_arn);
         validation.recovery_point.resource_arn = point.resource_arn;
         validation.recovery_point.resource_type = point.resource_type;
         self.open_and_advance(validation, "the recovery point")
             .await
     }
 
-    /// The vault of an ARN, if it is one of this account and Region.
-    fn vault_of_ours(&self, arn: &str) -> Result<Arn, String> {
+    /// The name of the vault of an ARN, if this stack watches it. What lies in it our account tells of; anybody else who
+    /// does has made it up. AWS Backup itself names no account.
+    fn watched_vault(&self, arn: &str, told_by: Option<&str>) -> Result<String, String> {
         let config = &self.app.config;
         let Ok(vault) = arn.parse::<Arn>() else {
             return Err("backupVaultArn is not an ARN".to_owned());
         };
-        if vault.account == config.account && vault.region == config.region {
-            return Ok(vault);
+        if vault.account != config.account || vault.region != config.region {
+            return Err(format!(
+                "the recovery point lies in account {} and Region {}; this function validates account {} in {}",
+                vault.account, vault.region, config.account, config.region
+            ));
         }
-        Err(format!(
-            "the recovery point lies in account {} and Region {}; this function validates account {} in {}",
-            vault.account, vault.region, config.account, config.region
-        ))
+        if let Some(account) = told_by.filter(|account| *account != config.account) {
+            return Err(format!(
+                "the event comes from account {account:?} and is about a vault of ours; it is not believed"
+            ));
+        }
+        if !config.watched_vaults().contains(vault.name()) {
+            return Err(not_watched(vault.name()));
+        }
+        Ok(vault.name().to_owned())
     }
 
-    /// A validation of a recovery point in a vault of ours.
-    fn opened(&self, vault: &str, recovery_point_arn: &str) -> Validation {
+    /// A validation of a recovery point in a vault of ours, as yet unopened.
+    fn validation_of(&self, vault: &str, recovery_point_arn: &str) -> Validation {
         let config = &self.app.config;
         let vault_arn = config.vault_arn(vault);
         Validation::open(
@@ -258,20 +258,22 @@ impl Call<'_> {
         )
     }
 
-    /// Opens a validation unless it is known, and moves it. What the event of it tells is added to what is known.
+    /// Opens a validation unless it is known, and moves it. What the event tells of a known one is kept beside it, since
+    /// another invocation may be moving it just now.
     async fn open_and_advance(&self, validation: Validation, of: &str) -> anyhow::Result<Value> {
         let id = validation.id.clone();
-        let new = self.app.ledger.open(&validation, &self.nonce).await?;
+        let ledger = &self.app.ledger;
+        let new = ledger.open(&validation, &self.nonce).await?;
         let known = if new { "" } else { ", known already" };
         info!(validation.id = %id, "event of {of}: validation {id}{known}");
-        self.advance_with(&id, |known| {
-            // The sweep, or another event, may have come before.
-            known.copy_job = known.copy_job.take().or(validation.copy_job);
-            for finding in validation.findings {
-                known.find(finding);
-            }
-        })
-        .await
+        let heard = Heard {
+            copy_job: validation.copy_job,
+            findings: validation.findings,
+        };
+        if !new && heard != Heard::default() {
+            ledger.note_heard(&id, &heard, self.app.now()).await?;
+        }
+        self.advance(&id).await
     }
 
     /// A notification named jobs. AWS Backup is asked what they are, and then it is as if their events had come. What
@@ -363,34 +365,27 @@ impl Call<'_> {
     /// Somebody asks for the validation of a recovery point.
     async fn validate(&self, request: ValidateRequest) -> anyhow::Result<Value> {
         let config = &self.app.config;
-        let vault_arn = config.vault_arn(&request.backup_vault_name);
+        let vault = request.backup_vault_name.as_str();
+        let vault_arn = config.vault_arn(vault);
         let wish = request.request_id.as_deref();
         let arn = &request.recovery_point_arn;
-        // Whoever asks is there to hear at once that the vault is not: a mistyped name would be tried for a day.
-        let vault = request.backup_vault_name.as_str();
-        match backup::describe_recovery_point(&self.app.aws, vault, arn).await {
-            Err(error) if error.is_access_denied() => return Ok(ignored(error.to_string())),
-            // What else there may be to say of it goes into its record.
-            Ok(_) | Err(_) => {}
-        }
         let validation =
             Validation::open(&config.name_prefix, arn, &vault_arn, wish, self.app.now());
+        // Whoever asks is there to hear at once that the vault is not: a mistyped name would be tried for a day. What else
+        // there may be to say of the recovery point goes into its record.
+        if self.app.ledger.find(&validation.id).await?.is_none()
+            && let Err(error) = backup::describe_recovery_point(&self.app.aws, vault, arn).await
+            && backup::is_refused_by_vault(&error)
+        {
+            return Ok(ignored(error.to_string()));
+        }
         self.app.ledger.open(&validation, &self.nonce).await?;
         self.advance(&validation.id).await
     }
 
+    /// Moves a validation, if nobody else does. Should it have given its slot back, the longest waiting one has its turn.
     async fn advance(&self, id: &str) -> anyhow::Result<Value> {
-        self.advance_with(id, |_| {}).await
-    }
-
-    /// Moves a validation, if nobody else does, after adding what this invocation knows. Should it have given its slot
-    /// back, the longest waiting one has its turn.
-    async fn advance_with(
-        &self,
-        id: &str,
-        add: impl FnOnce(&mut Validation),
-    ) -> anyhow::Result<Value> {
-        let validation = match self.take_and_move(id, add).await? {
+        let validation = match self.take_and_move(id).await? {
             Met::Moved(moved) => {
                 if moved.gave_back {
                     self.hand_on(id).await;
@@ -412,11 +407,7 @@ impl Call<'_> {
         }))
     }
 
-    async fn take_and_move(
-        &self,
-        id: &str,
-        add: impl FnOnce(&mut Validation),
-    ) -> anyhow::Result<Met> {
+    async fn take_and_move(&self, id: &str) -> anyhow::Result<Met> {
         let until = self.deadline + LEASE_MARGIN;
         let taken = self
             .app
@@ -424,8 +415,7 @@ impl Call<'_> {
             .take(id, &self.nonce, self.app.now(), until)
             .await?;
         Ok(match taken {
-            Taken::Lease(mut lease) => {
-                add(&mut lease.validation);
+            Taken::Lease(lease) => {
                 // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of
                 // them would carry its own on the stack, and the compiler its type.
                 let moved = advance::advance(self.app, *lease, self.deadline).boxed();
@@ -467,7 +457,7 @@ impl Call<'_> {
                 if self.app.now() + KEPT_FOR_ONE_MORE >= self.deadline {
                     return;
                 }
-                match self.take_and_move(&id, |_| {}).await {
+                match self.take_and_move(&id).await {
                     Ok(Met::Moved(moved)) if !moved.gave_back => return,
                     Ok(_) => {}
                     Err(error) => {

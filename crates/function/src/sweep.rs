@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::validation::Validation;
+use restore_proof_core::validation::{Validation, validation_id};
 use serde_json::json;
 use tracing::warn;
 
@@ -19,8 +19,10 @@ use crate::{App, backup, queue, watch};
 const KEPT_FOR_THE_LINES: SignedDuration = SignedDuration::from_mins(5);
 /// How many invocations are under way at once.
 const AT_ONCE: usize = 16;
-/// How far back recovery points are looked for; a copy is dated by its source, which may be days older.
-const POINTS_SINCE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How far back recovery points are looked for that landed.
+const LANDED_SINCE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How much older they may be themselves: a copy is dated by what it is a copy of, which may be weeks older.
+const COPIED_AFTER: SignedDuration = SignedDuration::from_hours(28 * 24);
 /// How far back restore jobs are looked for.
 const JOBS_SINCE: SignedDuration = SignedDuration::from_hours(48);
 /// A restore job younger than this may not have reached the ledger yet.
@@ -52,7 +54,7 @@ pub struct Found {
     pub opened: usize,
     /// Restore jobs of our role that no validation knows.
     pub jobs_of_nobody: usize,
-    /// Vaults that could not be read, or that received recovery points and that no parameter names.
+    /// Vaults that could not be read, in which nothing lands, or that no parameter names.
     pub vaults: usize,
     /// Resources in our network that no open validation accounts for.
     pub unknown: usize,
@@ -65,17 +67,20 @@ pub struct Found {
 /// # Errors
 /// When AWS Backup, the ledger or another service does not answer: the first such error, after all the rest was done.
 /// A vault that is not there or refuses is no error but a finding.
-pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<Found> {
+pub async fn lost(app: &App, nonce: &str, deadline: Timestamp) -> anyhow::Result<Found> {
     let mut parts = Parts::default();
     let points = Box::pin(look_through_vaults(app, nonce, &mut parts)).await;
-    let points = parts.of("the vaults", points).unwrap_or_default();
+    let (opened, vaults) = parts.of("the vaults", points).unwrap_or_default();
     let now = app.now();
     let jobs_of_nobody = report_unknown_jobs(app, now).await;
     let lost_slots = queue::give_back_lost(app).await;
     let unknown = Box::pin(watch::report_unknown(app)).await;
+    // Last, since there may be many vaults that are no business of ours.
+    let until = deadline - KEPT_FOR_THE_LINES;
+    let unnamed = Box::pin(vaults::report_unnamed(app, now - LANDED_SINCE, until)).await;
     let found = Found {
-        opened: points.opened,
-        vaults: points.vaults,
+        opened,
+        vaults: vaults + parts.of("unnamed vaults", unnamed).unwrap_or_default(),
         jobs_of_nobody: parts.of("restore jobs", jobs_of_nobody).unwrap_or_default(),
         unknown: parts.of("the network", unknown).unwrap_or_default(),
     };
@@ -84,58 +89,60 @@ pub async fn lost(app: &App, nonce: &str) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-#[derive(Debug, Default)]
-struct Points {
-    opened: usize,
-    vaults: usize,
-}
-
-async fn look_through_vaults(app: &App, nonce: &str, parts: &mut Parts) -> anyhow::Result<Points> {
+/// Opens what no event told of in the vaults, and reports how they are. Returns how many validations were opened, and how
+/// many vaults there is something to say about.
+async fn look_through_vaults(
+    app: &App,
+    nonce: &str,
+    parts: &mut Parts,
+) -> anyhow::Result<(usize, usize)> {
     let now = app.now();
+    let since = now - LANDED_SINCE;
     let installed = app.ledger.installed_at(now).await?;
-    let vaults = vaults::look(app, now - POINTS_SINCE).await;
+    let watched = vaults::read(app, since - COPIED_AFTER).await;
     let mut landed = BTreeMap::new();
-    for vault in &vaults.watched {
+    for vault in &watched {
         let vault_arn = app.config.vault_arn(&vault.name);
         let points = vault.points.iter().flatten();
-        for (point, landed_at) in points.filter_map(|point| Some((point, landed_at(point)?))) {
-            if landed_at < installed {
-                continue;
+        for (point, at) in points.filter_map(|point| Some((point, landed_at(point)?))) {
+            if at >= installed.max(since) {
+                let id = validation_id(&app.config.name_prefix, &vault_arn, &point.arn, None);
+                landed.insert(id, (at, point, vault_arn.clone()));
             }
-            let mut validation =
-                Validation::open(&app.config.name_prefix, &point.arn, &vault_arn, None, now);
-            validation.recovery_point.resource_arn = point.resource_arn.clone();
-            validation.recovery_point.resource_type = point.resource_type.clone();
-            landed.insert(validation.id.clone(), (validation, landed_at));
         }
     }
     let outcomes = app.ledger.outcomes(landed.keys().cloned().collect());
     let outcomes = outcomes.await?;
     let mut opened = Vec::new();
-    for (id, (validation, _)) in &landed {
-        if !outcomes.contains_key(id) && app.ledger.open(validation, nonce).await? {
+    for (id, (_, point, vault_arn)) in &landed {
+        if outcomes.contains_key(id) {
+            continue;
+        }
+        let prefix = &app.config.name_prefix;
+        let mut validation = Validation::open(prefix, &point.arn, vault_arn, None, now);
+        validation.recovery_point.resource_arn = point.resource_arn.clone();
+        validation.recovery_point.resource_type = point.resource_type.clone();
+        let new = app.ledger.open(&validation, nonce).await;
+        if parts.of(&point.arn, new.map_err(Into::into)) == Some(true) {
             opened.push(id.clone());
         }
     }
     let opened = invoke_all(app, opened).await;
     let landed: Vec<_> = landed
         .iter()
-        .map(|(id, (_, at))| (*at, outcomes.get(id).copied().unwrap_or(Outcome::Open)))
+        .map(|(id, (at, ..))| (*at, outcomes.get(id).copied().unwrap_or(Outcome::Open)))
         .collect();
-    let reported = Box::pin(vaults::report(app, &vaults, &landed, now)).await;
-    let reported = parts.of("what vaults hold", reported).unwrap_or_default();
+    let findings = Box::pin(vaults::report(app, &watched, &landed, since, now)).await;
+    let findings = parts.of("what vaults hold", findings).unwrap_or_default();
     // Of a vault that does not answer nothing can be told: the function's error says so.
-    for vault in vaults.watched {
+    for vault in watched {
         if let Err(error) = vault.points
             && !vaults::is_finding(&error)
         {
-            parts.of::<()>(&vault.name, Err(error.into()));
+            parts.of::<()>(&format!("vault {}", vault.name), Err(error.into()));
         }
     }
-    Ok(Points {
-        opened,
-        vaults: reported,
-    })
+    Ok((opened, findings))
 }
 
 /// When a recovery point landed, whole or in part; none while it has not, and when it is on its way out.

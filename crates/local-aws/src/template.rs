@@ -254,6 +254,11 @@ impl Template {
             if resource["Type"] != "AWS::CloudWatch::Alarm" {
                 continue;
             }
+            if let Value::String(condition) = &resource["Condition"]
+                && !scope.condition(condition)?
+            {
+                continue;
+            }
             // What it does is told by whether it does anything; the topic is no matter.
             let mut properties = resource["Properties"].clone();
             for actions in ["AlarmActions", "InsufficientDataActions", "OKActions"] {

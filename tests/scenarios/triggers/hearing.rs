@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::template::{DEFAULT_BUS, Rule};
-use restore_proof_local_aws::{CopyJob, RestoreBehaviour};
+use restore_proof_local_aws::{CopyJob, RecoveryPoint, RestoreBehaviour};
 use restore_proof_tests::{
     ACCOUNT, BUS, PREFIX, REGION, SOURCE_ACCOUNT, Scene, UNCHECKED, VAULT, forwarding_rules,
     function_with,
@@ -92,7 +92,7 @@ async fn every_copy_is_one_record_whatever_events_come() {
         };
         let rules = rules(bus);
         let whole = scene.backup("orders", RestoreBehaviour::bare());
-        let partial = scene.add(restore_proof_local_aws::RecoveryPoint {
+        let partial = scene.add(RecoveryPoint {
             status: "PARTIAL".to_owned(),
             ..scene.point("stock")
         });
@@ -157,6 +157,89 @@ async fn every_copy_is_one_record_whatever_events_come() {
         assert_eq!(scene.world.restore_jobs().len(), 1, "{world:?}");
         scene.assert_clean();
     }
+}
+
+/// The events of one copy come together: what each tells is in the record, whichever has the lease.
+#[tokio::test]
+async fn what_events_tell_at_one_time_is_all_recorded() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = scene.backup("orders", RestoreBehaviour::bare());
+    let copy = CopyJob {
+        status_message: Some("some attributes were left out".to_owned()),
+        ..copy_of(&scene, &point)
+    };
+    let copied = scene.world.copy_job_event(&copy);
+    let landed = scene.world.recovery_point_event(&point).unwrap();
+    let (first, second, third) = tokio::join!(
+        scene.try_invoke(landed.clone()),
+        scene.try_invoke(copied.clone()),
+        scene.try_invoke(landed),
+    );
+    let id = first.unwrap()["validation_id"].as_str().unwrap().to_owned();
+    for answer in [second, third] {
+        assert_eq!(answer.unwrap()["validation_id"], id.as_str());
+    }
+    let record = scene.close(&id).await;
+    assert_eq!(record["copy_job_id"], copy.id.as_str(), "{record:#}");
+    assert!(record["copy_end_time"].is_string(), "{record:#}");
+    let findings = record["findings"].to_string();
+    assert!(
+        findings.contains("some attributes were left out"),
+        "{findings}"
+    );
+    scene.assert_clean();
+}
+
+/// Part of a copy ends the same whichever event comes first, and AWS Backup says what is there, not the event.
+#[tokio::test]
+async fn part_of_a_copy_is_what_aws_backup_says_it_is() {
+    for (status, verdict) in [("PARTIAL", "copy_failed"), ("COMPLETED", "unchecked")] {
+        let mut reasons = Vec::new();
+        for copy_first in [true, false] {
+            let scene = Scene::set(UNCHECKED).await;
+            let point = scene.add(RecoveryPoint {
+                status: status.to_owned(),
+                ..scene.point("orders")
+            });
+            let copy = CopyJob {
+                state: "PARTIAL".to_owned(),
+                status_message: Some("2 of 3 members were copied".to_owned()),
+                ..copy_of(&scene, &point)
+            };
+            let copied = scene.world.copy_job_event(&copy);
+            let landed = scene.world.recovery_point_event(&point).unwrap();
+            let (first, second) = match copy_first {
+                true => (copied, landed),
+                false => (landed, copied),
+            };
+            let id = scene.invoke(first).await["validation_id"].clone();
+            scene.invoke(second).await;
+            let record = scene.close(id.as_str().unwrap()).await;
+            assert_eq!(record["verdict"], verdict, "{record:#}");
+            // What there is nothing to restore of has its record at once: what comes later is not in it.
+            if copy_first || status == "COMPLETED" {
+                let findings = record["findings"].to_string();
+                assert!(findings.contains("2 of 3 members"), "{record:#}");
+            }
+            reasons.push(record["verdict_reason"].clone());
+        }
+        assert_eq!(reasons[0], reasons[1]);
+    }
+}
+
+/// AWS Backup may tell again of what landed long before the stack was there.
+#[tokio::test]
+async fn what_landed_before_the_stack_is_not_tested_unasked() {
+    let scene = Scene::set(UNCHECKED).await;
+    let point = scene.add(RecoveryPoint {
+        completed_at: Some(scene.now() - SignedDuration::from_hours(25)),
+        ..scene.point("orders")
+    });
+    let event = scene.world.recovery_point_event(&point).unwrap();
+    let answer = scene.invoke(event).await;
+    let why = answer["ignored"].as_str().unwrap();
+    assert!(why.contains("before this stack was installed"), "{why}");
+    assert!(scene.world.restore_jobs().is_empty());
 }
 
 /// Who may put events on the bus could say anything; of a copy only its source's account is believed, or ours.

@@ -136,29 +136,39 @@ async fn of_two_vaults_one_that_is_missing_or_refuses_spoils_nothing() {
     }
 }
 
-/// Where the vaults cannot be listed either, nothing tells which of the two it is.
+/// Where the vaults cannot be listed, nothing tells whether a vault is missing or refuses, and that is an error of ours.
 #[tokio::test]
 async fn what_cannot_be_told_is_said_so() {
-    let scene = scene_watching("centrall").await;
-    assert_eq!(told(&scene).len(), 1);
-    let scene = Scene::set(UNCHECKED).await;
+    let mut scene = Scene::set(UNCHECKED).await;
+    scene.app.config.vaults.push("centrall".to_owned());
     let denied = Fault::error("AccessDeniedException", 403).times(Times::Forever);
-    scene
-        .world
-        .faults()
-        .fail("Backup.ListBackupVaults", denied.clone());
-    scene
-        .world
-        .faults()
-        .fail("Backup.ListRecoveryPointsByBackupVault", denied);
-    let answer = scene.invoke(json!({ "sweep": "lost" })).await;
-    assert_eq!(answer["vaults"], 2);
-    for subject in told(&scene) {
-        assert!(
-            subject.contains("does not exist in this account and Region, or its"),
-            "{subject}"
-        );
-    }
+    let faults = scene.world.faults();
+    faults.fail("Backup.ListBackupVaults", denied.clone());
+    let sweep = json!({ "sweep": "lost" });
+    let error = scene.try_invoke(sweep.clone()).await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("ListBackupVaults"),
+        "{error:#}"
+    );
+    let told_of = told(&scene);
+    assert_eq!(told_of.len(), 1);
+    let words =
+        "VAULT: centrall does not exist in this account and Region, or its access policy refuses";
+    assert_eq!(told_of[0], words);
+    assert!(
+        measured(&scene, "UnnamedVaults").is_empty(),
+        "it is not known"
+    );
+    assert_eq!(last(&scene, "UnreadableVaults"), 1.0);
+
+    // What IAM refuses says nothing of the vault.
+    let scene = Scene::set(UNCHECKED).await;
+    let list = "Backup.ListRecoveryPointsByBackupVault";
+    scene.world.faults().fail(list, denied);
+    let error = scene.try_invoke(sweep).await.unwrap_err();
+    assert!(!format!("{error:#}").contains("access policy"), "{error:#}");
+    assert!(told(&scene).is_empty());
+    assert_eq!(last(&scene, "UnreadableVaults"), 0.0);
 }
 
 /// A vault of which AWS Backup does not answer is an error, after all the rest was done.
@@ -255,7 +265,7 @@ async fn a_vault_that_receives_points_and_that_nobody_names_is_told_of_once() {
     assert_eq!(
         told(&scene),
         [
-            "VAULT: forgotten received recovery points in the last seven days and nobody validates them"
+            "VAULT: forgotten received recovery points in the last seven days, and this stack validates none of"
         ]
     );
     assert!(scene.records().is_empty() && scene.world.restore_jobs().is_empty());
@@ -269,7 +279,7 @@ async fn a_vault_that_receives_points_and_that_nobody_names_is_told_of_once() {
         let answer = scene.invoke(event).await;
         let why = answer["ignored"].as_str().unwrap();
         assert!(
-            why.contains("vault forgotten is none that this stack watches"),
+            why.contains("this stack does not watch vault forgotten"),
             "{why}"
         );
     }
@@ -283,6 +293,7 @@ async fn two_stacks_with_names_inside_one_another_share_nothing() {
     let theirs = format!("{PREFIX}-2");
     scene.world.add_vault(Vault {
         name: "second".to_owned(),
+        created_at: Some(scene.now()),
         ..Vault::default()
     });
     scene.world.add_table(Table::ledger("ledger-2"));
@@ -450,6 +461,42 @@ async fn a_copy_without_a_verdict_rings_and_so_does_the_end_of_all_sweeps() {
     assert_eq!(rung, expected, "no sweep runs any more");
 }
 
+/// A copy is dated by its source, however late it was made; and what waits for a slot may have landed long ago.
+#[tokio::test]
+async fn old_copies_are_found_when_they_land_and_counted_while_they_wait() {
+    let mut scene = Scene::set(UNCHECKED).await;
+    scene.app.config.max_concurrent_restores = 1;
+    sweep_lost(&scene).await;
+    scene.pass(SignedDuration::from_mins(1));
+    let takes = RestoreBehaviour::bare().taking(Duration::from_secs(40 * 24 * 3600));
+    for database in ["orders", "stock"] {
+        scene.add(RecoveryPoint {
+            created_at: scene.now() - SignedDuration::from_hours(20 * 24),
+            completed_at: Some(scene.now()),
+            behaviour: takes.clone(),
+            ..scene.point(database)
+        });
+    }
+    assert_eq!(sweep_lost(&scene).await["opened"], 2);
+    hours(&scene, 2).await;
+    // Longer than is looked back for what landed: only the line of those who wait tells.
+    scene.pass(SignedDuration::from_hours(8 * 24));
+    sweep_lost(&scene).await;
+    let oldest = last(&scene, "OldestWithoutVerdictHours");
+    assert!(oldest > 8.0 * 24.0, "{oldest} hours");
+}
+
+#[tokio::test]
+async fn an_old_vault_in_which_nothing_ever_landed_is_as_old_as_is_looked_back() {
+    let scene = Scene::set(UNCHECKED).await;
+    scene.world.add_vault(Vault {
+        name: VAULT.to_owned(),
+        ..Vault::default()
+    });
+    sweep_lost(&scene).await;
+    assert_eq!(last(&scene, "StalestVaultHours"), 168.0);
+}
+
 #[tokio::test]
 async fn a_vault_in_which_nothing_lands_any_more_rings() {
     let started = Timestamp::now();
@@ -476,6 +523,10 @@ async fn a_vault_in_which_nothing_lands_any_more_rings() {
     hours(&scene, 4).await;
     let rung = rings(&scene, "NothingLandsAlarm", started);
     assert_eq!(rung, [AlarmState::Ok, AlarmState::Alarm]);
+    let told_of = told(&scene);
+    assert_eq!(told_of.len(), 1, "{told_of:?}");
+    let words = format!("VAULT: {VAULT} has received no recovery point for 48 hours");
+    assert_eq!(told_of[0], words);
     let point = scene.backup("stock", RestoreBehaviour::bare());
     scene.lands(&point).await;
     hours(&scene, 3).await;
@@ -507,7 +558,12 @@ async fn a_growing_share_of_untested_copies_rings() {
         let point = scene.backup(name, RestoreBehaviour::bare());
         scene.lands(&point).await;
     }
-    hours(&scene, 30).await;
+    hours(&scene, 20).await;
+    assert!(
+        measured(&scene, "UntestedGrowth").is_empty(),
+        "there is nothing to compare with"
+    );
+    hours(&scene, 10).await;
     assert_eq!(last(&scene, "UntestedShare"), 0.0);
     scene.set_policy(&UNCHECKED.replace("match = {}", "match = { resource_type = \"EC2\" }"));
     for name in ["e", "f", "g", "h"] {
@@ -533,5 +589,8 @@ async fn a_growing_share_of_untested_copies_rings() {
     }
     hours(&scene, 2).await;
     assert_eq!(scene.records().len(), 6);
-    assert_eq!(last(&scene, "UntestedShare"), 0.0);
+    assert!(
+        measured(&scene, "UntestedShare").is_empty(),
+        "of one there is no share"
+    );
 }

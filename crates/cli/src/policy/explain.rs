@@ -182,7 +182,8 @@ fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) ->
         sample: rule.sample.filter(|_| id.is_some()),
         ..(*rule).clone()
     };
-    policy.leaves_out(&whole, &id.unwrap_or_default(), point.size_bytes)
+    let left_out = policy.leaves_out(&whole, &id.unwrap_or_default(), point.size_bytes);
+    left_out.map(|left_out| left_out.reason)
 }
 
 /// The restore, when the rule that decides is known and of a type that is validated.

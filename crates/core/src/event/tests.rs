@@ -280,6 +280,7 @@ fn a_backup_job_that_left_something_is_read_whole() {
         ("PARTIAL", BackupState::Partial),
     ] {
         let backup = BackupJobEvent {
+            account: Some("222233334444".to_owned()),
             state,
             backup_job_id: Some("backup-1".to_owned()),
             vault_arn: "vault".to_owned(),
@@ -371,14 +372,15 @@ fn a_recovery_point_that_is_there_is_read_whole() {
             "account": "111122223333", "resources": ["arn:1"],
             "detail": {
                 "status": status, "backupVaultArn": "vault", "resourceArn": "db",
-                "resourceType": "RDS",
+                "resourceType": "RDS", "completionDate": "1970-01-01T00:00:07Z",
             },
         })
     };
     let text = |text: &str| Some(text.to_owned());
     for status in ["COMPLETED", "PARTIAL", "AVAILABLE"] {
         let there = RecoveryPointEvent {
-            account: text("111122223333"),
+            account: "111122223333".to_owned(),
+            completed_at: Timestamp::from_second(7).ok(),
             vault_arn: "vault".to_owned(),
             recovery_point_arn: "arn:1".to_owned(),
             resource_arn: text("db"),

@@ -66,6 +66,15 @@ impl Limits {
     }
 }
 
+/// Why a recovery point is not to be restored although a rule decides about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// In words.
+    pub reason: String,
+    /// Whether the rule's sample leaves it out, which is what samples are for; else a limit does.
+    pub by_sample: bool,
+}
+
 impl Policy {
     /// Why the recovery point of this validation, about which `rule` decides, is not to be restored all the same; none
     /// when it is. A size that is not known is not too large.
@@ -74,20 +83,27 @@ impl Policy {
         rule: &Rule,
         validation_id: &str,
         size_bytes: Option<u64>,
-    ) -> Option<String> {
+    ) -> Option<LeftOut> {
         if let (Some(largest), Some(size)) = (self.limits.largest_size, size_bytes)
             && size > largest
         {
-            return Some(format!(
+            let reason = format!(
                 "the recovery point has {size} bytes ({}), and the policy restores none above its largest_size, {}",
                 readable_size(size),
                 readable_size(largest)
-            ));
+            );
+            return Some(LeftOut {
+                reason,
+                by_sample: false,
+            });
         }
         let sample = rule.sample.filter(|sample| !sample.draws(validation_id))?;
-        Some(format!(
-            "not drawn: the rule's sample is {sample} of the recovery points it matches"
-        ))
+        Some(LeftOut {
+            reason: format!(
+                "not drawn: the rule's sample is {sample} of the recovery points it matches"
+            ),
+            by_sample: true,
+        })
     }
 }
 

@@ -1282,10 +1282,17 @@ fn what_is_too_large_or_not_drawn_is_left_out_with_the_reason() {
         "as large as may be"
     );
     assert_eq!(leaves_out(drawn, None), None, "of unknown size");
-    let words = leaves_out(drawn, Some((500 << 30) + 1)).unwrap();
-    assert!(words.contains("largest_size, 500 GiB"), "{words}");
-    let words = leaves_out(other, None).unwrap();
-    assert!(words.contains("sample is 50%"), "{words}");
+    for id in [drawn, other] {
+        let left_out = leaves_out(id, Some((500 << 30) + 1)).unwrap();
+        let LeftOut { reason, by_sample } = left_out;
+        assert!(reason.contains("largest_size, 500 GiB"), "{reason}");
+        assert!(
+            !by_sample,
+            "a limit keeps it from being tested, drawn or not"
+        );
+    }
+    let LeftOut { reason, by_sample } = leaves_out(other, None).unwrap();
+    assert!(by_sample && reason.contains("sample is 50%"), "{reason}");
     // A rule that was frozen before there were samples is whole.
     let mut frozen = serde_json::to_value(rule).unwrap();
     assert_eq!(frozen["sample"], "50%");

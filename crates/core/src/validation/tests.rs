@@ -175,6 +175,7 @@ fn a_copy_that_landed_is_known_by_its_recovery_point() {
     let job = CopyJob {
         id: Some("copy-1".to_owned()),
         completed_at: Some(at(7)),
+        is_partial: false,
     };
     assert_eq!(landed.copy_job, Some(job));
 }
@@ -227,27 +228,58 @@ fn what_aws_backup_keeps_itself_is_known_by_its_arn() {
     }
 }
 
-/// Whichever comes first, the event of the copy job, that of the recovery point or the sweep: it is one validation.
+/// Whichever comes first, the event of the copy job, that of the recovery point or the sweep: it is one validation, and
+/// AWS Backup says what has landed.
 #[test]
 fn a_copy_that_is_there_in_part_is_known_by_its_recovery_point() {
     let partial = Validation::of_copy(STACK, &copy(CopyState::Partial), at(8));
-    assert_eq!(partial.id, opened().id);
-    assert_eq!(partial.verdict, Some(Verdict::CopyFailed));
+    assert_eq!((&partial.id, partial.verdict), (&opened().id, None));
     assert_eq!(
-        partial.verdict_reason,
-        "the copy is PARTIAL: the key is gone"
+        partial.findings,
+        ["the copy job is PARTIAL: the key is gone"]
     );
-    assert_eq!(partial.cleanup, Cleanup::NothingToDelete);
-    let nameless = Validation::of_copy(
-        STACK,
-        &CopyJobEvent {
-            recovery_point_arn: None,
-            ..copy(CopyState::Partial)
-        },
-        at(8),
-    );
+    assert!(partial.copy_job.is_some_and(|job| job.is_partial));
+    let nameless = CopyJobEvent {
+        recovery_point_arn: None,
+        status_message: None,
+        ..copy(CopyState::Partial)
+    };
+    let nameless = Validation::of_copy(STACK, &nameless, at(8));
     let by_job = validation_id(STACK, VAULT, "copy-job:copy-1", None);
     assert_eq!(nameless.id, by_job, "there is nothing else to know it by");
+    assert_eq!(nameless.verdict, Some(Verdict::CopyFailed));
+    assert_eq!(
+        nameless.verdict_reason,
+        "the copy is PARTIAL: AWS Backup gives no reason"
+    );
+    assert_eq!(nameless.cleanup, Cleanup::NothingToDelete);
+}
+
+#[test]
+fn what_is_heard_later_is_added_to_what_is_known() {
+    let told = Validation::of_copy(STACK, &copy(CopyState::Completed), at(8));
+    let heard = || Heard {
+        copy_job: told.copy_job.clone(),
+        findings: told.findings.clone(),
+    };
+    let mut known = opened();
+    for _ in 0..2 {
+        known.add(heard());
+    }
+    assert_eq!(known.copy_job, told.copy_job);
+    assert_eq!(
+        known.findings,
+        ["the copy job is COMPLETED with a message: the key is gone"]
+    );
+    known.add(Heard {
+        copy_job: Some(CopyJob {
+            id: Some("another".to_owned()),
+            completed_at: None,
+            is_partial: true,
+        }),
+        findings: Vec::new(),
+    });
+    assert_eq!(known.copy_job, told.copy_job, "the first that was told");
 }
 
 #[test]

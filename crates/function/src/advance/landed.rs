@@ -52,13 +52,17 @@ impl Run<'_> {
                     "MissingParameterValueException",
                 ]) =>
             {
-                let reason = format!("AWS Backup takes it for no recovery point: {error}");
+                let reason = format!("AWS Backup rejected this recovery point ARN: {error}");
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
             described => described?,
         };
         let Some(described) = described else {
             return match self.missing_twice().await? {
+                Ok(()) if self.is_partial_copy() => {
+                    let reason = "the copy is PARTIAL, and there is no recovery point of it";
+                    self.decide_unrestored(Verdict::CopyFailed, reason).await
+                }
                 Ok(()) => {
                     self.decide_unrestored(
                         Verdict::NotTested,
@@ -153,10 +157,11 @@ impl Run<'_> {
         }
 
         let id = self.lease.validation.id.clone();
-        if let Some(reason) = policy.leaves_out(&rule, &id, point.size_bytes) {
-            self.validation().left_out_by_rule =
-                rule.sample.is_some_and(|sample| !sample.draws(&id));
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        if let Some(left_out) = policy.leaves_out(&rule, &id, point.size_bytes) {
+            self.validation().left_out_by_rule = left_out.by_sample;
+            return self
+                .decide_unrestored(Verdict::NotTested, left_out.reason)
+                .await;
         }
         if let (Some(largest), None) = (policy.limits.largest_size, point.size_bytes) {
             self.validation().find(format!(
@@ -214,5 +219,10 @@ impl Run<'_> {
         validation.stage = Stage::Restoring;
         self.write().await?;
         Ok(Next::Again)
+    }
+
+    fn is_partial_copy(&self) -> bool {
+        let copy_job = self.lease.validation.copy_job.as_ref();
+        copy_job.is_some_and(|copy_job| copy_job.is_partial)
     }
 }

@@ -28,9 +28,14 @@ impl Run<'_> {
         Ok(Next::Again)
     }
 
-    /// Writes the record as the validation stands.
+    /// Writes the record as the validation stands, with what events told meanwhile.
     pub(super) async fn write_record(&mut self) -> anyhow::Result<Record> {
         let app = self.app;
+        if self.lease.validation.copy_job.is_none()
+            && let Some(heard) = app.ledger.heard(&self.lease.validation.id).await?
+        {
+            self.validation().add(heard);
+        }
         let validation = &self.lease.validation;
         let Some(record) = Record::of(validation) else {
             anyhow::bail!("validation {} has no verdict to record", validation.id);

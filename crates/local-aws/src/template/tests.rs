@@ -98,6 +98,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "EC2_SECURITY_GROUP_IDS",
             "EC2_SUBNET_IDS",
             "EC2_VOLUME_KEY_ARN",
+            "HOURS_WITHOUT_POINT",
             "LEDGER_TABLE",
             "LOG_LEVEL",
             "MAX_CONCURRENT_RESTORES",
