@@ -1,7 +1,7 @@
 """The function's zip file and its bill of materials. Both depend on nothing but what goes into them.
 
     python scripts/package.py zip BOOTSTRAP ARCHITECTURE FOLDER    prints the name of the zip file that it made
-    cargo metadata … | python scripts/package.py sbom ZIP         prints the bill
+    python scripts/package.py sbom ZIP TARGET                      prints the bill; TARGET is Rust's name of it
 """
 
 import hashlib
@@ -40,77 +40,56 @@ def zip_name(bootstrap, architecture):
     return f"restore-proof-{version()}-{architecture}-{digest}.zip"
 
 
-def bill(archive, metadata, lock):
-    """The bill of materials (CycloneDX 1.5, JSON) of the zip file `archive`.
+def bill(archive, target):
+    """The bill of materials (CycloneDX 1.5, JSON) of the zip file `archive`, built for Rust's `target`.
 
     Components with the scope `required` are in the bootstrap; those `excluded` only took part in building it, which
     is what CycloneDX means by the word: macros and build scripts, and what they need.
     """
+    root = ("restore-proof-function", version())
+    linked = _reachable(root, _tree(target, "normal,no-proc-macro"))
+    needs = _tree(target, "normal,build")
+    metadata = json.loads(_output("cargo", "metadata", "--locked", "--format-version", "1"))
+    packages = {(package["name"], package["version"]): package for package in metadata["packages"]}
     checksums = {(package["name"], package["version"]): package.get("checksum")
-                 for package in tomllib.loads(lock)["package"]}
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    (root,) = [key for key, package in packages.items() if package["name"] == "restore-proof-function"]
+                 for package in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
 
-    def needs(key, kinds):
-        return sorted(dep["pkg"] for dep in nodes[key]["deps"]
-                      if any(kind["kind"] in kinds for kind in dep["dep_kinds"]))
+    def reference(crate):
+        return f"pkg:cargo/{crate[0]}@{crate[1]}"
 
-    def is_macro(key):
-        return any("proc-macro" in target["kind"] for target in packages[key]["targets"])
-
-    def closure(start, follows):
-        found, waiting = set(), [start]
-        while waiting:
-            key = waiting.pop()
-            if key not in found:
-                found.add(key)
-                waiting += follows(key)
-        return found
-
-    linked = closure(root, lambda key: [dep for dep in needs(key, (None,)) if not is_macro(dep)])
-    everything = closure(root, lambda key: needs(key, (None, "build")))
-
-    def reference(key):
-        return f"pkg:cargo/{packages[key]['name']}@{packages[key]['version']}"
-
-    def component(key):
-        package = packages[key]
-        checksum = checksums[package["name"], package["version"]]
+    def component(crate):
+        checksum, license_ = checksums[crate], packages[crate]["license"]
         return {
             "type": "library",
-            "bom-ref": reference(key),
-            "name": package["name"],
-            "version": package["version"],
-            "scope": "required" if key in linked else "excluded",
-            # The .crate file, as Cargo.lock has it; what lies in this workspace has none.
+            "bom-ref": reference(crate),
+            "name": crate[0],
+            "version": crate[1],
+            "scope": "required" if crate in linked else "excluded",
+            # Of the .crate file, as Cargo.lock has it; what lies in this workspace has none.
             **({"hashes": [{"alg": "SHA-256", "content": checksum}]} if checksum else {}),
             # Old crates write a slash where SPDX writes OR.
-            **({"licenses": [{"expression": re.sub(r"\s*/\s*", " OR ", package["license"])}]}
-               if package["license"] else {}),
-            "purl": reference(key),
+            **({"licenses": [{"expression": re.sub(r"\s*/\s*", " OR ", license_)}]} if license_ else {}),
+            "purl": reference(crate),
         }
 
-    compiler = rustc()
+    everything = sorted(_reachable(root, needs) | linked)
+    compiler = dict(line.split(": ", 1) for line in _output("rustc", "-vV").splitlines() if ": " in line)
     function = f"pkg:generic/{Path(archive).name}"
     standard = f"pkg:generic/rust-std@{compiler['release']}"
-    components = sorted((component(key) for key in everything), key=lambda item: item["bom-ref"])
-    components.append({
-        "type": "library", "bom-ref": standard, "name": "rust-std", "version": compiler["release"], "scope": "required",
-        "description": f"Rust's standard library, commit {compiler['commit-hash']}",
-        "licenses": [{"expression": "MIT OR Apache-2.0"}], "purl": standard,
-    })
-    dependencies = [{"ref": function, "dependsOn": [reference(root), standard]}]
-    dependencies += sorted(({"ref": reference(key), "dependsOn": sorted(map(reference, needs(key, (None, "build"))))}
-                            for key in everything), key=lambda item: item["ref"])
     content = {
         "metadata": {"component": {
             "type": "application", "bom-ref": function, "name": "restore-proof", "version": version(),
             "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(Path(archive).read_bytes()).hexdigest()}],
             "licenses": [{"expression": packages[root]["license"]}],
         }},
-        "components": components,
-        "dependencies": dependencies,
+        "components": [*map(component, everything), {
+            "type": "library", "bom-ref": standard, "name": "rust-std", "version": compiler["release"],
+            "scope": "required", "description": f"Rust's standard library, commit {compiler['commit-hash']}",
+            "licenses": [{"expression": "MIT OR Apache-2.0"}], "purl": standard,
+        }],
+        "dependencies": [{"ref": function, "dependsOn": [reference(root), standard]}] + [
+            {"ref": reference(crate), "dependsOn": sorted(map(reference, needs.get(crate, ())))}
+            for crate in everything],
     }
     # Another content, another number; the same content, the same.
     number = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content, sort_keys=True))
@@ -118,10 +97,34 @@ def bill(archive, metadata, lock):
             "specVersion": "1.5", "serialNumber": f"urn:uuid:{number}", "version": 1} | content
 
 
-def rustc():
-    """What the compiler says of itself."""
-    lines = subprocess.run(["rustc", "--version", "--verbose"], check=True, capture_output=True, text=True).stdout
-    return dict(line.split(": ", 1) for line in lines.splitlines() if ": " in line)
+def _tree(target, edges):
+    """What each crate needs, with the features that the build gives it; `cargo metadata` knows more crates than that."""
+    text = _output("cargo", "tree", "--locked", "--workspace", "--target", target, "--edges", edges,
+                   "--prefix", "depth", "--format", " {p}")
+    needs, above = {}, []
+    for line in filter(None, text.splitlines()):
+        depth, name, number = line.split(" ")[:3]
+        crate = (name, number.removeprefix("v"))
+        needs.setdefault(crate, set())
+        above[int(depth):] = [crate]
+        if len(above) > 1:
+            needs[above[-2]].add(crate)
+    return needs
+
+
+def _reachable(root, needs):
+    """A crate and all that it needs, directly or not."""
+    found, waiting = set(), [root]
+    while waiting:
+        crate = waiting.pop()
+        if crate not in found:
+            found.add(crate)
+            waiting += needs[crate]
+    return found
+
+
+def _output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
 def main():
@@ -130,8 +133,8 @@ def main():
             name = zip_name(bootstrap, architecture)
             make_zip(bootstrap, Path(folder) / name)
             print(name)
-        case ["sbom", archive]:
-            print(json.dumps(bill(archive, json.load(sys.stdin), (ROOT / "Cargo.lock").read_text()), indent=1))
+        case ["sbom", archive, target]:
+            print(json.dumps(bill(archive, target), indent=1))
         case _:
             sys.exit(__doc__)
 

@@ -25,8 +25,7 @@ trap 'rm -rf "$work"' EXIT
 zip="$(python scripts/package.py zip "$shipped/bootstrap" "$architecture" "$work")"
 python scripts/flatten.py template.yaml "$zip" "$architecture" >"$work/template.yaml"
 if [ -e infra/forward.yaml ]; then cp infra/forward.yaml "$work/forward.yaml"; fi
-cargo metadata --locked --format-version 1 --filter-platform "$shipped_target" |
-    python scripts/package.py sbom "$work/$zip" >"$work/sbom.cdx.json"
+python scripts/package.py sbom "$work/$zip" "$shipped_target" >"$work/sbom.cdx.json"
 (cd "$work" && sha256sum -- * >SHA256SUMS)
 
 # Whole or not at all, and nothing of an earlier package beside it.
