@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories install build-RestoreProofFunction clean
+.PHONY: help demo test test-all lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories package install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -15,6 +15,9 @@ demo: ## Backup copies land on this machine and are proven, one after the other
 
 test: ## Set up and run everything that CI runs
 	@scripts/test.sh
+
+test-all: ## The same, and what takes much longer: a second build of the package, elsewhere, gives the same bytes
+	@scripts/test.sh all
 
 lint: ## The checks that compile nothing to run: format, dependencies, templates, clippy, doc
 	@scripts/test.sh fmt deny templates clippy doc
@@ -45,6 +48,9 @@ torture: ## Ten minutes of faults, deaths and random runs; TIME=2h for more, SEE
 
 burst: ## 10,000 copies land at once: each validated once, within the budget; COPIES=1000 for fewer
 	@scripts/burst.sh
+
+package: ## In dist/ what installs without Rust: the function's zip, its template, checksums, bill of materials
+	@scripts/package.sh
 
 install: ## Put the command line tool `restore-proof` where cargo keeps programs
 	@scripts/install.sh

@@ -194,3 +194,52 @@ use_nightly_and_cargo_fuzz() {
 build_binaries() {
     cargo build --locked --workspace --bins
 }
+
+# The glibc of Lambda's runtime provided.al2023 (Amazon Linux 2023 user guide, "Comparing AL2 and AL2023"): what
+# needs a later one dies there at its first start.
+shipped_glibc=2.34
+
+# What build_shipped calls this machine.
+host_architecture() {
+    case "$(uname -m)" in
+    x86_64) echo x86_64 ;;
+    aarch64) echo arm64 ;;
+    *) die "this machine is $(uname -m): the programs are built for x86_64 and arm64" ;;
+    esac
+}
+
+# Builds shipped programs, optimised, in the one way in which they are built everywhere: the compiler of C and the
+# linker are zig's, and no path of this machine gets into the files. So one commit gives the same bytes on any Linux.
+# Sets `shipped` to the folder that they lie in and `shipped_target` to Rust's name of what they are built for.
+#   build_shipped ARCHITECTURE PROGRAM...
+build_shipped() {
+    local architecture="$1" program programs=() sources flags
+    shift
+    case "$architecture" in
+    x86_64) shipped_target=x86_64-unknown-linux-gnu ;;
+    arm64) shipped_target=aarch64-unknown-linux-gnu ;;
+    *) die "architecture $architecture: must be x86_64 or arm64" ;;
+    esac
+    [ "$(uname -s)" = Linux ] ||
+        die "the function is built on Linux, this is $(uname -s): build there, or install the package that 'make package' made"
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$shipped_target" ] ||
+        die "Rust's standard library for $shipped_target is missing: install it with 'rustup target add $shipped_target', then try again"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3 python3-venv
+    # Build scripts are linked by the system's own compiler.
+    command -v cc >/dev/null || install_packages build-essential
+    make_python_environment scripts/requirements-build.txt "one minute, 450 MB"
+    claim_target_folder "$root" "$shipped_target/release"
+    for program in "$@"; do programs+=(--bin "$program"); done
+    cargo fetch --locked --quiet --target "$shipped_target"
+    # Panics name source files. Ours are named from the workspace on, those of crates by where cargo keeps them.
+    # Cargo leaves these flags out of the names that it derives from a crate's flags.
+    flags="--remap-path-prefix=$CARGO_TARGET_DIR=/target"
+    for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+        flags+=$'\x1f'"--remap-path-prefix=${sources%/}=/crates"
+    done
+    flags+=$'\x1f'"--remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rust"
+    # `--workspace` for the features: each of these programs uses the same build of a dependency.
+    PATH="$python_environment/bin:$PATH" CARGO_ENCODED_RUSTFLAGS="$flags" SOURCE_DATE_EPOCH=315532800 \
+        cargo zigbuild --locked --release --workspace "${programs[@]}" --target "$shipped_target.$shipped_glibc"
+    shipped="$CARGO_TARGET_DIR/$shipped_target/release"
+}

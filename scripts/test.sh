@@ -1,15 +1,18 @@
 #!/bin/bash
 # `make test`: every test of the project, one step after the other, cheap ones first.
 #
-#   scripts/test.sh            all steps
+#   scripts/test.sh            all steps of `make test`
+#   scripts/test.sh all        these, and those that take much longer
 #   scripts/test.sh STEP...    these steps, in this order (what a step needs of an earlier one, it says)
 #
 # A failed step does not stop the others. The last line counts them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates checkov aws-limits judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam mutants)
+all=(fmt deny templates checkov aws-limits judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam package mutants)
+expensive=(reproducible)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
+[ "${steps[*]}" != all ] || steps=("${all[@]}" "${expensive[@]}")
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/tests-of-restore-proof.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
@@ -37,6 +40,7 @@ step_advisories() {
 }
 
 step_templates() {
+    python_tests tests/conformance/test_flatten.py
     sam validate --lint --template template.yaml
     cfn-lint template.yaml infra/*.yaml
 }
@@ -147,6 +151,37 @@ step_sam() {
         python_tests tests/conformance/test_moto.py
 }
 
+# What `make package` makes: the same when made again, with the very file that `sam build` makes, and it runs the same
+# events. The templates are compared with their sources in the step `templates`.
+step_package() {
+    build_binaries
+    need sam "$work/sam/RestoreProofFunction/bootstrap"
+    scripts/package.sh "$work/package"
+    scripts/package.sh "$work/package-again"
+    diff -r "$work/package" "$work/package-again"
+    python -m zipfile -e "$work"/package/restore-proof-*.zip "$work/unzipped"
+    chmod +x "$work/unzipped/bootstrap" # Python's unzipping forgets it
+    cfn-lint "$work"/package/*.yaml
+    export BOOTSTRAP="$work/unzipped/bootstrap"
+    PACKAGE="$work/package" BUILT_BY_SAM="$work/sam/RestoreProofFunction/bootstrap" \
+        python_tests tests/conformance/test_package.py
+    LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" python_tests tests/conformance/test_moto.py
+}
+
+# One commit gives one package: a clone, built in another folder, with another target folder and another home of cargo's,
+# against this tree. A whole optimised build, so not in `make test`.
+step_reproducible() {
+    [ -z "$(git status --porcelain)" ] ||
+        die "this tree is not what is committed, so a clone would be built from something else: commit, then try again"
+    scripts/package.sh "$work/here"
+    git clone --quiet "$root" "$work/another/folder/clone"
+    mkdir -p "$work/cargo"
+    cp -a "${CARGO_HOME:-$HOME/.cargo}/registry" "$work/cargo/" # saves the downloads
+    if [ -e "${CARGO_HOME:-$HOME/.cargo}/config.toml" ]; then cp "${CARGO_HOME:-$HOME/.cargo}/config.toml" "$work/cargo/"; fi
+    CARGO_HOME="$work/cargo" CARGO_TARGET_DIR="$work/built" "$work/another/folder/clone/scripts/package.sh" "$work/there"
+    diff -r "$work/here" "$work/there"
+}
+
 # Safeguards of the promises are taken away in turn; the tests must notice. Here the legs of ownership and the first of
 # each other kind, all of them by `make mutants`: each is a build of its own. That all patches still apply is seen here.
 step_mutants() {
@@ -184,7 +219,7 @@ run() {
 }
 
 for name in "${steps[@]}"; do
-    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} advisories deaths"
+    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} ${expensive[*]} advisories deaths"
 done
 
 started=$SECONDS

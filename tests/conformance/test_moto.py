@@ -5,6 +5,7 @@ binary that plays AWS Backup.
 """
 
 import json
+import os
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -104,6 +105,9 @@ def environment(template, cloud, backup):
     """The function's environment: template.yaml's variables and what Lambda itself sets."""
     function = template.raw["Resources"]["RestoreProofFunction"]["Properties"]
     variables = template.resolve(function["Environment"]["Variables"])
+    # A file of Lambda's runtime. Where this machine has none there, the function looks for what the machine has.
+    if not os.path.exists(variables.get("SSL_CERT_FILE", "")):
+        variables.pop("SSL_CERT_FILE", None)
     return {name: str(value) for name, value in variables.items()} | {
         "CONFIRM_GONE_SECONDS": "1",
         "AWS_REGION": REGION,

@@ -348,6 +348,13 @@ impl LambdaOptions {
             ("TZ", ":UTC".to_owned()),
         ];
         environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        // It names a file of Lambda's runtime. Where this machine has none there, the function
+        // looks for what the machine has.
+        if let Some(file) = environment.get("SSL_CERT_FILE")
+            && !Path::new(file).exists()
+        {
+            environment.remove("SSL_CERT_FILE");
+        }
         environment
     }
 }
