@@ -1,5 +1,8 @@
 //! The Lambda bootstrap: settings, clients, one span per invocation.
 
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,8 +14,39 @@ use serde_json::Value;
 use tracing::{Instrument, error, info_span};
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+fn main() -> Result<(), lambda_runtime::Error> {
+    if let Some(problem) = start_without_missing_certificates() {
+        return Err(problem.into());
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(run())
+}
+
+/// The template names the one file of certificates of Lambda's runtime, so that a cold start need not read each file of a
+/// folder. Should a later runtime have it elsewhere, no AWS call would get through: then the program starts anew without
+/// the variable, and finds what there is. Returns only if there is nothing to do, or if that failed.
+fn start_without_missing_certificates() -> Option<String> {
+    let file = std::env::var_os(CERTIFICATES)?;
+    if Path::new(&file).exists() {
+        return None;
+    }
+    println!(
+        "{CERTIFICATES} names {file:?}, which does not exist: the certificates are looked for"
+    );
+    let program = std::env::current_exe();
+    let anew = program.map(|program| Command::new(program).env_remove(CERTIFICATES).exec());
+    let (Ok(problem) | Err(problem)) = anew;
+    Some(format!(
+        "the function cannot start without {CERTIFICATES}: {problem}"
+    ))
+}
+
+/// The environment variable by which TLS libraries find certificates.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+async fn run() -> Result<(), lambda_runtime::Error> {
     let level = std::env::var("LOG_LEVEL").unwrap_or_default();
     // The SDK's own logs may hold request bodies, and with them restore metadata: only ours are written.
     let filter = EnvFilter::try_new(format!(

@@ -21,7 +21,7 @@ pub enum AlarmState {
 
 /// What a period without data counts as (`TreatMissingData`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
+enum NoData {
     Missing,
     Breaching,
     NotBreaching,
@@ -43,7 +43,7 @@ pub struct Alarm {
     datapoints_to_alarm: usize,
     threshold: f64,
     is_breach: fn(f64, f64) -> bool,
-    missing: Missing,
+    no_data: NoData,
     acts_on: Vec<AlarmState>,
 }
 
@@ -99,11 +99,11 @@ impl Alarm {
                 "LessThanThreshold" => |value, threshold| value < threshold,
                 other => bail!("the operator {other} is not known here"),
             },
-            missing: match properties["TreatMissingData"].as_str() {
-                None | Some("missing") => Missing::Missing,
-                Some("breaching") => Missing::Breaching,
-                Some("notBreaching") => Missing::NotBreaching,
-                Some("ignore") => Missing::Ignore,
+            no_data: match properties["TreatMissingData"].as_str() {
+                None | Some("missing") => NoData::Missing,
+                Some("breaching") => NoData::Breaching,
+                Some("notBreaching") => NoData::NotBreaching,
+                Some("ignore") => NoData::Ignore,
                 Some(other) => bail!("TreatMissingData {other} is none of CloudWatch's"),
             },
             acts_on: acts.map(|(_, state)| state).collect(),
@@ -155,11 +155,11 @@ impl Alarm {
             }
         }
         let is_without_data = gaps == self.evaluation_periods;
-        match self.missing {
-            Missing::Missing if is_without_data => return AlarmState::InsufficientData,
-            Missing::Ignore if is_without_data => return before,
-            Missing::Breaching => breaches += gaps,
-            Missing::Missing | Missing::Ignore | Missing::NotBreaching => {}
+        match self.no_data {
+            NoData::Missing if is_without_data => return AlarmState::InsufficientData,
+            NoData::Ignore if is_without_data => return before,
+            NoData::Breaching => breaches += gaps,
+            NoData::Missing | NoData::Ignore | NoData::NotBreaching => {}
         }
         match breaches >= self.datapoints_to_alarm {
             true => AlarmState::Alarm,

@@ -265,7 +265,7 @@ async fn a_vault_that_receives_points_and_that_nobody_names_is_told_of_once() {
     assert_eq!(
         told(&scene),
         [
-            "VAULT: forgotten received recovery points in the last seven days, and this stack validates none of"
+            "VAULT: forgotten received recovery points in the last seven days, and nobody validates them here"
         ]
     );
     assert!(scene.records().is_empty() && scene.world.restore_jobs().is_empty());

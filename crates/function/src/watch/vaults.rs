@@ -91,7 +91,10 @@ pub(crate) async fn report(
             }
         };
         // An empty vault is as old as it is, as far as was looked back.
-        let from = newest.or(vault.created_at).unwrap_or(since).max(since);
+        let Some(from) = newest.or(vault.created_at) else {
+            continue;
+        };
+        let from = from.max(since);
         let age = now.duration_since(from);
         if app
             .config
@@ -171,7 +174,8 @@ pub(crate) async fn report_unnamed(
     )
     .await?;
     for name in &unnamed {
-        let words = "received recovery points in the last seven days, and this stack validates none of them";
+        let words =
+            "received recovery points in the last seven days, and nobody validates them here";
         tell(app, name, Finding::Unnamed, words, now).await?;
     }
     Ok(unnamed.len())

@@ -109,6 +109,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "RESET_KEY_SECRET",
             "RESTORE_ROLE_ARN",
             "RESULTS_BUCKET",
+            "SSL_CERT_FILE",
             "SUBNET_IDS",
             "TOPIC_ARN",
             "UNWATCHED_VAULT_NAMES",
