@@ -84,6 +84,7 @@ fn failed_copy(scene: &Scene, point: &str) -> CopyJob {
 async fn every_copy_is_one_record_whatever_events_come() {
     for world in WORLDS {
         let scene = Scene::set(UNCHECKED).await;
+        let started = scene.now();
         scene.invoke(json!({ "sweep": "lost" })).await;
         scene.pass(SignedDuration::from_mins(1));
         let bus = match world {
@@ -156,6 +157,7 @@ async fn every_copy_is_one_record_whatever_events_come() {
         assert_eq!(scene.records().len(), expected, "{world:?}");
         assert_eq!(scene.world.restore_jobs().len(), 1, "{world:?}");
         scene.assert_clean();
+        super::vaults::assert_quiet(&scene, started).await;
     }
 }
 

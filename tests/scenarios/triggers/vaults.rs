@@ -68,6 +68,30 @@ fn rings(scene: &Scene, name: &str, from: Timestamp) -> Vec<AlarmState> {
     rings.into_iter().map(|(_, state)| state).collect()
 }
 
+/// The sweep measures that all is well, and no alarm that rests on it rings, from this point in time on.
+pub(super) async fn assert_quiet(scene: &Scene, from: Timestamp) {
+    scene.pass(SignedDuration::from_mins(5));
+    sweep_lost(scene).await;
+    for name in QUIET {
+        let rung = rings(scene, name, from);
+        assert!(
+            rung.iter().all(|state| *state == AlarmState::Ok),
+            "{name}: {rung:?}"
+        );
+    }
+    assert_eq!(last(scene, "OldestWithoutVerdictHours"), 0.0);
+    assert_eq!(last(scene, "UnreadableVaults"), 0.0);
+    assert_eq!(told(scene).len(), 0);
+}
+
+/// The alarms on what the sweep sees of the vaults.
+const QUIET: [&str; 4] = [
+    "WithoutVerdictAlarm",
+    "NothingLandsAlarm",
+    "UnreadableVaultsAlarm",
+    "UntestedAlarm",
+];
+
 /// The subjects of messages about vaults.
 fn told(scene: &Scene) -> Vec<String> {
     let messages = scene.world.messages().into_iter();
@@ -413,12 +437,7 @@ async fn nothing_rings_at_deployment_and_all_is_well_rings_nothing() {
         }
         hours(&scene, 24).await;
     }
-    for name in [
-        "WithoutVerdictAlarm",
-        "NothingLandsAlarm",
-        "UnreadableVaultsAlarm",
-        "UntestedAlarm",
-    ] {
+    for name in QUIET {
         let rung = rings(&scene, name, started);
         assert!(!rung.contains(&AlarmState::Alarm), "{name}");
         assert!(!rung.contains(&AlarmState::InsufficientData), "{name}");
