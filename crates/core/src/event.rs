@@ -101,7 +101,7 @@ impl CopyState {
 pub struct CopyJobEvent {
     /// How it ended.
     pub state: CopyState,
-    /// The account that the event says it is of, 12 digits; none when AWS Backup itself described the job.
+    /// The account that the event says it is of, 12 digits. None if AWS Backup itself described the job.
     pub account: Option<String>,
     /// When the event was made.
     pub event_time: Option<Timestamp>,
@@ -211,7 +211,7 @@ impl BackupState {
 pub struct BackupJobEvent {
     /// How it ended.
     pub state: BackupState,
-    /// The account that the event says it is of, 12 digits; none when AWS Backup itself described the job.
+    /// The account that the event says it is of, 12 digits. None if AWS Backup itself described the job.
     pub account: Option<String>,
     /// Backup job id.
     pub backup_job_id: Option<String>,

@@ -151,7 +151,7 @@ pub(crate) fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
     point.completed_at.or(point.created_at).filter(|_| is_there)
 }
 
-/// The parts of a sweep: what goes wrong with one is told, and keeps none of the others from being done.
+/// The parts of a sweep: an error of one is logged, and the others are done all the same.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     first_error: Option<anyhow::Error>,
