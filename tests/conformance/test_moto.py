@@ -115,7 +115,7 @@ def environment(template, cloud, backup):
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_LAMBDA_FUNCTION_NAME": "restore-proof",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
         "AWS_LAMBDA_LOG_GROUP_NAME": "function",
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
         "_HANDLER": function["Handler"],
