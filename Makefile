@@ -16,7 +16,7 @@ demo: ## Backup copies land on this machine and are proven, one after the other
 test: ## Set up and run everything that CI runs
 	@scripts/test.sh
 
-test-all: ## The same, and what takes much longer: a second build of the package, elsewhere, gives the same bytes
+test-all: ## The same, and what takes much longer: every mutant, and the package built elsewhere with the same bytes
 	@scripts/test.sh all
 
 lint: ## The checks that compile nothing to run: format, dependencies, templates, clippy, doc

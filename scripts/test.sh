@@ -9,7 +9,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 all=(fmt deny templates checkov aws-limits judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam package mutants)
-expensive=(reproducible)
+expensive=(reproducible all-mutants)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 [ "${steps[*]}" != all ] || steps=("${all[@]}" "${expensive[@]}")
@@ -182,21 +182,31 @@ step_reproducible() {
     diff -r "$work/here" "$work/there"
 }
 
-# Safeguards of the promises are taken away in turn; the tests must notice. Here the legs of ownership and the first of
-# each other kind, all of them by `make mutants`: each is a build of its own. That all patches still apply is seen here.
+# Safeguards of the promises are taken away in turn; the tests must notice. Here the legs of ownership, and one of each
+# other kind, another with each commit: each is a build of its own. All of them by `make mutants` and in `make test-all`.
+# That all patches still apply is seen here.
 step_mutants() {
-    local patch name chosen=()
+    local patch name kind chosen=() number
+    local -A kinds=()
+    number=$((16#$(git rev-parse HEAD | cut -c1-6)))
     for patch in tests/mutants/*.patch; do
         git apply --check "$patch" || die "$patch does not apply any more"
         name="$(basename "$patch" .patch)"
-        case "$name" in
-        leg-* | volume-*) chosen+=("$name") ;;
-        *-[2-9]-*) ;;
-        *) chosen+=("$name") ;;
+        kind="${name%%-*}"
+        case "$kind" in
+        leg) chosen+=("$name") ;;
+        *) kinds[$kind]+="$name " ;;
         esac
+    done
+    local of_kind
+    for kind in "${!kinds[@]}"; do
+        read -r -a of_kind <<<"${kinds[$kind]}"
+        chosen+=("${of_kind[number % ${#of_kind[@]}]}")
     done
     scripts/mutants.sh "${chosen[@]}"
 }
+
+step_all-mutants() { scripts/mutants.sh; }
 
 passed=() failed=() summary=""
 run() {
