@@ -145,6 +145,8 @@ class Cloud:
             "Network.Outputs.DbSubnetGroupName": "isolated",
             "Network.Outputs.DatabaseSecurityGroupId": databases,
             "Network.Outputs.MachineSecurityGroupId": machines,
+            "Network.Outputs.MachineSubnetIds": subnets[0],
+            "BackupVaultNames": "central", "VolumeKey.Arn": "",
         }
 
     def add_image(self, name):
@@ -155,9 +157,10 @@ class Cloud:
         return f"arn:aws:ec2:{REGION}::image/{image}", root
 
     def add_snapshot(self, identifier):
-        """A snapshot with a name that only AWS Backup may give, so not through the API."""
+        """A snapshot with a name and of a type that only AWS Backup may give, so not through the API."""
         backend = rds_backends[ACCOUNT][REGION]
         backend.create_auto_snapshot("orders-prod", identifier)
+        backend.database_snapshots[identifier].snapshot_type = "awsbackup"
         return f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:{identifier}"
 
     def messages(self):

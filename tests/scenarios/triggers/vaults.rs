@@ -403,9 +403,9 @@ async fn two_stacks_with_names_inside_one_another_share_nothing() {
 
 async fn invoke(scene: &Scene, app: &App, payload: Value) {
     let deadline = scene.now() + SignedDuration::from_mins(15);
-    restore_proof_function::handle(app, &payload, deadline)
-        .await
-        .unwrap();
+    let answer = restore_proof_function::handle(app, &payload, deadline).await;
+    scene.watch.answered(&answer);
+    answer.unwrap();
 }
 
 #[tokio::test]
