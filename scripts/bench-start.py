@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "RESTORE_ROLE_ARN": "arn:aws:iam::123456789012:role/restore", "NAME_PREFIX": "restore-proof",
     "BACKUP_VAULT_NAMES": "central", "BACKUP_JOB_VAULT_NAMES": "", "NETWORK_CIDR": "10.255.0.0/24",
     "SUBNET_IDS": "subnet-1,subnet-2", "DB_SUBNET_GROUP": "isolated", "DB_SECURITY_GROUP_IDS": "sg-1",
-    "EC2_SUBNET_ID": "subnet-1", "EC2_SECURITY_GROUP_IDS": "sg-2", "EC2_VOLUME_KEY_ARN": "",
+    "EC2_SUBNET_IDS": "subnet-1", "EC2_SECURITY_GROUP_IDS": "sg-2", "EC2_VOLUME_KEY_ARN": "",
     "RESET_KEY_SECRET": "reset", "MAX_CONCURRENT_RESTORES": "4", "DATABASE_CA_BUNDLE_URI": "",
     "CONFIRM_GONE_SECONDS": "120", "LOG_LEVEL": "info",
 }
