@@ -39,7 +39,8 @@ use crate::ledger::{Ledger, Taken};
 /// A lease outlives the invocation that took it by this: then nobody else works on it any more.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// How late AWS Backup's events may come: it tells of its states every few minutes, at best effort.
+/// How late AWS Backup's events may come: it emits them every few minutes, without a guarantee ("Monitoring AWS Backup
+/// events using EventBridge", AWS Backup developer guide).
 const EVENTS_COME_LATE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What must be left of an invocation for it to begin with one more validation.

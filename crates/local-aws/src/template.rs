@@ -259,7 +259,7 @@ impl Template {
             {
                 continue;
             }
-            // What it does is told by whether it does anything; the topic is no matter.
+            // Whether it has actions is enough; which topic they go to does not matter here.
             let mut properties = resource["Properties"].clone();
             for actions in ["AlarmActions", "InsufficientDataActions", "OKActions"] {
                 let has = properties[actions]

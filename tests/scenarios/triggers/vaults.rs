@@ -1,4 +1,4 @@
-//! One bad vault spoils no other; what nobody names is told of; and the gauges that the alarms rest on.
+//! One bad vault spoils no other; a vault that nobody names is reported; and the gauges that the alarms rest on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,7 @@ fn told(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
-/// A scene whose function is told of one more vault that receives copies.
+/// A scene whose function watches one more vault.
 async fn scene_watching(vault: &str) -> Scene {
     let mut scene = Scene::set(UNCHECKED).await;
     scene.app.config.vaults.push(vault.to_owned());
@@ -553,7 +553,7 @@ async fn a_vault_in_which_nothing_lands_any_more_rings() {
         rings(&scene, "NothingLandsAlarm", started).last(),
         Some(&AlarmState::Ok)
     );
-    // Each vault's own age is told apart, by its name.
+    // Each vault has its own age, by its name.
     let events = scene.world.log_events(LOG_GROUP).into_iter();
     let of_vault = events
         .map(|event| serde_json::from_str::<Value>(&event.message).unwrap())
