@@ -12,5 +12,6 @@ pub mod ownership;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod resource_type;
 pub mod validation;
 pub mod verdict;

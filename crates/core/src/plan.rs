@@ -7,41 +7,9 @@ use std::collections::BTreeMap;
 
 pub(crate) use ec2::instance_type_problem;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ownership::Mark;
 use crate::policy::Rule;
-
-/// A resource type that is validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ResourceType {
-    /// An RDS DB instance.
-    #[serde(rename = "RDS")]
-    Rds,
-    /// An EC2 instance.
-    #[serde(rename = "EC2")]
-    Ec2,
-}
-
-impl ResourceType {
-    /// From AWS Backup's name; none for types that are not validated yet. Events append `.FullyManaged` to
-    /// some names.
-    pub fn from_name(name: &str) -> Option<ResourceType> {
-        match name {
-            "RDS" => Some(ResourceType::Rds),
-            "EC2" => Some(ResourceType::Ec2),
-            _ => None,
-        }
-    }
-
-    /// AWS Backup's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            ResourceType::Rds => "RDS",
-            ResourceType::Ec2 => "EC2",
-        }
-    }
-}
+use crate::resource_type::{MarkedBy, ResourceType};
 
 /// Where restores go: the isolated network of the stack.
 #[derive(Clone, Debug)]
@@ -113,10 +81,9 @@ pub fn plan(
 
 /// By what a restored resource is known as the one that was planned.
 pub fn mark(resource_type: ResourceType, network: &Network, target_name: &str) -> Mark {
-    match resource_type {
-        ResourceType::Rds => Mark::Name(target_name.to_owned()),
-        // A restored machine takes no name.
-        ResourceType::Ec2 => Mark::Subnet(network.machine_subnet.clone()),
+    match resource_type.facts().marked_by {
+        MarkedBy::Name => Mark::Name(target_name.to_owned()),
+        MarkedBy::Subnet => Mark::Subnet(network.machine_subnet.clone()),
     }
 }
 

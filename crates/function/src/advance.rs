@@ -20,7 +20,7 @@ mod verdict;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::plan::ResourceType;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use restore_proof_core::event;
-use restore_proof_core::plan::{self, Network, Plan, ResourceType, Source};
+use restore_proof_core::plan::{self, Network, Plan, Source};
 use restore_proof_core::policy::{Policy, Rule};
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation;
 use serde_json::Value;
 

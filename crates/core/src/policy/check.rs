@@ -14,7 +14,7 @@ use super::{
     Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone,
 };
 use crate::expectation::{Constant, Expectation, measure_regex};
-use crate::plan::ResourceType;
+use crate::resource_type::ResourceType;
 
 use toml::de::DeValue;
 

@@ -1,7 +1,8 @@
 //! Landed: is there room for one more restore, what is to be restored, and what does the policy want of it?
 
-use restore_proof_core::plan::{self, ResourceType, Source};
+use restore_proof_core::plan::{self, Source};
 use restore_proof_core::policy::{Subject, readable_size};
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{self, Intent, PolicyUsed, Stage};
 use restore_proof_core::verdict::Verdict;
 

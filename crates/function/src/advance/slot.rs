@@ -1,8 +1,8 @@
 //! The slot of a validation: taken before anything is asked of AWS Backup, waited for, given back.
 
 use jiff::SignedDuration;
-use restore_proof_core::plan::ResourceType;
 use restore_proof_core::policy::{Limits, readable_duration};
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::Stage;
 use sha2::{Digest, Sha256};
 use tracing::warn;

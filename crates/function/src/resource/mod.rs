@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, OwnedResource};
-use restore_proof_core::plan::ResourceType;
 use restore_proof_core::policy::Rule;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{RecoveryPoint, RestoreJob};
 
 use crate::aws::{Aws, AwsError};

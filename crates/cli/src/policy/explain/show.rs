@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use restore_proof_core::plan::ResourceType;
 use restore_proof_core::policy::{self, Credentials, InstanceProfile, Limits, Rule};
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::vault_name;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use super::super::reader::Section;
 use super::super::rule::optional;
 use super::super::{Address, ConnectCheck, DEFAULT_CHECK_TIMEOUT};
 use super::{read_address, read_port, read_regex, read_timeout};
-use crate::plan::ResourceType;
+use crate::resource_type::ResourceType;
 
 /// A check of kind `connect`. Only a restored database has a port that everybody knows of.
 pub(super) fn read(mut check: Section<'_>, about: Option<ResourceType>) -> Option<ConnectCheck> {

@@ -1,0 +1,117 @@
+//! The resource types that are validated, and what there is to know of each: one value for each type, in a file of its
+//! own. Whatever lists types is derived from [`ResourceType::ALL`].
+
+mod ec2;
+mod rds;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::arn::Arn;
+
+/// A resource type that is validated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ResourceType {
+    /// An EC2 instance.
+    #[serde(rename = "EC2")]
+    Ec2,
+    /// An RDS DB instance.
+    #[serde(rename = "RDS")]
+    Rds,
+}
+
+impl ResourceType {
+    /// Every type, by its name.
+    pub const ALL: [ResourceType; 2] = [ResourceType::Ec2, ResourceType::Rds];
+
+    /// What there is to know of it.
+    pub fn facts(self) -> &'static Facts {
+        match self {
+            ResourceType::Ec2 => &ec2::FACTS,
+            ResourceType::Rds => &rds::FACTS,
+        }
+    }
+
+    /// From AWS Backup's name; none for types that are not validated yet.
+    pub fn from_name(name: &str) -> Option<ResourceType> {
+        let mut all = ResourceType::ALL.into_iter();
+        all.find(|one| one.name() == name)
+    }
+
+    /// AWS Backup's name.
+    pub fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// The name or id in the ARN of what a restore of this type made; none for the ARN of something else.
+    pub fn created_name(self, arn: &str) -> Option<String> {
+        let arn: Arn = arn.parse().ok()?;
+        let shape = &self.facts().created;
+        if arn.service != shape.service {
+            return None;
+        }
+        let name = match shape.kind {
+            None => Some(arn.resource.as_str()),
+            Some(kind) => {
+                let (is, name) = arn.resource.split_once(['/', ':'])?;
+                (is == kind).then_some(name)
+            }
+        };
+        name.filter(|name| !name.is_empty()).map(str::to_owned)
+    }
+}
+
+/// What there is to know of a resource type.
+#[derive(Debug)]
+pub struct Facts {
+    /// AWS Backup's name, for example `RDS`.
+    pub name: &'static str,
+    /// What people read, for example `database`.
+    pub noun: &'static str,
+    /// The ARN of what its restore makes.
+    pub created: ArnShape,
+    /// By what its restore is known as the one that was planned.
+    pub marked_by: MarkedBy,
+    /// What is deleted first, where it has parts.
+    pub deletion: DeletionOrder,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// The ARNs of one kind of thing.
+#[derive(Debug)]
+pub struct ArnShape {
+    /// Its service, for example `rds`.
+    pub service: &'static str,
+    /// What stands before its name, for example `db`; none where the name stands alone, as in `arn:aws:s3:::name`.
+    pub kind: Option<&'static str>,
+}
+
+/// By what a restored resource is known as the one that was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkedBy {
+    /// The name that we gave it.
+    Name,
+    /// The isolated subnet: its restore takes no name.
+    Subnet,
+}
+
+/// What is deleted first of a resource and its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionOrder {
+    /// The parts: the whole cannot be deleted while one of them is there.
+    PartsFirst,
+    /// The whole: it holds its parts as long as it is there.
+    WholeFirst,
+}
+
+/// How long things may take of a resource type.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// A restore, from its intent.
+    pub restored: SignedDuration,
+    /// To be ready for checks, from our seeing the end of the restore.
+    pub ready: SignedDuration,
+    /// A deletion without progress, until what is left counts as left behind.
+    pub without_progress: SignedDuration,
+}
