@@ -1,7 +1,7 @@
 //! What lies in the isolated network, whoever made it: looked at, never touched.
 
 use jiff::Timestamp;
-use restore_proof_core::validation::validation_named;
+use restore_proof_core::name::validation_named;
 
 use crate::aws::{Aws, AwsError, failed, timestamp};
 use crate::config::Config;

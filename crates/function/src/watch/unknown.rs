@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::message;
-use restore_proof_core::validation::{RestoreJob, Stage, validation_named};
+use restore_proof_core::name::validation_named;
+use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::validation::{RestoreJob, Stage};
 use serde_json::json;
 use tracing::warn;
 
@@ -32,9 +34,15 @@ pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
         one.created_at
             .is_some_and(|at| now.duration_since(at) > SETTLES)
     };
-    let mut databases = neighbours::databases(&app.aws, &app.config).await?;
+    let (mut databases, mut machines) = (Vec::new(), Vec::new());
+    // Of other types the stack has no permission to ask.
+    for resource_type in &app.config.types {
+        match resource_type {
+            ResourceType::Rds => databases = neighbours::databases(&app.aws, &app.config).await?,
+            ResourceType::Ec2 => machines = neighbours::machines(&app.aws, &app.config).await?,
+        }
+    }
     databases.retain(settled);
-    let mut machines = neighbours::machines(&app.aws, &app.config).await?;
     machines.retain(settled);
     let mut unknown = Vec::new();
     for database in databases {
