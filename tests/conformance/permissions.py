@@ -31,6 +31,7 @@ ARNS = {
     "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{name}",
     "AWS::Events::EventBus": "arn:{partition}:events:{region}:{account}:event-bus/{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
+    "AWS::IAM::ManagedPolicy": "arn:{partition}:iam::{account}:policy{path}{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role{path}{name}",
     "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
@@ -44,6 +45,7 @@ ARNS = {
 REFS = {
     "AWS::EC2::RouteTable": "rtb-{id17}", "AWS::EC2::SecurityGroup": "sg-{id17}",
     "AWS::EC2::Subnet": "subnet-{id17}", "AWS::EC2::VPC": "vpc-{id17}", "AWS::EC2::VPCEndpoint": "vpce-{id17}",
+    "AWS::IAM::ManagedPolicy": ARNS["AWS::IAM::ManagedPolicy"],
     "AWS::KMS::Key": "{id}", "AWS::Route53Resolver::FirewallDomainList": "rslvr-fdl-{id17}",
     "AWS::Route53Resolver::FirewallRuleGroup": "rslvr-frg-{id17}",
     "AWS::SecretsManager::Secret": ARNS["AWS::SecretsManager::Secret"],
@@ -97,6 +99,9 @@ class Template:
             if "Default" in parameter
         }
         self.values = PARTITION | parameters | values
+        for name, parameter in self.raw["Parameters"].items():
+            if parameter["Type"] == "CommaDelimitedList" and isinstance(self.values.get(name), str):
+                self.values[name] = self.values[name].split(",")
         self._nested = {}
 
     def nested(self, name):
@@ -244,11 +249,13 @@ class Template:
         raise NotImplementedError(f"{name} in a condition")
 
     def statements(self, role):
-        """The statements of a role's inline policies."""
-        policies = self.resolve(self.raw["Resources"][role]["Properties"]["Policies"])
+        """The statements of a role's inline policies, and of those of the template that are attached to it."""
+        properties = self.resolve(self.raw["Resources"][role]["Properties"])
+        managed = {self.arn(name): policy for name, policy in self.resources("AWS::IAM::ManagedPolicy").items()}
+        attached = [managed[arn] for arn in properties.get("ManagedPolicyArns", []) if ":iam::aws:" not in arn]
         return [
             Statement.of(raw)
-            for policy in policies
+            for policy in properties["Policies"] + attached
             for raw in policy["PolicyDocument"]["Statement"]
         ]
 

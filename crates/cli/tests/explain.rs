@@ -154,8 +154,8 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
     assert_eq!(document["restore"]["missing"], json!([]));
     let target = document["restore"]["target_name"].as_str().unwrap();
     assert_eq!(key("DBInstanceIdentifier"), target);
-    // The stack would call it the same: `restore-proof-<validation>-<attempt>`.
-    assert!(target.starts_with("restore-proof-") && target.ends_with("-1") && target.len() == 36);
+    // The stack would call it the same: `restore-proof-r-<validation>-<attempt>`.
+    assert!(target.starts_with("restore-proof-r-") && target.ends_with("-1") && target.len() == 38);
 }
 
 /// What RDS would refuse of this backup is said where the request is explained.

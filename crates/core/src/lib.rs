@@ -8,6 +8,7 @@ pub mod cidr;
 pub mod event;
 pub mod expectation;
 pub mod message;
+pub mod name;
 pub mod ownership;
 pub mod plan;
 pub mod policy;

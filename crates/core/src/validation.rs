@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::arn::Arn;
 use crate::event::{CopyJobEvent, CopyState};
 use crate::expectation::CheckOutcome;
+use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
 use crate::verdict::Verdict;
@@ -512,9 +513,9 @@ impl Validation {
         }
     }
 
-    /// What the restored resource of this attempt is called: lower case, at most 63 characters.
+    /// What the restored resource of this attempt is called: see [`name::target_name`].
     pub fn target_name(&self, prefix: &str) -> String {
-        format!("{prefix}-{}-{}", self.id, self.attempt)
+        name::target_name(prefix, &self.id, self.attempt)
     }
 
     /// The record's key in the results bucket: the same for the validation's whole life.
@@ -550,18 +551,6 @@ pub fn validation_id(
         .take(10)
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// The validation's id in a name that we plan ([`Validation::target_name`]), `<prefix>-<20 hexadecimal digits>-<attempt>`; none
-/// if it is no such name. One prefix may be the beginning of another stack's.
-pub fn validation_named<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
-    let (id, attempt) = name
-        .strip_prefix(prefix)?
-        .strip_prefix('-')?
-        .split_once('-')?;
-    let is_id = id.len() == 20 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    let is_attempt = !attempt.is_empty() && attempt.bytes().all(|b| b.is_ascii_digit());
-    (is_id && is_attempt).then_some(id)
 }
 
 /// The name in a vault's ARN, `arn:aws:backup:region:account:backup-vault:name`; the whole text if it is none.

@@ -140,7 +140,7 @@ pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severit
         .iter()
         .filter(|call| call.mutating && call.service == "RDS");
     for call in of_databases {
-        let is_ours = |name: &String| name.starts_with(&format!("{PREFIX}-"));
+        let is_ours = |name: &String| name.starts_with(&format!("{PREFIX}-r-"));
         if !call.resources.iter().any(is_ours) {
             found.push(format!("{} names {:?}", call.name(), call.resources));
         }

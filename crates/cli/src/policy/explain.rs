@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use restore_proof_core::event;
+use restore_proof_core::name;
 use restore_proof_core::plan::{self, Network, Plan, Source};
 use restore_proof_core::policy::{Policy, Rule};
 use restore_proof_core::resource_type::ResourceType;
@@ -205,14 +206,9 @@ fn restore(
         machine_security_groups: vec![args.security_group.clone()],
         volume_key_arn: args.volume_key.clone(),
     };
-    let target_name = format!(
-        "{}-{}-1",
-        args.name_prefix,
-        point
-            .validation_id(&args.name_prefix)
-            .as_deref()
-            .unwrap_or("<validation id>")
-    );
+    let validation = point.validation_id(&args.name_prefix);
+    let validation = validation.as_deref().unwrap_or("<validation id>");
+    let target_name = name::target_name(&args.name_prefix, validation, 1);
     let metadata_given = metadata.is_some();
     let source = Source {
         metadata: metadata.unwrap_or_default(),

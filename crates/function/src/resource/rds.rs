@@ -1,11 +1,10 @@
 //! RDS DB instances.
 
 use aws_sdk_rds::types::{DbInstance, Tag};
+use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{
-    PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation, validation_named,
-};
+use restore_proof_core::validation::{PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation};
 
 use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::message;
-use restore_proof_core::resource_type::{MarkedBy, ResourceType};
-use restore_proof_core::validation::{RestoreJob, Stage, validation_named};
+use restore_proof_core::name::validation_named;
+use restore_proof_core::resource_type::MarkedBy;
+use restore_proof_core::validation::{RestoreJob, Stage};
 use serde_json::json;
 use tracing::warn;
 
@@ -36,7 +37,8 @@ pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
     let mut unknown = Vec::new();
     // Asked for at most once, and only when something is there that nothing but its restore job accounts for.
     let mut jobs = None;
-    for resource_type in ResourceType::ALL {
+    // Of other types the stack has no permission to ask.
+    for &resource_type in &app.config.types {
         let mut there = resource::network_inventory(&app.aws, &app.config, resource_type).await?;
         there.retain(settled);
         let oldest = there.iter().filter_map(|one| one.created_at).min();
