@@ -1,7 +1,5 @@
 //! Each AWS call of a healthy validation and of the sweeps stands in `docs/calls.md`, with the reason for it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use restore_proof_tests::root;

@@ -3,13 +3,8 @@
 //! For each leg of the ownership proof there is a foreign resource that meets all other legs. Each must survive without
 //! one mutating call that names it; `tests/mutants` holds the patch that removes the leg and must be noticed here.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "ownership/adoption.rs"]
 mod adoption;
-#[path = "ownership/machines.rs"]
 mod machines;
-#[path = "ownership/volumes.rs"]
 mod volumes;
 
 use std::collections::BTreeMap;

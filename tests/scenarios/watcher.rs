@@ -1,8 +1,6 @@
 //! The watcher is watched: what the sweeps measure, what the alarms stand on, and what lies in our network without a
 //! validation.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;
