@@ -116,25 +116,30 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
         }
         Service::DynamoDb | Service::Logs | Service::SecretsManager => {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            for key in [
-                "TableName",
-                "IndexName",
-                "SecretId",
-                "logGroupName",
-                "logStreamName",
-            ] {
-                found.extend(body.get(key).and_then(Value::as_str).map(str::to_owned));
+            let actions = body.get("TransactItems").and_then(Value::as_array);
+            let actions = actions.into_iter().flatten().filter_map(Value::as_object);
+            let actions = actions.flat_map(serde_json::Map::values);
+            for body in std::iter::once(&body).chain(actions) {
+                for key in [
+                    "TableName",
+                    "IndexName",
+                    "SecretId",
+                    "logGroupName",
+                    "logStreamName",
+                ] {
+                    found.extend(text(body, key).map(str::to_owned));
+                }
+                if let Some(Value::Object(key)) = body.get("Key") {
+                    found.extend(
+                        key.values()
+                            .filter_map(|value| value.get("S")?.as_str())
+                            .map(str::to_owned),
+                    );
+                }
+                // An item put names its key among its attributes; this project's key is `id`.
+                let id = body.pointer("/Item/id/S").and_then(Value::as_str);
+                found.extend(id.map(str::to_owned));
             }
-            if let Some(Value::Object(key)) = body.get("Key") {
-                found.extend(
-                    key.values()
-                        .filter_map(|value| value.get("S")?.as_str())
-                        .map(str::to_owned),
-                );
-            }
-            // An item put names its key among its attributes; this project's key is `id`.
-            let id = body.pointer("/Item/id/S").and_then(Value::as_str);
-            found.extend(id.map(str::to_owned));
         }
         Service::Other => {}
     }

@@ -152,6 +152,17 @@ impl Reply {
             Service::DynamoDb if code == "ValidationException" => json(
                 json!({"__type": "com.amazon.coral.validate#ValidationException", "message": message}),
             ),
+            // These two begin their message with a capital (API reference).
+            Service::DynamoDb
+                if matches!(
+                    code,
+                    "TransactionCanceledException" | "IdempotentParameterMismatchException"
+                ) =>
+            {
+                json(
+                    json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "Message": message}),
+                )
+            }
             Service::DynamoDb => json(
                 json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message}),
             ),

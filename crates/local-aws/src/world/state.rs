@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Dump, Server};
-use crate::service::dynamodb::TableState;
+use crate::service::dynamodb::{TableState, Transactions};
 use crate::service::rds::modify::{NewPassword, Reset};
 use crate::wire::ServiceError;
 
@@ -63,6 +63,7 @@ pub(crate) struct State {
     pub secrets: BTreeMap<String, SecretState>,
     pub buckets: BTreeMap<String, BucketState>,
     pub tables: BTreeMap<String, TableState>,
+    pub transactions: Transactions,
     pub topics: BTreeSet<String>,
     pub messages: Vec<Message>,
     /// Group → stream → events.
@@ -203,6 +204,7 @@ impl State {
             secrets: BTreeMap::new(),
             buckets: BTreeMap::new(),
             tables: BTreeMap::new(),
+            transactions: Transactions::default(),
             topics: BTreeSet::new(),
             messages: Vec::new(),
             log_groups: BTreeMap::new(),
