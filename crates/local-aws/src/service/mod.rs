@@ -108,10 +108,10 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
                         .filter_map(|key| body.get(*key)?.as_str())
                         .map(str::to_owned),
                 );
-                let target = body
-                    .get("Metadata")
-                    .and_then(|metadata| metadata.get("DBInstanceIdentifier"));
-                found.extend(target.and_then(Value::as_str).map(str::to_owned));
+                for name in ["DBInstanceIdentifier", "DBClusterIdentifier"] {
+                    let target = body.get("Metadata").and_then(|metadata| metadata.get(name));
+                    found.extend(target.and_then(Value::as_str).map(str::to_owned));
+                }
             }
         }
         Service::DynamoDb | Service::Logs | Service::SecretsManager => {
