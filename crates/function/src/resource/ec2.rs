@@ -11,7 +11,7 @@ use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{PartKind, RecoveryPoint, VALIDATION_TAG, Validation};
 
 use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
@@ -118,13 +118,11 @@ pub(super) async fn look(
 /// Describes a machine by its id; none when EC2 says that there is none.
 async fn find(aws: &Aws, config: &Config, id: &str) -> Result<Option<Machine>, AwsError> {
     const OPERATION: &str = "ec2:DescribeInstances";
-    let result = aws
-        .ec2
-        .describe_instances()
-        .instance_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.ec2.describe_instances().instance_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Ok(None),
@@ -297,13 +295,7 @@ async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, Aw
 /// Describes a volume by its id; none when EC2 says that there is none.
 pub(super) async fn look_at_volume(aws: &Aws, id: &str) -> Result<Option<SeenPart>, AwsError> {
     const OPERATION: &str = "ec2:DescribeVolumes";
-    let result = aws
-        .ec2
-        .describe_volumes()
-        .volume_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(OPERATION, aws.ec2.describe_volumes().volume_ids(id).send()).await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidVolume.NotFound"]) => return Ok(None),
@@ -442,25 +434,24 @@ fn isolation_problems(
 
 /// Terminates a machine that is proved to be ours.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .terminate_instances()
-        .instance_ids(owned.name())
-        .send()
-        .await
-        .map_err(failed("ec2:TerminateInstances"));
+    let result = call(
+        "ec2:TerminateInstances",
+        aws.ec2
+            .terminate_instances()
+            .instance_ids(owned.name())
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidInstanceID.NotFound")
 }
 
 /// Deletes a volume that is proved to have come with a machine of ours.
 pub(super) async fn delete_volume(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .delete_volume()
-        .volume_id(owned.id())
-        .send()
-        .await
-        .map_err(failed("ec2:DeleteVolume"));
+    let result = call(
+        "ec2:DeleteVolume",
+        aws.ec2.delete_volume().volume_id(owned.id()).send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidVolume.NotFound")
 }
 
@@ -481,30 +472,30 @@ pub(super) async fn tag(
     owned: &OwnedResource,
     validation_id: &str,
 ) -> Result<(), AwsError> {
-    aws.ec2
-        .create_tags()
-        .resources(owned.name())
-        .tags(
-            Tag::builder()
-                .key(VALIDATION_TAG)
-                .value(validation_id)
-                .build(),
-        )
-        .send()
-        .await
-        .map_err(failed("ec2:CreateTags"))?;
+    call(
+        "ec2:CreateTags",
+        aws.ec2
+            .create_tags()
+            .resources(owned.name())
+            .tags(
+                Tag::builder()
+                    .key(VALIDATION_TAG)
+                    .value(validation_id)
+                    .build(),
+            )
+            .send(),
+    )
+    .await?;
     Ok(())
 }
 
 /// Describes the image that a recovery point is; none when EC2 does not know it.
 pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .ec2
-        .describe_images()
-        .image_ids(id)
-        .send()
-        .await
-        .map_err(failed("ec2:DescribeImages"));
+    let result = call(
+        "ec2:DescribeImages",
+        aws.ec2.describe_images().image_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error)

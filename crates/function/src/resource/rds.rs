@@ -10,7 +10,7 @@ use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,
     not_a_step_of, wants_password,
 };
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
@@ -133,13 +133,14 @@ pub(super) async fn look(
 /// is an error too, never "gone".
 async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>, AwsError> {
     const OPERATION: &str = "rds:DescribeDBInstances";
-    let result = aws
-        .rds
-        .describe_db_instances()
-        .db_instance_identifier(name)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.rds
+            .describe_db_instances()
+            .db_instance_identifier(name)
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => {
@@ -280,28 +281,30 @@ fn isolation_problems(instance: &Instance, config: &Config, point: &RecoveryPoin
 
 /// Deletes an instance that is proved to be ours, without a final snapshot and with its automated backups.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .rds
-        .delete_db_instance()
-        .db_instance_identifier(owned.name())
-        .skip_final_snapshot(true)
-        .delete_automated_backups(true)
-        .send()
-        .await
-        .map_err(failed("rds:DeleteDBInstance"));
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.name())
+            .skip_final_snapshot(true)
+            .delete_automated_backups(true)
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()))
 }
 
 /// Deletes an instance of a cluster that is proved to be ours. The data stays with the cluster.
 pub(super) async fn delete_member(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
-    let result = aws
-        .rds
-        .delete_db_instance()
-        .db_instance_identifier(owned.id())
-        .skip_final_snapshot(true)
-        .send()
-        .await
-        .map_err(failed("rds:DeleteDBInstance"));
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.id())
+            .skip_final_snapshot(true)
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()))
 }
 
@@ -356,15 +359,16 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, AwsError> {
     match step {
         Step::Password => {
-            let result = aws
-                .rds
-                .modify_db_instance()
-                .db_instance_identifier(owned.name())
-                .set_master_user_password(password.map(str::to_owned))
-                .apply_immediately(true)
-                .send()
-                .await
-                .map_err(failed("rds:ModifyDBInstance"));
+            let result = call(
+                "rds:ModifyDBInstance",
+                aws.rds
+                    .modify_db_instance()
+                    .db_instance_identifier(owned.name())
+                    .set_master_user_password(password.map(str::to_owned))
+                    .apply_immediately(true)
+                    .send(),
+            )
+            .await;
             taken(result.map(|_| ()), "InvalidDBInstanceState")
         }
         Step::Capacity | Step::Writer => Ok(not_a_step_of(ResourceType::Rds, step)),
@@ -392,7 +396,8 @@ fn taken(result: Result<(), AwsError>, not_now: &str) -> Result<Prepared, AwsErr
 
 /// Gives what is ours the tag of its validation.
 pub(super) async fn tag(aws: &Aws, arn: &str, validation_id: &str) -> Result<(), AwsError> {
-    aws.rds
+    let request = aws
+        .rds
         .add_tags_to_resource()
         .resource_name(arn)
         .tags(
@@ -401,23 +406,23 @@ pub(super) async fn tag(aws: &Aws, arn: &str, validation_id: &str) -> Result<(),
                 .value(validation_id)
                 .build(),
         )
-        .send()
-        .await
-        .map_err(failed("rds:AddTagsToResource"))?;
+        .send();
+    call("rds:AddTagsToResource", request).await?;
     Ok(())
 }
 
 /// Describes the snapshot of a recovery point; none when RDS does not know it.
 pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .rds
-        .describe_db_snapshots()
-        .db_snapshot_identifier(name)
-        // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
-        .snapshot_type("awsbackup")
-        .send()
-        .await
-        .map_err(failed("rds:DescribeDBSnapshots"));
+    let result = call(
+        "rds:DescribeDBSnapshots",
+        aws.rds
+            .describe_db_snapshots()
+            .db_snapshot_identifier(name)
+            // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
+            .snapshot_type("awsbackup")
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => {
