@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::policy::Rule;
+use super::TypeKeys;
 
 /// Where restores go: the isolated network of the stack.
 #[derive(Clone, Debug)]
@@ -42,8 +42,10 @@ pub struct PlannedKey {
 pub struct Request<'a> {
     /// What is known of the recovery point.
     pub source: &'a Source,
-    /// The rule that decides about it.
-    pub rule: &'a Rule,
+    /// What the rule that decides about it says with keys of the type.
+    pub types: &'a TypeKeys,
+    /// The rule's `restore` table: restore metadata that replaces what the backup says.
+    pub overrides: &'a BTreeMap<String, String>,
     /// Where it goes.
     pub network: &'a Network,
     /// Every key that was looked at, those that are left out among them.
@@ -60,7 +62,7 @@ impl<'a> Request<'a> {
 
     /// What the rule's `restore` table asks of a key.
     pub fn asked(&self, key: &str) -> Option<&'a str> {
-        look_up(&self.rule.restore, key)
+        look_up(self.overrides, key)
     }
 
     /// What the request says of a key so far; `key` is written as AWS Backup documents it.

@@ -6,8 +6,8 @@
 use aws_sdk_ec2::types::{Filter, Tag};
 use jiff::Timestamp;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
-use restore_proof_core::policy::{InstanceProfile, Rule};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::policy::Rule;
+use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
 use restore_proof_core::validation::{PartKind, RecoveryPoint, VALIDATION_TAG, Validation};
 
 use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
@@ -101,7 +101,7 @@ pub(super) async fn look(
         condition: machine.condition(config),
         is_passing: machine.is_passing(),
         isolation: isolation_problems(&machine, config, rule, &validation.recovery_point),
-        boot_timeout: rule.map(|rule| rule.boot_timeout),
+        boot_timeout: rule.map(|rule| rule.types.ec2.boot_timeout),
         came_with: machine
             .volumes
             .into_iter()
@@ -407,7 +407,7 @@ fn isolation_problems(
         ));
     }
     if let Some(profile) = &machine.instance_profile_arn
-        && rule.is_none_or(|rule| rule.instance_profile == InstanceProfile::None)
+        && rule.is_none_or(|rule| rule.types.ec2.instance_profile == InstanceProfile::None)
     {
         problems.push(format!(
             "the restored machine has instance profile {profile}"
