@@ -249,6 +249,12 @@ def needed(call, parameters, region, account):
             return [(f"ec2:{name}", arn("ec2", f"volume/{p['VolumeId']}"))]
         case "dynamodb" if name == "BatchGetItem":
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{table}")) for table in p["RequestItems"]]
+        case "dynamodb" if name == "TransactWriteItems":
+            # Each action needs the right of the operation that it is (DynamoDB developer guide, "Using IAM with DynamoDB
+            # transactions"); TransactWriteItems has none of its own.
+            rights = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+            return [(f"dynamodb:{rights[kind]}", arn("dynamodb", f"table/{action['TableName']}"))
+                    for item in p["TransactItems"] for kind, action in item.items()]
         case "dynamodb":
             index = f"/index/{p['IndexName']}" if "IndexName" in p else ""
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]

@@ -325,3 +325,40 @@ def test_many_items_are_got_at_once_as_of_moto(world, moto):
     assert several(ours, "one", "none", "two") == several(theirs, "one", "none", "two") == [
         {"id": {"S": "one"}}, {"id": {"S": "two"}}]
     assert several(ours, "one", "one") == several(theirs, "one", "one") == "ValidationException"
+
+
+def test_a_transaction_is_done_or_cancelled_as_by_moto(world, moto):
+    def item(name, **attributes):
+        return {"id": {"S": name}} | {key: {"S": value} for key, value in attributes.items()}
+
+    def say(dynamodb, *actions, **arguments):
+        actions = [{kind: {"TableName": LEDGER} | action} for kind, action in actions]
+        try:
+            dynamodb.transact_write_items(TransactItems=actions, **arguments)
+        except ClientError as error:
+            return {"error": error.response["Error"]["Code"],
+                    "reasons": error.response.get("CancellationReasons")}
+        found = [dynamodb.get_item(TableName=LEDGER, Key=item(name)).get("Item") for name in ("x", "y", "z")]
+        return {"items": found}
+
+    exists, absent = {"ConditionExpression": "attribute_exists(id)"}, {"ConditionExpression": "attribute_not_exists(id)"}
+    shown = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    update = {"Key": item("y"), "UpdateExpression": "SET stage = :s",
+              "ExpressionAttributeValues": {":s": {"S": "checked"}}}
+    ours, theirs = client("dynamodb", world.url), moto.client("dynamodb")
+    for actions in [
+        [("Put", {"Item": item("x", stage="landed")} | absent), ("Update", update),
+         ("ConditionCheck", {"Key": item("z")} | absent)],
+        [("Put", {"Item": item("z")}), ("ConditionCheck", {"Key": item("x")} | absent | shown)],
+        [("Put", {"Item": item("z")}), ("Delete", {"Key": item("x")} | absent), ("Update", update | exists)],
+        [("Put", {"Item": item("z")} | absent), ("Delete", {"Key": item("x")} | exists), ("Update", update | exists)],
+        [("Put", {"Item": item("z")}), ("Delete", {"Key": item("z")})],
+    ]:
+        said = say(ours, *actions)
+        assert said == say(theirs, *actions), actions
+    assert said["error"] == "ValidationException"
+    # moto knows no tokens.
+    count = update | {"UpdateExpression": "ADD attempt :s", "ExpressionAttributeValues": {":s": {"N": "1"}}}
+    for _ in range(2):
+        assert say(ours, ("Update", count), ClientRequestToken="t")["items"][1]["attempt"] == {"N": "1"}
+    assert say(ours, ("Update", update), ClientRequestToken="t")["error"] == "IdempotentParameterMismatchException"

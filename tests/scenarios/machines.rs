@@ -1,7 +1,5 @@
 //! EC2: restored machines are real web servers, looked into while they boot and ended with their volumes.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;

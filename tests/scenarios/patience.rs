@@ -1,8 +1,6 @@
 //! Patience with an end: what hangs or is refused for good ends `inconclusive` at its deadline, and what was or may have
 //! been restored is found and deleted, however late.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;

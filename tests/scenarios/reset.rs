@@ -1,8 +1,6 @@
 //! `credentials = "reset"` where it must come to nothing: what is not provably ours gets no password, and where none can be set
 //! the validation ends with the reason and the copy is deleted. What becomes of a password is tested on real engines.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;

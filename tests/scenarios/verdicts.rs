@@ -2,13 +2,8 @@
 //!
 //! The verdicts that rest on data are in `engine.rs`, on real PostgreSQL servers.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "verdicts/cleanup.rs"]
 mod cleanup;
-#[path = "verdicts/once.rs"]
 mod once;
-#[path = "verdicts/telling.rs"]
 mod telling;
 
 use std::time::Duration;

@@ -3,11 +3,16 @@
 
 mod ec2;
 mod rds;
+mod request;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Arn;
+
+pub(crate) use ec2::instance_type_problem;
+pub(crate) use request::is_set;
+pub use request::{Network, PlannedKey, Request, Source};
 
 /// A resource type that is validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,6 +81,45 @@ pub struct Facts {
     pub deletion: DeletionOrder,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// What its restore request is made of.
+    pub keys: Keys,
+}
+
+/// A key of restore metadata with the reason for what is done with it.
+pub type Reason = (&'static str, &'static str);
+
+/// The keys of a type's restore metadata, named as AWS Backup documents them; their case does not matter.
+#[derive(Debug)]
+pub struct Keys {
+    /// Names the restored resource, with the reason; none where a restore takes no name.
+    pub name: Option<Reason>,
+    /// By which a restore job is recognised as the one that an intent has started. No policy can set them.
+    pub recognised_by: &'static [&'static str],
+    /// Taken over from the backup where it sets them. All others are left out.
+    pub from_backup: &'static [Reason],
+    /// Left out for a reason of their own.
+    pub left_out: &'static [Reason],
+    /// Why all others are left out.
+    pub others_left_out: &'static str,
+    /// What a policy may override, each with what speaks against a value that is not empty.
+    pub overridable: &'static [(&'static str, ValueProblem)],
+    /// What no policy may set, with the reason: most are safety's.
+    pub forbidden: &'static [Reason],
+    /// What tables cannot say: decides about keys that depend on others. Returns what AWS is known to refuse of the
+    /// policy's overrides for this very backup.
+    pub settle: fn(&mut Request<'_>) -> Option<String>,
+    /// Where the restore goes, with the reason.
+    pub network: &'static [(&'static str, fn(&Network) -> String, &'static str)],
+    /// Set last, over everything else: key, value and reason.
+    pub safety: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// What speaks against a value of a key that a policy may override; none if nothing. The key comes first.
+pub type ValueProblem = fn(&str, &str) -> Option<String>;
+
+/// Nothing speaks against any value.
+fn anything(_: &str, _: &str) -> Option<String> {
+    None
 }
 
 /// The ARNs of one kind of thing.
@@ -114,4 +158,25 @@ pub struct Deadlines {
     pub ready: SignedDuration,
     /// A deletion without progress, until what is left counts as left behind.
     pub without_progress: SignedDuration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_called_what_aws_backup_calls_them() {
+        for (name, resource_type) in [("EC2", ResourceType::Ec2), ("RDS", ResourceType::Rds)] {
+            assert_eq!(ResourceType::from_name(name), Some(resource_type));
+            assert_eq!(resource_type.name(), name);
+        }
+        for one in ResourceType::ALL {
+            assert_eq!(serde_json::json!(one), one.name());
+        }
+        for other in ["", "rds", "EBS", "S3.FullyManaged"] {
+            assert_eq!(ResourceType::from_name(other), None, "{other}");
+        }
+        let names = ResourceType::ALL.map(ResourceType::name);
+        assert!(names.is_sorted(), "{names:?}");
+    }
 }

@@ -18,9 +18,14 @@ use crate::ownership::Mark;
 use crate::policy::Rule;
 use crate::verdict::Verdict;
 
+mod part;
 mod trouble;
 
+pub use part::{Origin, Part, PartKind, Step, StepState, not_found};
 pub use trouble::Trouble;
+
+/// The tag that says on a restored resource which validation it is of. For people: nothing is proved by it.
+pub const VALIDATION_TAG: &str = "restore-proof:validation";
 
 /// How far a validation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,15 +294,15 @@ pub struct Validation {
     pub preparation_minutes: Option<f64>,
     /// From the start of the checks to the end of the first passed one, minutes.
     pub first_passed_check_minutes: Option<f64>,
-    /// Volumes that came with a restored machine and that its termination leaves.
+    /// What must be deleted beside the restored resource, the gone among it.
     #[serde(default)]
-    pub volumes: Vec<String>,
-    /// When the master password of the restored copy was wished to be set: the intent, before each request.
+    pub parts: Vec<Part>,
+    /// What was done to the restored resource before its checks.
     #[serde(default)]
-    pub password_wished_at: Option<Timestamp>,
-    /// When RDS took the request.
+    pub steps: BTreeMap<Step, StepState>,
+    /// Whether the restored resource bears the validation's tag, or cannot be given it.
     #[serde(default)]
-    pub password_set_at: Option<Timestamp>,
+    pub tagged: bool,
     /// Since when the validation waits between two runs for the resource to be ready.
     #[serde(default)]
     pub waiting_since: Option<Timestamp>,
@@ -388,9 +393,9 @@ impl Validation {
             restore_seen_at: None,
             preparation_minutes: None,
             first_passed_check_minutes: None,
-            volumes: Vec::new(),
-            password_wished_at: None,
-            password_set_at: None,
+            parts: Vec::new(),
+            steps: BTreeMap::new(),
+            tagged: false,
             waiting_since: None,
             trouble: None,
             suspected_jobs: Vec::new(),
@@ -488,6 +493,16 @@ impl Validation {
         }
         self.cleanup = cleanup;
         self.cleanup_reason = reason;
+    }
+
+    /// The parts that are not known to be gone.
+    pub fn parts_left(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.gone_at.is_none())
+    }
+
+    /// When AWS took the request of a step; none before.
+    pub fn done_at(&self, step: Step) -> Option<Timestamp> {
+        self.steps.get(&step)?.done_at
     }
 
     /// Notes once what was noticed.

@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::aws::{Aws, failed};
 use crate::check::Login;
-use crate::resource::rds::Instance;
+use crate::resource::Master;
 
 /// The least a key must hold, characters.
 const SHORTEST_KEY: usize = 32;
@@ -20,14 +20,11 @@ const SHORTEST_KEY: usize = 32;
 pub async fn login(
     aws: &Aws,
     key_secret: &str,
-    instance: &Instance,
+    master: Option<&Master>,
     validation_id: &str,
     attempt: u32,
 ) -> Result<Login, String> {
-    let username = instance
-        .master_user
-        .clone()
-        .ok_or_else(|| "RDS does not name the master user".to_owned())?;
+    let master = master.ok_or_else(|| "RDS does not name the master user".to_owned())?;
     let answer = aws
         .secrets
         .get_secret_value()
@@ -45,9 +42,9 @@ pub async fn login(
             format!("the secret that passwords are derived from holds no text of {SHORTEST_KEY} characters")
         })?;
     Ok(Login {
-        username,
+        username: master.user.clone(),
         password: password(key.as_bytes(), validation_id, attempt),
-        dbname: instance.database.clone(),
+        dbname: master.database.clone(),
     })
 }
 

@@ -11,6 +11,9 @@
 //! can move it ahead. Events leave through [`World::set_event_sink`], Lambda invocations through
 //! [`World::set_invoke_sink`].
 
+// An answer with many members is one `json!`.
+#![recursion_limit = "256"]
+
 pub mod alarm;
 pub mod engine;
 pub mod event_bus;
@@ -31,14 +34,16 @@ mod world;
 pub use fault::{Attempt, Fault, FaultKind, Faults, Judge, Times, When};
 pub use server::{Server, serve};
 pub use world::behaviour::{
-    EventDelivery, InstanceBehaviour, PasswordReset, RestoreBehaviour, RestoreOutcome, StatusPhase,
+    ClusterBehaviour, EventDelivery, InstanceBehaviour, PasswordReset, Refusal, RestoreBehaviour,
+    RestoreOutcome, StatusPhase, WriterBehaviour,
 };
 pub use world::events::Notice;
 pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
 pub use world::seed::{
-    Attachment, BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, EgressRule,
-    ImageDevice, Index, KeyAttribute, Machine, NetworkInterface, RecoveryPoint, RestoreJob, Secret,
-    SecurityGroup, SourceDatabase, Subnet, Table, Vault, Volume, WebBehaviour,
+    Attachment, BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance,
+    EgressRule, ImageDevice, Index, KeyAttribute, Machine, NetworkInterface, RecoveryPoint,
+    RestoreJob, Secret, SecurityGroup, ServerlessV2Range, SourceCluster, SourceDatabase, Subnet,
+    Table, Vault, Volume, WaysIn, WebBehaviour,
 };
 pub use world::seed_file::{SeedFile, SeedObject};
 pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

@@ -59,7 +59,7 @@ impl Recorder {
 /// A request's body, its secrets replaced: what botocore's models call sensitive.
 fn shown_request(request: &Request, body: &[u8]) -> Vec<u8> {
     match request.operation.as_str() {
-        "ModifyDBInstance" => form_urlencoded::Serializer::new(String::new())
+        _ if request.has_password() => form_urlencoded::Serializer::new(String::new())
             .extend_pairs(request.shown_params())
             .finish()
             .into_bytes(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::plan::{instance_type_problem, override_problem};
-use crate::resource_type::ResourceType;
+use crate::plan::override_problem;
+use crate::resource_type::{ResourceType, instance_type_problem};
 
 use super::check;
 use super::limits::{self, Limits};

@@ -108,33 +108,38 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
                         .filter_map(|key| body.get(*key)?.as_str())
                         .map(str::to_owned),
                 );
-                let target = body
-                    .get("Metadata")
-                    .and_then(|metadata| metadata.get("DBInstanceIdentifier"));
-                found.extend(target.and_then(Value::as_str).map(str::to_owned));
+                for name in ["DBInstanceIdentifier", "DBClusterIdentifier"] {
+                    let target = body.get("Metadata").and_then(|metadata| metadata.get(name));
+                    found.extend(target.and_then(Value::as_str).map(str::to_owned));
+                }
             }
         }
         Service::DynamoDb | Service::Logs | Service::SecretsManager => {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            for key in [
-                "TableName",
-                "IndexName",
-                "SecretId",
-                "logGroupName",
-                "logStreamName",
-            ] {
-                found.extend(body.get(key).and_then(Value::as_str).map(str::to_owned));
+            let actions = body.get("TransactItems").and_then(Value::as_array);
+            let actions = actions.into_iter().flatten().filter_map(Value::as_object);
+            let actions = actions.flat_map(serde_json::Map::values);
+            for body in std::iter::once(&body).chain(actions) {
+                for key in [
+                    "TableName",
+                    "IndexName",
+                    "SecretId",
+                    "logGroupName",
+                    "logStreamName",
+                ] {
+                    found.extend(text(body, key).map(str::to_owned));
+                }
+                if let Some(Value::Object(key)) = body.get("Key") {
+                    found.extend(
+                        key.values()
+                            .filter_map(|value| value.get("S")?.as_str())
+                            .map(str::to_owned),
+                    );
+                }
+                // An item put names its key among its attributes; this project's key is `id`.
+                let id = body.pointer("/Item/id/S").and_then(Value::as_str);
+                found.extend(id.map(str::to_owned));
             }
-            if let Some(Value::Object(key)) = body.get("Key") {
-                found.extend(
-                    key.values()
-                        .filter_map(|value| value.get("S")?.as_str())
-                        .map(str::to_owned),
-                );
-            }
-            // An item put names its key among its attributes; this project's key is `id`.
-            let id = body.pointer("/Item/id/S").and_then(Value::as_str);
-            found.extend(id.map(str::to_owned));
         }
         Service::Other => {}
     }

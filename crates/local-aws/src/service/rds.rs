@@ -1,14 +1,21 @@
-//! RDS: describing, modifying and deleting DB instances, describing snapshots (query protocol, XML).
+//! RDS: DB instances, Aurora's DB clusters and the snapshots of both (query protocol, XML).
 
+mod cluster;
+mod member;
 pub(crate) mod modify;
+mod tags;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::wire::reply::RDS_NAMESPACE;
-use crate::wire::xml::Xml;
 use crate::wire::{HIDDEN, Reply, Request, ServiceError};
 use crate::world::events::millis;
-use crate::world::seed::{DbInstance, RecoveryPoint};
-use crate::world::state::State;
-use crate::world::{metadata, restore};
+use crate::world::metadata::{self, snapshot_name, source_name};
+use crate::world::restore;
+use crate::world::seed::RecoveryPoint;
+use crate::world::state::{Instance, State};
 
 use super::Answer;
 
@@ -18,6 +25,13 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "DescribeDBSnapshots" => describe_snapshots(state, request),
         "ModifyDBInstance" => modify::modify(state, request),
         "DeleteDBInstance" => delete(state, request),
+        "CreateDBInstance" => member::create(state, request),
+        "DescribeDBClusters" => cluster::describe(state, request),
+        "ModifyDBCluster" => cluster::modify(state, request),
+        "DeleteDBCluster" => cluster::delete(state, request),
+        "DescribeDBClusterSnapshots" => cluster::describe_snapshots(state, request),
+        "AddTagsToResource" => tags::add(state, request),
+        "ListTagsForResource" => tags::list(state, request),
         _ => Err(ServiceError::not_played(request)),
     }
 }
@@ -42,54 +56,95 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
         None => shown.extend(state.instances.keys().cloned()),
     }
     let (page, marker) = page(state, request, shown)?;
+    let shown = page.iter().filter_map(|name| state.instances.get(name));
+    let instances: Value = shown
+        .map(|instance| instance_json(state, instance, pending(state, instance)))
+        .collect();
+    let result = json!({"DBInstances": instances, "Marker": marker});
+    Ok(reply(state, "DescribeDBInstances", &result))
+}
+
+/// An answer with what the operation results in.
+fn reply(state: &mut State, operation: &str, result: &Value) -> Reply {
     let request_id = state.new_uuid("request");
-    Ok(Reply::query(
-        "DescribeDBInstances",
-        RDS_NAMESPACE,
-        &request_id,
-        |xml| {
-            xml.element("DBInstances", |xml| {
-                for identifier in &page {
-                    if let Some(instance) = state.instances.get(identifier) {
-                        let pending = instance.reset.as_ref().is_some_and(|r| r.shows(state.now));
-                        write_instance(xml, state, &instance.db, pending);
-                    }
-                }
-            });
-            xml.optional("Marker", marker);
-        },
-    ))
+    Reply::query(operation, RDS_NAMESPACE, &request_id, result)
+}
+
+/// Whether a describe shows a new password on its way.
+fn pending(state: &State, instance: &Instance) -> bool {
+    let reset = instance.reset.as_ref();
+    reset.is_some_and(|reset| reset.shows(state.now))
+}
+
+/// An error of the code `InvalidParameterCombination`.
+fn bad_combination(message: &str) -> ServiceError {
+    ServiceError::new("InvalidParameterCombination", 400, message)
+}
+
+/// An error of the code `InvalidParameterValue`.
+fn bad_value(message: &str) -> ServiceError {
+    ServiceError::new("InvalidParameterValue", 400, message)
+}
+
+/// A parameter that must be there.
+fn needed<'a>(request: &'a Request, name: &str) -> Result<&'a str, ServiceError> {
+    let given = request.param(name).filter(|value| !value.is_empty());
+    given.ok_or_else(|| {
+        bad_value(&format!(
+            "The parameter {name} must be provided and must not be blank."
+        ))
+    })
+}
+
+/// Whether a parameter is there and true.
+fn flag(request: &Request, name: &str) -> bool {
+    let given = request.param(name);
+    given.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Refuses parameters that are not played, by name.
+fn only(request: &Request, played: &[&str]) -> Result<(), ServiceError> {
+    let known = |name: &str| {
+        let list = |known: &&str| {
+            known
+                .strip_suffix('*')
+                .is_some_and(|start| name.starts_with(start))
+        };
+        matches!(name, "Action" | "Version")
+            || played.iter().any(|known| *known == name || list(known))
+    };
+    match request.params.iter().find(|(name, _)| !known(name)) {
+        None => Ok(()),
+        Some((other, _)) => {
+            let operation = &request.operation;
+            let message = format!("local-aws does not play rds:{operation} with {other}");
+            Err(ServiceError::new("NotImplemented", 501, &message))
+        }
+    }
 }
 
 fn delete(state: &mut State, request: &Request) -> Answer {
-    let Some(name) = request.param("DBInstanceIdentifier") else {
-        return Err(ServiceError::new(
-            "InvalidParameterValue",
-            400,
-            "The parameter DBInstanceIdentifier must be provided and must not be blank.",
-        ));
-    };
-    let identifier = identifier_of(name);
-    let flag = |name: &str| {
-        request
-            .param(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    };
-    let skips = flag("SkipFinalSnapshot");
+    let identifier = identifier_of(needed(request, "DBInstanceIdentifier")?);
+    let skips = flag(request, "SkipFinalSnapshot");
     let final_snapshot = request
         .param("FinalDBSnapshotIdentifier")
         .filter(|name| !name.is_empty());
-    if !skips && final_snapshot.is_none() {
-        return Err(ServiceError::new(
-            "InvalidParameterCombination",
-            400,
+    let found = state.instances.get(&identifier);
+    let is_member = found.is_some_and(|instance| instance.db.cluster.is_some());
+    // A cluster's snapshots are the cluster's: an instance of it has none, and needs not be told to skip it (Aurora user
+    // guide, "Deleting a DB instance from an Aurora DB cluster"; words: cloud-custodian #1153).
+    if is_member && final_snapshot.is_some() {
+        return Err(bad_combination(
+            "FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance",
+        ));
+    }
+    if !is_member && !skips && final_snapshot.is_none() {
+        return Err(bad_combination(
             "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
         ));
     }
     if skips && final_snapshot.is_some() {
-        return Err(ServiceError::new(
-            "InvalidParameterCombination",
-            400,
+        return Err(bad_combination(
             "FinalDBSnapshotIdentifier can not be specified when deleting an instance with SkipFinalSnapshot.",
         ));
     }
@@ -114,23 +169,17 @@ fn delete(state: &mut State, request: &Request) -> Answer {
         return Err(ServiceError::new("InvalidDBInstanceState", 400, &message));
     }
     if instance.db.deletion_protection {
-        return Err(ServiceError::new(
-            "InvalidParameterCombination",
-            400,
+        return Err(bad_combination(
             "Cannot delete protected DB Instance, please disable deletion protection and try again.",
         ));
     }
     restore::begin_deletion(state, &identifier);
-    let request_id = state.new_uuid("request");
-    Ok(Reply::query(
+    let instance = state.instances.get(&identifier);
+    let instance = instance.map(|instance| instance_json(state, instance, false));
+    Ok(reply(
+        state,
         "DeleteDBInstance",
-        RDS_NAMESPACE,
-        &request_id,
-        |xml| {
-            if let Some(instance) = state.instances.get(&identifier) {
-                write_instance(xml, state, &instance.db, false);
-            }
-        },
+        &json!({ "DBInstance": instance }),
     ))
 }
 
@@ -138,54 +187,49 @@ fn delete(state: &mut State, request: &Request) -> Answer {
 /// type "both automated and manual snapshots are returned", and an identifier does not do without the type either
 /// (RDS API reference, DescribeDBSnapshots: "the SnapshotType parameter must also be specified").
 fn describe_snapshots(state: &mut State, request: &Request) -> Answer {
+    let found = snapshots(
+        state,
+        request,
+        ":snapshot:",
+        "DBSnapshotIdentifier",
+        "DBInstanceIdentifier",
+    )?;
+    if let (Some(wanted), true) = (request.param("DBSnapshotIdentifier"), found.is_empty()) {
+        let message = format!("DBSnapshot {wanted} not found.");
+        return Err(ServiceError::new("DBSnapshotNotFound", 404, &message));
+    }
+    let (page, marker) = page(state, request, found)?;
+    let points = state.recovery_points.iter();
+    let points = points.filter(|point| page.contains(&point.arn));
+    let shown: Value = points.map(snapshot_json).collect();
+    let result = json!({"DBSnapshots": shown, "Marker": marker});
+    Ok(reply(state, "DescribeDBSnapshots", &result))
+}
+
+/// The ARNs of the snapshots asked for, of instances or of clusters.
+fn snapshots(
+    state: &State,
+    request: &Request,
+    kind: &str,
+    snapshot: &str,
+    source: &str,
+) -> Result<Vec<String>, ServiceError> {
     refuse_filters(request)?;
     let of_backup = match request.param("SnapshotType") {
         Some("awsbackup") => true,
         None | Some("automated" | "manual" | "shared" | "public") => false,
-        Some(other) => {
-            let message = format!("Invalid snapshot type: {other}");
-            return Err(ServiceError::new("InvalidParameterValue", 400, &message));
-        }
+        Some(other) => return Err(bad_value(&format!("Invalid snapshot type: {other}"))),
     };
-    let snapshots = state
-        .recovery_points
-        .iter()
-        .filter(|point| of_backup && point.arn.contains(":snapshot:"));
-    let wanted = request.param("DBSnapshotIdentifier");
-    let by_instance = request.param("DBInstanceIdentifier");
-    let found: Vec<String> = snapshots
+    let (snapshot, source) = (request.param(snapshot), request.param(source));
+    let points = state.recovery_points.iter();
+    Ok(points
+        .filter(|point| of_backup && point.arn.contains(kind))
         .filter(|point| {
-            wanted.is_none_or(|wanted| wanted == point.arn || wanted == snapshot_name(point))
+            snapshot.is_none_or(|wanted| wanted == point.arn || wanted == snapshot_name(point))
         })
-        .filter(|point| by_instance.is_none_or(|wanted| wanted == source_name(point)))
+        .filter(|point| source.is_none_or(|wanted| wanted == source_name(point)))
         .map(|point| point.arn.clone())
-        .collect();
-    if let (Some(wanted), true) = (wanted, found.is_empty()) {
-        return Err(ServiceError::new(
-            "DBSnapshotNotFound",
-            404,
-            &format!("DBSnapshot {wanted} not found."),
-        ));
-    }
-    let (page, marker) = page(state, request, found)?;
-    let request_id = state.new_uuid("request");
-    Ok(Reply::query(
-        "DescribeDBSnapshots",
-        RDS_NAMESPACE,
-        &request_id,
-        |xml| {
-            xml.element("DBSnapshots", |xml| {
-                for point in state
-                    .recovery_points
-                    .iter()
-                    .filter(|point| page.contains(&point.arn))
-                {
-                    write_snapshot(xml, point);
-                }
-            });
-            xml.optional("Marker", marker);
-        },
-    ))
+        .collect())
 }
 
 /// An identifier may be given as name, in any case, or as ARN.
@@ -250,171 +294,123 @@ fn page(
     ))
 }
 
-fn write_instance(xml: &mut Xml, state: &State, db: &DbInstance, password_pending: bool) {
-    xml.element("DBInstance", |xml| {
-        xml.text("DBInstanceIdentifier", &db.identifier);
-        xml.text("DBInstanceClass", &db.instance_class);
-        xml.text("Engine", &db.engine);
-        xml.text("DBInstanceStatus", &db.status);
-        xml.text("MasterUsername", &db.master_username);
-        xml.optional(
-            "DBName",
-            Some(&db.database_name).filter(|name| !name.is_empty()),
-        );
-        if let Some(host) = &db.host {
-            xml.element("Endpoint", |xml| {
-                xml.text("Address", host)
-                    .text("Port", db.port)
-                    .text("HostedZoneId", "Z1RLNUO7B9Q6NB");
-            });
-        }
-        xml.text("AllocatedStorage", db.allocated_storage);
-        xml.optional("InstanceCreateTime", db.created_at.map(millis));
-        xml.text("PreferredBackupWindow", "02:00-02:30");
-        xml.text("BackupRetentionPeriod", db.backup_retention_days);
-        xml.element("DBSecurityGroups", |_| ());
-        xml.element("VpcSecurityGroups", |xml| {
-            for group in &db.security_groups {
-                xml.element("VpcSecurityGroupMembership", |xml| {
-                    xml.text("VpcSecurityGroupId", group)
-                        .text("Status", "active");
-                });
-            }
-        });
-        xml.element("DBParameterGroups", |xml| {
-            xml.element("DBParameterGroup", |xml| {
-                xml.text("DBParameterGroupName", &db.parameter_group)
-                    .text("ParameterApplyStatus", "in-sync");
-            });
-        });
-        xml.text("AvailabilityZone", &db.availability_zone);
-        xml.element("DBSubnetGroup", |xml| {
-            xml.text("DBSubnetGroupName", &db.subnet_group);
-            xml.text("DBSubnetGroupDescription", &db.subnet_group);
-            xml.optional("VpcId", state.subnet_groups.get(&db.subnet_group));
-            xml.text("SubnetGroupStatus", "Complete");
-            xml.element("Subnets", |xml| {
-                let subnets = state.subnets_of_group.get(&db.subnet_group);
-                for subnet in subnets.into_iter().flatten() {
-                    xml.element("Subnet", |xml| {
-                        xml.text("SubnetIdentifier", subnet)
-                            .text("SubnetStatus", "Active");
-                    });
-                }
-            });
-        });
-        xml.text("PreferredMaintenanceWindow", "sun:03:00-sun:03:30");
-        xml.element("PendingModifiedValues", |xml| {
-            xml.optional("MasterUserPassword", password_pending.then_some(HIDDEN));
-        });
-        xml.text("MultiAZ", db.multi_az);
-        xml.text("EngineVersion", &db.engine_version);
-        xml.text("AutoMinorVersionUpgrade", true);
-        xml.element("ReadReplicaDBInstanceIdentifiers", |_| ());
-        xml.text("LicenseModel", metadata::license(&db.engine));
-        xml.element("OptionGroupMemberships", |xml| {
-            xml.element("OptionGroupMembership", |xml| {
-                xml.text("OptionGroupName", &db.option_group)
-                    .text("Status", "in-sync");
-            });
-        });
-        xml.text("PubliclyAccessible", db.publicly_accessible);
-        xml.optional("Iops", db.iops);
-        xml.text("StorageType", &db.storage_type);
-        xml.text("DbInstancePort", 0);
-        xml.text("StorageEncrypted", db.kms_key_arn.is_some());
-        xml.optional("KmsKeyId", db.kms_key_arn.as_ref());
-        xml.text(
-            "DbiResourceId",
-            format!("db-{}", db.identifier.replace('-', "").to_uppercase()),
-        );
-        xml.text("CACertificateIdentifier", "rds-ca-rsa2048-g1");
-        xml.element("DomainMemberships", |_| ());
-        xml.text("CopyTagsToSnapshot", db.copy_tags_to_snapshot);
-        xml.text("MonitoringInterval", 0);
-        xml.text("DBInstanceArn", state.instance_arn(&db.identifier));
-        xml.text("IAMDatabaseAuthenticationEnabled", false);
-        xml.text("PerformanceInsightsEnabled", false);
-        xml.element("EnabledCloudwatchLogsExports", |xml| {
-            for log in &db.cloudwatch_exports {
-                xml.text("member", log);
-            }
-        });
-        xml.text("DeletionProtection", db.deletion_protection);
-        xml.element("AssociatedRoles", |xml| {
-            for role in &db.associated_roles {
-                xml.element("DBInstanceRole", |xml| {
-                    xml.text("RoleArn", role).text("Status", "ACTIVE");
-                });
-            }
-        });
-        write_tags(xml, &db.tags);
-        xml.text("CustomerOwnedIpEnabled", false);
-        xml.text("NetworkType", &db.network_type);
-        xml.text("BackupTarget", "region");
-    });
+/// A DB instance, with or without a password that is pending.
+fn instance_json(state: &State, instance: &Instance, password_pending: bool) -> Value {
+    let db = &instance.db;
+    let endpoint = db
+        .host
+        .as_ref()
+        .map(|host| json!({"Address": host, "Port": db.port, "HostedZoneId": "Z1RLNUO7B9Q6NB"}));
+    let roles: Value = (db.associated_roles.iter())
+        .map(|role| json!({"RoleArn": role, "Status": "ACTIVE"}))
+        .collect();
+    json!({
+        "DBInstanceIdentifier": db.identifier,
+        "DBClusterIdentifier": db.cluster,
+        "PromotionTier": db.cluster.as_ref().map(|_| 1),
+        "DBInstanceClass": db.instance_class,
+        "Engine": db.engine,
+        "DBInstanceStatus": db.status,
+        "MasterUsername": db.master_username,
+        "DBName": Some(&db.database_name).filter(|name| !name.is_empty()),
+        "Endpoint": endpoint,
+        "AllocatedStorage": db.allocated_storage,
+        "InstanceCreateTime": db.created_at.map(millis),
+        "PreferredBackupWindow": "02:00-02:30",
+        "BackupRetentionPeriod": db.backup_retention_days,
+        "DBSecurityGroups": [],
+        "VpcSecurityGroups": groups_json(&db.security_groups),
+        "DBParameterGroups": [{"DBParameterGroupName": db.parameter_group, "ParameterApplyStatus": "in-sync"}],
+        "AvailabilityZone": db.availability_zone,
+        "DBSubnetGroup": subnet_group_json(state, &db.subnet_group),
+        "PreferredMaintenanceWindow": "sun:03:00-sun:03:30",
+        "PendingModifiedValues": {"MasterUserPassword": password_pending.then_some(HIDDEN)},
+        "MultiAZ": db.multi_az,
+        "EngineVersion": db.engine_version,
+        "AutoMinorVersionUpgrade": true,
+        "ReadReplicaDBInstanceIdentifiers": [],
+        "LicenseModel": metadata::license(&db.engine),
+        "OptionGroupMemberships": [{"OptionGroupName": db.option_group, "Status": "in-sync"}],
+        "PubliclyAccessible": db.publicly_accessible,
+        "Iops": db.iops,
+        "StorageType": db.storage_type,
+        "DbInstancePort": 0,
+        "StorageEncrypted": db.kms_key_arn.is_some(),
+        "KmsKeyId": db.kms_key_arn,
+        "DbiResourceId": resource_id("db", &db.identifier),
+        "CACertificateIdentifier": "rds-ca-rsa2048-g1",
+        "DomainMemberships": [],
+        "CopyTagsToSnapshot": db.copy_tags_to_snapshot,
+        "MonitoringInterval": 0,
+        "DBInstanceArn": state.instance_arn(&db.identifier),
+        "IAMDatabaseAuthenticationEnabled": false,
+        "PerformanceInsightsEnabled": false,
+        "EnabledCloudwatchLogsExports": db.cloudwatch_exports,
+        "DeletionProtection": db.deletion_protection,
+        "AssociatedRoles": roles,
+        "TagList": tags_json(&db.tags),
+        "CustomerOwnedIpEnabled": false,
+        "NetworkType": db.network_type,
+        "BackupTarget": "region",
+    })
 }
 
-fn snapshot_name(point: &RecoveryPoint) -> &str {
-    point
-        .arn
-        .split_once(":snapshot:")
-        .map_or(point.arn.as_str(), |(_, name)| name)
+fn resource_id(kind: &str, identifier: &str) -> String {
+    format!("{kind}-{}", identifier.replace('-', "").to_uppercase())
 }
 
-fn source_name(point: &RecoveryPoint) -> &str {
-    point
-        .source_resource_arn
-        .rsplit(':')
-        .next()
-        .unwrap_or_default()
+fn groups_json(groups: &[String]) -> Value {
+    let membership = |group: &String| json!({"VpcSecurityGroupId": group, "Status": "active"});
+    groups.iter().map(membership).collect()
 }
 
-fn write_snapshot(xml: &mut Xml, point: &RecoveryPoint) {
+fn subnet_group_json(state: &State, name: &str) -> Value {
+    let subnets: Value = (state.subnets_of_group.get(name).into_iter().flatten())
+        .map(|subnet| json!({"SubnetIdentifier": subnet, "SubnetStatus": "Active"}))
+        .collect();
+    json!({
+        "DBSubnetGroupName": name,
+        "DBSubnetGroupDescription": name,
+        "VpcId": state.subnet_groups.get(name),
+        "SubnetGroupStatus": "Complete",
+        "Subnets": subnets,
+    })
+}
+
+fn tags_json(tags: &BTreeMap<String, String>) -> Value {
+    let tag = |(key, value): (&String, &String)| json!({"Key": key, "Value": value});
+    tags.iter().map(tag).collect()
+}
+
+fn snapshot_json(point: &RecoveryPoint) -> Value {
     let source = &point.database;
-    xml.element("DBSnapshot", |xml| {
-        xml.text("DBSnapshotIdentifier", snapshot_name(point));
-        xml.text("DBInstanceIdentifier", source_name(point));
-        xml.text(
-            "SnapshotCreateTime",
-            millis(point.completed_at.unwrap_or(point.created_at)),
-        );
-        xml.text("Engine", &source.engine);
-        xml.text("AllocatedStorage", source.allocated_storage);
-        xml.text("Status", "available");
-        xml.text("Port", source.port);
-        xml.text("AvailabilityZone", &source.availability_zone);
-        xml.text("VpcId", &source.vpc_id);
-        xml.text("InstanceCreateTime", "2024-03-01T09:00:00.000Z");
-        xml.text("MasterUsername", &source.master_username);
-        xml.text("EngineVersion", &source.engine_version);
-        xml.text("LicenseModel", metadata::license(&source.engine));
-        xml.text("SnapshotType", "awsbackup");
-        xml.text("OptionGroupName", &source.option_group);
-        xml.text("PercentProgress", 100);
-        xml.text("StorageType", &source.storage_type);
-        xml.text("Encrypted", point.kms_key_arn.is_some());
-        xml.optional("KmsKeyId", point.kms_key_arn.as_ref());
-        xml.text("DBSnapshotArn", &point.arn);
-        xml.text("IAMDatabaseAuthenticationEnabled", false);
-        xml.element("ProcessorFeatures", |_| ());
-        write_tags(xml, &point.tags);
-        xml.text(
-            "OriginalSnapshotCreateTime",
-            millis(point.original_created_at.unwrap_or(point.created_at)),
-        );
-        xml.text("SnapshotTarget", "region");
-    });
-}
-
-fn write_tags(xml: &mut Xml, tags: &std::collections::BTreeMap<String, String>) {
-    xml.element("TagList", |xml| {
-        for (key, value) in tags {
-            xml.element("Tag", |xml| {
-                xml.text("Key", key).text("Value", value);
-            });
-        }
-    });
+    json!({
+        "DBSnapshotIdentifier": snapshot_name(point),
+        "DBInstanceIdentifier": source_name(point),
+        "SnapshotCreateTime": millis(point.completed_at.unwrap_or(point.created_at)),
+        "Engine": source.engine,
+        "AllocatedStorage": source.allocated_storage,
+        "Status": "available",
+        "Port": source.port,
+        "AvailabilityZone": source.availability_zone,
+        "VpcId": source.vpc_id,
+        "InstanceCreateTime": "2024-03-01T09:00:00.000Z",
+        "MasterUsername": source.master_username,
+        "EngineVersion": source.engine_version,
+        "LicenseModel": metadata::license(&source.engine),
+        "SnapshotType": "awsbackup",
+        "OptionGroupName": source.option_group,
+        "PercentProgress": 100,
+        "StorageType": source.storage_type,
+        "Encrypted": point.kms_key_arn.is_some(),
+        "KmsKeyId": point.kms_key_arn,
+        "DBSnapshotArn": point.arn,
+        "IAMDatabaseAuthenticationEnabled": false,
+        "ProcessorFeatures": [],
+        "TagList": tags_json(&point.tags),
+        "OriginalSnapshotCreateTime": millis(point.original_created_at.unwrap_or(point.created_at)),
+        "SnapshotTarget": "region",
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use crate::wire::reply::SNS_NAMESPACE;
 use crate::wire::{Reply, Request, ServiceError};
 use crate::world::inspect::Message;
@@ -71,9 +73,8 @@ fn publish(state: &mut State, request: &Request) -> Answer {
         at: state.now,
     });
     let (id, request_id) = (state.new_uuid("message"), state.new_uuid("request"));
-    Ok(Reply::query("Publish", SNS_NAMESPACE, &request_id, |xml| {
-        xml.text("MessageId", id);
-    }))
+    let result = json!({"MessageId": id});
+    Ok(Reply::query("Publish", SNS_NAMESPACE, &request_id, &result))
 }
 
 fn attributes(request: &Request) -> Result<BTreeMap<String, String>, ServiceError> {

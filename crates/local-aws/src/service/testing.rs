@@ -235,3 +235,56 @@ pub(crate) fn ec2(world: &World, operation: &str, parameters: &[(&str, &str)]) -
     all.extend_from_slice(parameters);
     query_call(world, "ec2", &all)
 }
+
+pub(crate) const CLUSTER_POINT: &str =
+    "arn:aws:rds:eu-central-1:111111111111:cluster-snapshot:awsbackup:copyjob-1";
+
+/// [`still_world`], with the recovery point of an Aurora cluster.
+pub(crate) fn aurora_world(change: impl FnOnce(&mut crate::RecoveryPoint)) -> (World, HandClock) {
+    let (world, clock) = still_world(|_| ());
+    let mut point = crate::RecoveryPoint {
+        arn: CLUSTER_POINT.to_owned(),
+        source_resource_arn: "arn:aws:rds:eu-central-1:222222222222:cluster:shop-main".to_owned(),
+        resource_type: "Aurora".to_owned(),
+        created_at: "2026-11-21T00:00:00Z".parse().unwrap(),
+        completed_at: Some("2026-11-21T01:00:00Z".parse().unwrap()),
+        kms_key_arn: Some(POINT_KEY.to_owned()),
+        behaviour: crate::RestoreBehaviour::bare().taking(std::time::Duration::from_secs(60)),
+        tags: [
+            ("env".to_owned(), "prod".to_owned()),
+            ("aws:backup:x".to_owned(), "y".to_owned()),
+        ]
+        .into(),
+        ..crate::RecoveryPoint::default()
+    };
+    change(&mut point);
+    world.add_recovery_point(point);
+    (world, clock)
+}
+
+/// Metadata a good restore of an Aurora cluster is started with.
+pub(crate) fn cluster_metadata() -> Value {
+    serde_json::json!({
+        "DBClusterIdentifier": "restore-proof-abc-1", "Engine": "aurora-postgresql", "DBSubnetGroupName": "isolated",
+        "VpcSecurityGroupIds": "[\"sg-1\"]", "ScalingConfiguration": "null", "EngineMode": "provisioned",
+    })
+}
+
+/// StartRestoreJob of the cluster on the wire; answers the job's id.
+pub(crate) fn start_cluster(world: &World, metadata: &Value) -> String {
+    let body = serde_json::json!({"RecoveryPointArn": CLUSTER_POINT, "IamRoleArn": ROLE, "Metadata": metadata});
+    let started = rest_call(world, "backup", "PUT", "/restore-jobs", &body.to_string());
+    started.json()["RestoreJobId"].as_str().unwrap().to_owned()
+}
+
+/// DescribeRestoreJob on the wire.
+pub(crate) fn restore_job(world: &World, id: &str) -> Value {
+    rest_call(world, "backup", "GET", &format!("/restore-jobs/{id}"), "").json()
+}
+
+/// A call of RDS.
+pub(crate) fn rds(world: &World, operation: &str, parameters: &[(&str, &str)]) -> Answered {
+    let mut all = vec![("Action", operation), ("Version", "2014-10-31")];
+    all.extend_from_slice(parameters);
+    query_call(world, "rds", &all)
+}

@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod reply;
+pub(crate) mod shape;
 pub(crate) mod xml;
 
 use bytes::Bytes;
@@ -178,11 +179,16 @@ impl Request {
             text.push_str(&format!("\n{name}={value}"));
         }
         // A form's parameters are its body.
-        if self.service != Service::S3 && self.operation != "ModifyDBInstance" {
+        if self.service != Service::S3 && !self.has_password() {
             text.push('\n');
             text.push_str(&String::from_utf8_lossy(&self.body));
         }
         text
+    }
+
+    /// Whether a password is among its parameters.
+    pub fn has_password(&self) -> bool {
+        self.param("MasterUserPassword").is_some()
     }
 
     fn scope(&self) -> Option<&str> {

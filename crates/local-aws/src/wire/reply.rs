@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::fault::FaultKind;
 use crate::world::NoAnswer;
 
+use super::shape::write_query;
 use super::xml::Xml;
 use super::{Request, Service};
 
@@ -80,27 +81,20 @@ impl Reply {
         }
     }
 
-    /// `<OperationResponse><OperationResult>…</OperationResult><ResponseMetadata>…`
-    pub fn query(
-        operation: &str,
-        namespace: &str,
-        request_id: &str,
-        fill: impl FnOnce(&mut Xml),
-    ) -> Reply {
+    /// `<OperationResponse><OperationResult>…</OperationResult><ResponseMetadata>…`; without a result for an operation
+    /// that answers none.
+    pub fn query(operation: &str, namespace: &str, request_id: &str, result: &Value) -> Reply {
         let mut xml = Xml::default();
         xml.element(
             &format!("{operation}Response xmlns=\"{namespace}\""),
             |xml| {
-                xml.element(&format!("{operation}Result"), fill);
+                write_query(xml, "", &format!("{operation}Result"), result);
                 xml.element("ResponseMetadata", |xml| {
                     xml.text("RequestId", request_id);
                 });
             },
         );
-        Reply {
-            body: xml.finish().into(),
-            ..Reply::empty(200)
-        }
+        Reply::xml(xml)
     }
 
     /// `<OperationResponse><requestId>…</requestId>…</OperationResponse>`, as EC2 answers.
@@ -152,6 +146,17 @@ impl Reply {
             Service::DynamoDb if code == "ValidationException" => json(
                 json!({"__type": "com.amazon.coral.validate#ValidationException", "message": message}),
             ),
+            // These two begin their message with a capital (API reference).
+            Service::DynamoDb
+                if matches!(
+                    code,
+                    "TransactionCanceledException" | "IdempotentParameterMismatchException"
+                ) =>
+            {
+                json(
+                    json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "Message": message}),
+                )
+            }
             Service::DynamoDb => json(
                 json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message}),
             ),

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use crate::engine::Dump;
 
+use super::seed::WaysIn;
+
 /// What happens when a recovery point is restored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,16 +22,19 @@ pub struct RestoreBehaviour {
     pub refused: Option<String>,
     /// The job names the database it makes while it is still RUNNING, as jobs of AWS Backup may.
     pub names_early: bool,
-    /// The data: with it the restored instance is a running database server; without it the
-    /// instance exists in the API only.
+    /// The data: with it the restored instance is a running database server (of Aurora: once the cluster has a
+    /// writer); without it the instance exists in the API only.
     #[serde(skip)]
     pub database: Option<Dump>,
     /// Host and port of a database server that somebody else runs: they become the restored instance's, and none is
     /// started.
     #[serde(skip)]
     pub server: Option<(String, u16)>,
-    /// What the restored instance does after the job has completed.
+    /// What the restored instance does after the job has completed. Of Aurora: what instances do that are made in the
+    /// restored cluster.
     pub instance: InstanceBehaviour,
+    /// What the restored cluster does.
+    pub cluster: ClusterBehaviour,
     /// How this job's events arrive; `None`: as the world's options say.
     pub events: Option<EventDelivery>,
 }
@@ -155,6 +160,127 @@ pub struct InstanceBehaviour {
     pub protects_itself: bool,
     /// How long a new password of the master user takes.
     pub master_password: PasswordReset,
+}
+
+/// What a DB cluster does, and what becomes of the first instance that is made in it. In JSON, times are seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterBehaviour {
+    /// So many describes by identifier after completion still answer "not found".
+    pub hidden_describes: u32,
+    /// Statuses it goes through before `available`.
+    pub statuses: Vec<StatusPhase>,
+    /// How long it is `modifying` after ModifyDBCluster.
+    #[serde(deserialize_with = "seconds")]
+    pub modifying_takes: Duration,
+    /// How long a new password of the master user takes.
+    pub master_password: PasswordReset,
+    /// What becomes of CreateDBInstance in it.
+    pub writer: WriterBehaviour,
+    /// As soon as its first instance is available, a colleague adds an instance with this name.
+    pub joined_by: Option<String>,
+    /// How the restored cluster can be reached beside its network.
+    pub ways_in: WaysIn,
+    /// The cluster comes up with deletion protection.
+    pub protects_itself: bool,
+    /// DeleteDBCluster answers this error so many times more.
+    pub deletion_refused: Option<Refusal>,
+    /// From DeleteDBCluster to gone; `None`: as the world's options say.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub deletion_takes: Option<Duration>,
+}
+
+impl Default for ClusterBehaviour {
+    fn default() -> ClusterBehaviour {
+        ClusterBehaviour {
+            hidden_describes: 0,
+            statuses: Vec::new(),
+            modifying_takes: Duration::from_millis(200),
+            master_password: PasswordReset::default(),
+            writer: WriterBehaviour::default(),
+            joined_by: None,
+            ways_in: WaysIn::default(),
+            protects_itself: false,
+            deletion_refused: None,
+            deletion_takes: None,
+        }
+    }
+}
+
+/// What becomes of instances that are made in a cluster.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WriterBehaviour {
+    /// From CreateDBInstance to `available`, at least. In JSON: seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub takes: Duration,
+    /// CreateDBInstance answers this error so many times more.
+    pub refused: Option<Refusal>,
+    /// It ends in this status and never becomes available: `creating`, `failed`, `incompatible-network`, …
+    pub ends_in: Option<String>,
+}
+
+impl Default for WriterBehaviour {
+    fn default() -> WriterBehaviour {
+        WriterBehaviour {
+            takes: Duration::from_millis(500),
+            refused: None,
+            ends_in: None,
+        }
+    }
+}
+
+/// An error that an operation answers so many times more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Error code.
+    pub code: String,
+    /// Message.
+    pub message: String,
+    /// How many times more.
+    #[serde(default = "for_ever")]
+    pub times: u32,
+}
+
+fn for_ever() -> u32 {
+    u32::MAX
+}
+
+impl Refusal {
+    /// An error with a code and a message, for ever.
+    pub fn new(code: &str, message: &str) -> Refusal {
+        Refusal {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            times: for_ever(),
+        }
+    }
+
+    /// RDS has no room for an instance of the class in the zones of the subnet group (RDS API reference,
+    /// CreateDBInstance, `InsufficientDBInstanceCapacity`).
+    pub fn no_capacity() -> Refusal {
+        Refusal::new(
+            "InsufficientDBInstanceCapacity",
+            "The specified DB instance class isn't available in the specified Availability Zone.",
+        )
+    }
+
+    /// The same, so many times only.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Refusal {
+        self.times = times;
+        self
+    }
+
+    /// Whether it still strikes; counts it.
+    pub(crate) fn strikes(&mut self) -> bool {
+        let strikes = self.times > 0;
+        if self.times < u32::MAX {
+            self.times = self.times.saturating_sub(1);
+        }
+        strikes
+    }
 }
 
 /// How an instance gets a new password of its master user, by the world's clock. In JSON: seconds.

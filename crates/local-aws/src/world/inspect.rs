@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::wire::{Reply, Request};
 
-use super::seed::{DbInstance, Ec2Instance, RestoreJob, Volume};
+use super::seed::{DbCluster, DbInstance, Ec2Instance, RestoreJob, Volume};
+use super::state::Instance;
 use super::{World, lock};
 
 /// One request the world met, also when a fault hid the answer.
@@ -255,9 +256,14 @@ impl World {
                 let database = plan.and_then(|plan| plan.instance.as_ref());
                 let machine = plan.and_then(|plan| plan.machine.as_ref());
                 making.extend(database.map(|database| database.identifier.as_str()));
+                let cluster = plan.and_then(|plan| plan.cluster.as_ref());
+                making.extend(cluster.map(|cluster| cluster.identifier.as_str()));
                 making.extend(machine.map(|machine| machine.instance.id.as_str()));
             }
-            let databases = state.instances.keys();
+            // An instance of a cluster is no restore of its own.
+            let of_none = |(_, instance): &(&String, &Instance)| instance.db.cluster.is_none();
+            let instances = state.instances.iter().filter(of_none);
+            let databases = instances.map(|(name, _)| name).chain(state.clusters.keys());
             let machines = state.machines.iter();
             let machines = machines.filter(|(_, machine)| machine.instance.state != "terminated");
             let made = databases.chain(machines.map(|(id, _)| id));
@@ -273,6 +279,14 @@ impl World {
                 .values()
                 .map(|instance| instance.db.clone())
                 .collect()
+        })
+    }
+
+    /// The DB clusters that exist now.
+    pub fn db_clusters(&self) -> Vec<DbCluster> {
+        self.with_state(|state| {
+            let clusters = state.clusters.values();
+            clusters.map(|cluster| cluster.db.clone()).collect()
         })
     }
 

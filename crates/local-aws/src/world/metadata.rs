@@ -56,29 +56,23 @@ pub(crate) fn of_recovery_point(point: &RecoveryPoint) -> BTreeMap<String, Strin
     if point.resource_type == "EC2" {
         return super::ec2::metadata::of_recovery_point(point);
     }
+    if point.resource_type == "Aurora" {
+        return super::aurora::metadata::of_recovery_point(point);
+    }
     let source = &point.database;
     let list = |values: &[String]| {
         serde_json::to_string(values).expect("a list of strings always serializes")
     };
-    let identifier = point
-        .source_resource_arn
-        .rsplit(':')
-        .next()
-        .unwrap_or_default();
-    let snapshot = point
-        .arn
-        .split_once(":snapshot:")
-        .map_or("awsbackup:job-unknown", |(_, name)| name);
     let mut metadata: BTreeMap<String, String> = [
         ("AllocatedStorage", source.allocated_storage.to_string()),
         ("AutoMinorVersionUpgrade", "true".to_owned()),
         ("AvailabilityZone", source.availability_zone.clone()),
         ("CopyTagsToSnapshot", "true".to_owned()),
         ("DBInstanceClass", source.instance_class.clone()),
-        ("DBInstanceIdentifier", identifier.to_owned()),
+        ("DBInstanceIdentifier", source_name(point).to_owned()),
         ("DBName", source.database_name.clone()),
         ("DBParameterGroupName", source.parameter_group.clone()),
-        ("DBSnapshotIdentifier", snapshot.to_owned()),
+        ("DBSnapshotIdentifier", snapshot_name(point).to_owned()),
         ("DBSubnetGroupName", source.subnet_group.clone()),
         ("DeletionProtection", source.deletion_protection.to_string()),
         (
@@ -133,7 +127,7 @@ pub(crate) fn plan_instance(
     point: &RecoveryPoint,
     metadata: &BTreeMap<String, String>,
 ) -> Result<DbInstance, String> {
-    refuse_keys(metadata)?;
+    refuse_keys(metadata, ACCEPTED)?;
     let source = &point.database;
     let given = |key: &str| get(metadata, key).map(str::to_owned);
     let identifier = new_identifier(state, metadata)?;
@@ -188,6 +182,7 @@ pub(crate) fn plan_instance(
     let behaviour = point.behaviour.instance.clone();
     Ok(DbInstance {
         identifier,
+        cluster: None,
         status: "creating".to_owned(),
         created_at: None,
         host: None,
@@ -229,9 +224,25 @@ pub(crate) fn plan_instance(
     })
 }
 
-fn refuse_keys(metadata: &BTreeMap<String, String>) -> Result<(), String> {
+/// The name of a snapshot of RDS, as its ARN ends.
+pub(crate) fn snapshot_name(point: &RecoveryPoint) -> &str {
+    let name = point.arn.split_once("snapshot:");
+    name.map_or(point.arn.as_str(), |(_, name)| name)
+}
+
+/// The name of the resource that was backed up.
+pub(crate) fn source_name(point: &RecoveryPoint) -> &str {
+    let name = point.source_resource_arn.rsplit(':').next();
+    name.unwrap_or_default()
+}
+
+/// Refuses keys that AWS Backup does not know.
+pub(super) fn refuse_keys(
+    metadata: &BTreeMap<String, String>,
+    accepted: &[&str],
+) -> Result<(), String> {
     for key in metadata.keys() {
-        let accepted = ACCEPTED.iter().any(|known| known.eq_ignore_ascii_case(key));
+        let accepted = accepted.iter().any(|known| known.eq_ignore_ascii_case(key));
         if !accepted {
             return Err(format!(
                 "Invalid restore metadata. Unsupported metadata key: {key}"
@@ -241,22 +252,26 @@ fn refuse_keys(metadata: &BTreeMap<String, String>) -> Result<(), String> {
     Ok(())
 }
 
+/// What RDS says of an identifier that is none.
+pub(crate) const BAD_IDENTIFIER: &str = "is not a valid identifier. Identifiers must begin with a letter; must contain \
+     only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens.";
+
+/// Whether RDS takes a name as identifier of an instance or cluster.
+pub(crate) fn is_identifier(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
 fn new_identifier(state: &State, metadata: &BTreeMap<String, String>) -> Result<String, String> {
     let Some(identifier) = get(metadata, "DBInstanceIdentifier") else {
         return Err("Invalid restore metadata. You must specify DBInstanceIdentifier".to_owned());
     };
-    let valid = identifier.len() <= 63
-        && identifier.starts_with(|first: char| first.is_ascii_alphabetic())
-        && identifier
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-')
-        && !identifier.ends_with('-')
-        && !identifier.contains("--");
-    if !valid {
+    if !is_identifier(identifier) {
         return Err(rds_error(
-            "The parameter DBInstanceIdentifier is not a valid identifier. Identifiers must begin with a letter; must \
-             contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two \
-             consecutive hyphens.",
+            &format!("The parameter DBInstanceIdentifier {BAD_IDENTIFIER}"),
             "InvalidParameterValue",
         ));
     }
@@ -281,17 +296,36 @@ fn check_network<'a>(
     subnet_group: &str,
     security_groups: &[String],
 ) -> Result<&'a str, String> {
-    let Some(vpc) = state.subnet_groups.get(subnet_group) else {
-        return Err(if subnet_group == "default" {
-            "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.".to_owned()
-        } else {
-            rds_error(
-                &format!("DB subnet group '{subnet_group}' does not exist."),
-                "DBSubnetGroupNotFoundFault",
-            )
-        });
-    };
-    for group in security_groups {
+    let vpc = state.subnet_groups.get(subnet_group);
+    let vpc = vpc.ok_or_else(|| no_subnet_group(subnet_group))?;
+    check_security_groups(state, vpc, security_groups, |_, other| {
+        format!(
+            "The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc} and the EC2 security \
+             group is in {other}"
+        )
+    })?;
+    Ok(vpc)
+}
+
+pub(super) fn no_subnet_group(name: &str) -> String {
+    if name == "default" {
+        return "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets."
+            .to_owned();
+    }
+    rds_error(
+        &format!("DB subnet group '{name}' does not exist."),
+        "DBSubnetGroupNotFoundFault",
+    )
+}
+
+/// Refuses security groups that are not there, or in another VPC; `words` says so of a group and its VPC.
+pub(super) fn check_security_groups(
+    state: &State,
+    vpc: &str,
+    groups: &[String],
+    words: impl Fn(&str, &str) -> String,
+) -> Result<(), String> {
+    for group in groups {
         match state.security_groups.get(group) {
             None => {
                 return Err(rds_error(
@@ -299,21 +333,17 @@ fn check_network<'a>(
                     "InvalidParameterValue",
                 ));
             }
-            Some(other) if other.vpc_id != *vpc => {
+            // The code: terraform-aws-rds #560.
+            Some(other) if other.vpc_id != vpc => {
                 return Err(rds_error(
-                    &format!(
-                        "The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc} \
-                         and the EC2 security group is in {}",
-                        other.vpc_id
-                    ),
-                    // The code: terraform-aws-rds #560.
+                    &words(group, &other.vpc_id),
                     "InvalidParameterCombination",
                 ));
             }
             Some(_) => {}
         }
     }
-    Ok(vpc)
+    Ok(())
 }
 
 /// The option group a restore gets: the one named, or the snapshot's, which is the source's. One that is not a
@@ -448,7 +478,7 @@ fn port(
 /// The one licence that an open-source engine is used under.
 pub(crate) fn license(engine: &str) -> &'static str {
     match engine {
-        "mysql" | "mariadb" => "general-public-license",
+        "mysql" | "mariadb" | "aurora-mysql" => "general-public-license",
         _ => "postgresql-license",
     }
 }
@@ -493,7 +523,7 @@ pub(super) fn flag(metadata: &BTreeMap<String, String>, key: &str) -> Result<Opt
     }
 }
 
-fn number<N: std::str::FromStr>(
+pub(super) fn number<N: std::str::FromStr>(
     metadata: &BTreeMap<String, String>,
     key: &str,
 ) -> Result<Option<N>, String> {
@@ -524,6 +554,6 @@ pub(super) fn json_list(
 }
 
 /// The way AWS Backup passes on an error of RDS.
-fn rds_error(message: &str, code: &str) -> String {
+pub(super) fn rds_error(message: &str, code: &str) -> String {
     format!("{message} (Service: Rds, Status Code: 400, Error Code: {code})")
 }

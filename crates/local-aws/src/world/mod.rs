@@ -1,6 +1,7 @@
 //! The world: its options, its clock, the one lock around its state, and the way of a request
 //! through faults, services and the recorder.
 
+pub(crate) mod aurora;
 pub mod behaviour;
 pub(crate) mod ec2;
 pub(crate) mod events;
@@ -28,8 +29,8 @@ use crate::wire::{self, Reply};
 use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
 use seed::{
-    BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob,
-    Secret, SecurityGroup, Subnet, Table, Vault, Volume,
+    BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint,
+    RestoreJob, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use state::{Effect, Instance, Job, Started, State};
 
@@ -211,9 +212,23 @@ impl World {
     /// Adds an instance that no restore of this world made, or replaces one.
     pub fn add_db_instance(&self, instance: DbInstance) {
         self.with_state(|state| {
+            let cluster = instance.cluster.as_ref();
+            if let Some(cluster) = cluster.and_then(|name| state.clusters.get_mut(name)) {
+                let first = || instance.identifier.clone();
+                cluster.writer.get_or_insert_with(first);
+            }
             state
                 .instances
                 .insert(instance.identifier.clone(), Instance::seeded(instance));
+        });
+    }
+
+    /// Adds a DB cluster that no restore of this world made, or replaces one.
+    pub fn add_db_cluster(&self, cluster: DbCluster) {
+        self.with_state(|state| {
+            let identifier = cluster.identifier.clone();
+            let cluster = aurora::ClusterState::new(cluster);
+            state.clusters.insert(identifier, cluster);
         });
     }
 
@@ -314,6 +329,11 @@ impl World {
     /// Adds a DB parameter group of this account (`default.*` need not be added).
     pub fn add_parameter_group(&self, name: &str) {
         self.with_state(|state| state.parameter_groups.insert(name.to_owned()));
+    }
+
+    /// Adds a DB cluster parameter group of this account (`default.*` need not be added).
+    pub fn add_cluster_parameter_group(&self, name: &str) {
+        self.with_state(|state| state.cluster_parameter_groups.insert(name.to_owned()));
     }
 
     /// Adds an option group of this account (`default:*` need not be added).
@@ -509,23 +529,23 @@ impl World {
 
     fn set_password(&self, new: NewPassword) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            tracing::error!(new.instance, "a new password needs a tokio runtime");
+            tracing::error!(?new.of, "a new password needs a tokio runtime");
             return;
         };
         let world = self.clone();
         runtime.spawn(async move {
             // On RDS such an instance becomes available again with its old password.
             if let Err(error) = new.admin.set_password(&new.user, &new.password).await {
-                tracing::error!(new.instance, "no new password: {error:#}");
+                tracing::error!(?new.of, "no new password: {error:#}");
             }
-            world.with_state(|state| modify::applied(state, &new.instance));
+            world.with_state(|state| modify::applied(state, &new.of));
         });
     }
 
     fn launch(&self, launch: state::Launch) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             tracing::error!(
-                job = launch.job,
+                of = ?launch.of,
                 "a restore with a database needs a tokio runtime"
             );
             return;
@@ -534,7 +554,7 @@ impl World {
         runtime.spawn(async move {
             let started = match &launch.what {
                 state::LaunchWhat::Database { dump, master_user } => dump
-                    .restore(&launch.instance, master_user)
+                    .restore(&launch.name, master_user)
                     .await
                     .map(|server| Started::Database(Box::new(server))),
                 state::LaunchWhat::Remote { endpoint, form } => {
@@ -549,7 +569,7 @@ impl World {
                         .map(Started::RemoteMachine)
                 }
             };
-            world.with_state(|state| restore::launched(state, &launch.job, started));
+            world.with_state(|state| restore::launched(state, &launch.of, started));
         });
     }
 }

@@ -1,6 +1,5 @@
 //! The life of a restore job and of the instance it makes, driven by the world's clock.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,10 +12,11 @@ use tokio::net::TcpStream;
 use crate::engine::Server;
 use crate::wire::ServiceError;
 
+use super::aurora::{self, ClusterState, Data};
 use super::behaviour::RestoreOutcome;
-use super::seed::{DbInstance, RestoreJob};
+use super::seed::{DbCluster, DbInstance, RestoreJob};
 use super::state::{
-    Effect, Instance, Job, Launch, LaunchState, LaunchWhat, Plan, Started, State, later,
+    Effect, Instance, Job, Launch, LaunchOf, LaunchState, LaunchWhat, Plan, Started, State, later,
 };
 use super::{StartRestore, ec2, events, metadata};
 
@@ -64,9 +64,9 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     if !admits(state, &point.vault) {
         return Err(insufficient_privileges());
     }
-    if !matches!(point.resource_type.as_str(), "RDS" | "EC2") {
+    if !matches!(point.resource_type.as_str(), "RDS" | "Aurora" | "EC2") {
         let message = format!(
-            "local-aws restores instances of RDS and EC2 only, not {}",
+            "local-aws restores RDS, Aurora and EC2 only, not {}",
             point.resource_type
         );
         return Err(ServiceError::new("InvalidRequestException", 400, &message));
@@ -94,12 +94,12 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         state.spent_tokens.extend(spent);
         return Err(answer);
     }
-    let mut instance = None;
-    let mut machine = None;
-    let planned = if point.resource_type == "EC2" {
-        ec2::metadata::plan(state, &point, &request.metadata).map(|made| machine = Some(made))
-    } else {
-        metadata::plan_instance(state, &point, &request.metadata).map(|made| instance = Some(made))
+    let (mut instance, mut cluster, mut machine) = (None, None, None);
+    let given = &request.metadata;
+    let planned = match point.resource_type.as_str() {
+        "EC2" => ec2::metadata::plan(state, &point, given).map(|made| machine = Some(made)),
+        "Aurora" => aurora::metadata::plan(state, &point, given).map(|made| cluster = Some(made)),
+        _ => metadata::plan_instance(state, &point, given).map(|made| instance = Some(made)),
     };
     let doom = planned.err();
     let creates = matches!(
@@ -110,6 +110,7 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
             | RestoreOutcome::NeverEnds
     );
     let instance = instance.filter(|_| creates);
+    let cluster = cluster.filter(|_| creates);
     let machine = machine.filter(|_| creates);
     let takes = if doom.is_some() {
         state.options.restore_rejected_after
@@ -125,6 +126,12 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         (Some(instance), Some(dump), None) => LaunchState::Wanted(LaunchWhat::Database {
             dump: dump.clone(),
             master_user: instance.master_username.clone(),
+        }),
+        (None, _, Some(endpoint)) => cluster.as_ref().map_or(LaunchState::NotNeeded, |cluster| {
+            LaunchState::Wanted(LaunchWhat::Remote {
+                endpoint: endpoint.clone(),
+                form: remote_cluster_form(state, cluster),
+            })
         }),
         _ => LaunchState::NotNeeded,
     };
@@ -162,6 +169,7 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         ends_at,
         doom,
         instance,
+        cluster,
         machine,
         launch,
         behaviour,
@@ -191,6 +199,7 @@ pub(crate) fn settle(state: &mut State) {
     let mut jobs = std::mem::take(&mut state.jobs);
     jobs.advance(|job| advance(state, job));
     state.jobs = jobs;
+    aurora::settle(state);
     settle_instances(state);
     crate::service::rds::modify::settle(state);
     ec2::settle(state);
@@ -216,9 +225,12 @@ fn advance(state: &mut State, job: &mut Job) {
             return;
         }
         job.job.status = "RUNNING".to_owned();
-        if let (Some(instance), true) = (&plan.instance, plan.behaviour.names_early) {
-            let arn = state.instance_arn(&instance.identifier);
-            job.job.created_resource_arn = Some(arn);
+        if plan.behaviour.names_early {
+            let instance = plan.instance.as_ref();
+            let cluster = plan.cluster.as_ref();
+            job.job.created_resource_arn = instance
+                .map(|instance| state.instance_arn(&instance.identifier))
+                .or_else(|| Some(state.cluster_arn(&cluster?.identifier)));
         }
         if let (Some(instance), None) = (&plan.instance, &state.options.rds_endpoint) {
             state.instances.insert(
@@ -226,18 +238,22 @@ fn advance(state: &mut State, job: &mut Job) {
                 Instance::seeded(instance.clone()),
             );
         }
+        if let (Some(cluster), None) = (&mut plan.cluster, &state.options.rds_endpoint) {
+            // Unlike an instance, a cluster tells when it was made while it is being made.
+            cluster.created_at = made(job.job.created_at, plan.runs_at);
+            let identifier = cluster.identifier.clone();
+            let cluster = ClusterState::new(cluster.clone());
+            state.clusters.insert(identifier, cluster);
+        }
         if let LaunchState::Wanted(what) =
             std::mem::replace(&mut plan.launch, LaunchState::NotNeeded)
         {
             plan.launch = LaunchState::Running;
-            let instance = plan
-                .instance
-                .as_ref()
-                .map(|planned| planned.identifier.clone())
-                .unwrap_or_default();
+            let instance = plan.instance.as_ref();
+            let name = instance.map(|planned| planned.identifier.clone());
             state.outbox.push(Effect::Launch(Launch {
-                job: job.job.id.clone(),
-                instance,
+                of: LaunchOf::Job(job.job.id.clone()),
+                name: name.unwrap_or_default(),
                 what,
             }));
         }
@@ -285,6 +301,7 @@ fn advance(state: &mut State, job: &mut Job) {
             .instance
             .as_ref()
             .map(|planned| planned.identifier.clone())
+            .or_else(|| Some(plan.cluster.as_ref()?.identifier.clone()))
             .or_else(|| Some(plan.machine.as_ref()?.instance.id.clone())),
     };
     let leaves = matches!(plan.behaviour.outcome, RestoreOutcome::FailsLeaving { .. });
@@ -293,6 +310,7 @@ fn advance(state: &mut State, job: &mut Job) {
     } else {
         job.job.created_resource_arn = named.map(|name| match job.job.resource_type.as_str() {
             "EC2" => state.machine_arn(&name),
+            "Aurora" => state.cluster_arn(&name),
             _ => state.instance_arn(&name),
         });
     }
@@ -300,13 +318,30 @@ fn advance(state: &mut State, job: &mut Job) {
         if let Some(machine) = plan.machine.take() {
             ec2::bring_up(state, &machine, &plan.behaviour.instance);
         }
+        let planned = plan.cluster.take();
+        let cluster = planned.and_then(|planned| state.clusters.get_mut(&planned.identifier));
+        if let Some(cluster) = cluster {
+            let behaviour = &plan.behaviour;
+            cluster.instance_behaviour = behaviour.instance.clone();
+            cluster.data = match (&behaviour.database, &behaviour.server) {
+                (Some(dump), _) => Data::AtRest(dump.clone()),
+                (None, Some((host, port))) => Data::Elsewhere(host.clone(), *port),
+                (None, None) => Data::None,
+            };
+            cluster.bring_up(state.now);
+        }
         if let Some(planned) = plan.instance.take() {
             let created_at = made(job.job.created_at, state.now);
             let elsewhere = plan.behaviour.server.clone();
             bring_up(state, planned, created_at, server, elsewhere);
         }
-    } else if let Some(planned) = plan.instance.take() {
-        state.instances.remove(&planned.identifier);
+    } else {
+        if let Some(planned) = plan.instance.take() {
+            state.instances.remove(&planned.identifier);
+        }
+        if let Some(planned) = plan.cluster.take() {
+            state.clusters.remove(&planned.identifier);
+        }
     }
     job.job.status = status.to_owned();
     job.job.status_message = message;
@@ -330,27 +365,13 @@ fn bring_up(
     let Some(instance) = state.instances.get_mut(&planned.identifier) else {
         return;
     };
-    let db = &mut instance.db;
-    db.created_at = Some(created_at);
-    match (&server, elsewhere) {
-        (Some(server), _) => {
-            db.host = Some(server.host().to_owned());
-            db.port = server.port();
-        }
-        (None, Some((host, port))) => {
-            db.host = Some(host);
-            db.port = port;
-        }
-        (None, None) => db.host = Some(format!("{}.rds.invalid", db.identifier)),
-    }
-    let mut until = state.now;
-    let mut phases = VecDeque::new();
-    for phase in &db.behaviour.statuses {
-        until = later(until, phase.lasts);
-        phases.push_back((phase.status.clone(), until));
-    }
-    db.status = "available".to_owned();
-    instance.phases = phases;
+    instance.db.created_at = Some(created_at);
+    let (host, port) = match (&server, elsewhere) {
+        (Some(server), _) => (server.host().to_owned(), server.port()),
+        (None, Some(elsewhere)) => elsewhere,
+        (None, None) => (format!("{}.rds.invalid", planned.identifier), planned.port),
+    };
+    instance.come_up(state.now, host, port);
     instance.server = server;
 }
 
@@ -396,13 +417,27 @@ pub(crate) fn begin_deletion(state: &mut State, identifier: &str) {
         now,
         instance.db.behaviour.deletion_takes.unwrap_or(takes),
     ));
+    instance.ready_at = None;
     if let Some(server) = instance.server.take() {
         state.outbox.push(Effect::Stop(server));
     }
+    if let Some(cluster) = instance.db.cluster.clone() {
+        aurora::left(state, &cluster);
+    }
 }
 
-/// The making of an instance's database has ended.
-pub(crate) fn launched(state: &mut State, job: &str, started: anyhow::Result<Started>) {
+/// The making of a database has ended.
+pub(crate) fn launched(state: &mut State, of: &LaunchOf, started: anyhow::Result<Started>) {
+    let job = match of {
+        LaunchOf::Job(job) => job,
+        LaunchOf::Cluster(cluster) => {
+            let server = started.and_then(|started| match started {
+                Started::Database(server) => Ok(server),
+                Started::Nothing | Started::RemoteMachine(_) => bail!("no server was started"),
+            });
+            return aurora::launched(state, cluster, server);
+        }
+    };
     let mut jobs = std::mem::take(&mut state.jobs);
     let plan = jobs.get_mut(job).and_then(|job| job.source.as_mut());
     if let Some(plan) = plan {
@@ -470,6 +505,40 @@ fn remote_form(state: &State, instance: &DbInstance) -> Vec<(String, String)> {
     }
     form.push(("region".to_owned(), state.options.region.clone()));
     form
+}
+
+fn remote_cluster_form(state: &State, cluster: &DbCluster) -> Vec<(String, String)> {
+    let mut form = vec![
+        ("Action", "CreateDBCluster".to_owned()),
+        ("Version", "2014-10-31".to_owned()),
+        ("DBClusterIdentifier", cluster.identifier.clone()),
+        ("Engine", cluster.engine.clone()),
+        ("EngineVersion", cluster.engine_version.clone()),
+        ("EngineMode", cluster.engine_mode.clone()),
+        ("MasterUsername", cluster.master_username.clone()),
+        ("MasterUserPassword", "as-in-the-backup".to_owned()),
+        ("Port", cluster.port.to_string()),
+        ("DBSubnetGroupName", cluster.subnet_group.clone()),
+        (
+            "DeletionProtection",
+            cluster.deletion_protection.to_string(),
+        ),
+        (
+            "StorageEncrypted",
+            cluster.kms_key_arn.is_some().to_string(),
+        ),
+        ("region", state.options.region.clone()),
+    ];
+    form.extend(cluster.kms_key_arn.clone().map(|key| ("KmsKeyId", key)));
+    let named = form
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    let groups = (1..).zip(&cluster.security_groups);
+    let groups = groups.map(|(index, group)| {
+        let name = format!("VpcSecurityGroupIds.VpcSecurityGroupId.{index}");
+        (name, group.clone())
+    });
+    named.chain(groups).collect()
 }
 
 /// Creates the restored instance at another AWS stand-in, by the operation the form names. Answers what it answers.

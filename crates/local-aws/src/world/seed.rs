@@ -8,8 +8,10 @@ use serde::Deserialize;
 
 use super::behaviour::{InstanceBehaviour, RestoreBehaviour};
 
+mod aurora;
 mod ec2;
 
+pub use aurora::{DbCluster, ServerlessV2Range, SourceCluster, WaysIn};
 pub use ec2::{
     Attachment, Ec2Instance, ImageDevice, Machine, NetworkInterface, Subnet, Volume, WebBehaviour,
 };
@@ -33,14 +35,15 @@ pub struct Vault {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecoveryPoint {
-    /// ARN; for RDS this is the ARN of the snapshot (`arn:aws:rds:R:A:snapshot:awsbackup:copyjob-…`), for EC2 that
+    /// ARN; for RDS this is the ARN of the snapshot (`arn:aws:rds:R:A:snapshot:awsbackup:copyjob-…`), for Aurora
+    /// that of the cluster snapshot (`arn:aws:rds:R:A:cluster-snapshot:awsbackup:copyjob-…`), for EC2 that
     /// of the image, without an account (`arn:aws:ec2:R::image/ami-…`).
     pub arn: String,
     /// Name of the vault it lies in.
     pub vault: String,
     /// ARN of the resource that was backed up, in the source account.
     pub source_resource_arn: String,
-    /// AWS Backup's name of the resource type. Only `RDS` and `EC2` can be restored here.
+    /// AWS Backup's name of the resource type. Only `RDS`, `Aurora` and `EC2` can be restored here.
     pub resource_type: String,
     /// `COMPLETED`, `PARTIAL`, `EXPIRED`, …
     pub status: String,
@@ -66,6 +69,8 @@ pub struct RecoveryPoint {
     pub storage_class: String,
     /// The database it was taken from.
     pub database: SourceDatabase,
+    /// The cluster it was taken from, when `resource_type` is `Aurora`.
+    pub cluster: SourceCluster,
     /// The machine it was taken from, when `resource_type` is `EC2`; `None` there: one that exists in the API only.
     pub machine: Option<Machine>,
     /// What `GetRecoveryPointRestoreMetadata` answers; `None`: as AWS gives it for `database`
@@ -95,6 +100,7 @@ impl Default for RecoveryPoint {
             is_parent: false,
             storage_class: "WARM".to_owned(),
             database: SourceDatabase::default(),
+            cluster: SourceCluster::default(),
             machine: None,
             restore_metadata: None,
             behaviour: RestoreBehaviour::default(),
@@ -211,6 +217,8 @@ impl SourceDatabase {
 pub struct DbInstance {
     /// Identifier, lower case.
     pub identifier: String,
+    /// The cluster it is a member of.
+    pub cluster: Option<String>,
     /// `creating`, `backing-up`, `available`, `deleting`, …
     pub status: String,
     /// `InstanceCreateTime`; absent while `creating`.
@@ -274,6 +282,7 @@ impl Default for DbInstance {
         let source = SourceDatabase::default();
         DbInstance {
             identifier: String::new(),
+            cluster: None,
             status: "available".to_owned(),
             created_at: Some(Timestamp::UNIX_EPOCH),
             host: Some("instance.rds.invalid".to_owned()),

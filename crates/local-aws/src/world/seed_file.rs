@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::behaviour::EventDelivery;
 use super::seed::{
-    BackupJob, Bucket, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint, RestoreJob,
-    Secret, SecurityGroup, Subnet, Table, Vault, Volume,
+    BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint,
+    RestoreJob, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use super::{World, WorldOptions};
 
@@ -33,6 +33,8 @@ pub struct SeedFile {
     pub backup_jobs: Vec<BackupJob>,
     /// Copy jobs.
     pub copy_jobs: Vec<CopyJob>,
+    /// DB clusters that were not restored here.
+    pub db_clusters: Vec<DbCluster>,
     /// Instances that were not restored here.
     pub db_instances: Vec<DbInstance>,
     /// DB subnet groups.
@@ -101,6 +103,9 @@ impl SeedFile {
         for job in self.copy_jobs {
             world.add_copy_job(job);
         }
+        self.db_clusters
+            .into_iter()
+            .for_each(|cluster| world.add_db_cluster(cluster));
         self.db_instances
             .into_iter()
             .for_each(|instance| world.add_db_instance(instance));

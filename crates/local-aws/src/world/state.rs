@@ -10,17 +10,19 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Dump, Server};
-use crate::service::dynamodb::TableState;
+use crate::service::dynamodb::{TableState, Transactions};
 use crate::service::rds::modify::{NewPassword, Reset};
 use crate::wire::ServiceError;
 
 use super::WorldOptions;
+use super::aurora::ClusterState;
 use super::behaviour::{EventDelivery, RestoreBehaviour};
 use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
 use super::listed::{Jobs, Listed};
 use super::seed::{
-    BackupJob, CopyJob, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup, Subnet, Vault,
+    BackupJob, CopyJob, DbCluster, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup,
+    Subnet, Vault,
 };
 
 pub(crate) struct State {
@@ -42,6 +44,8 @@ pub(crate) struct State {
     /// Idempotency tokens of refused StartRestoreJobs, with when and what was answered.
     pub spent_tokens: BTreeMap<String, (Timestamp, ServiceError)>,
     pub instances: BTreeMap<String, Instance>,
+    /// By identifier.
+    pub clusters: BTreeMap<String, ClusterState>,
     /// Name → VPC.
     pub subnet_groups: BTreeMap<String, String>,
     /// Name of a subnet group → ids of its subnets, as far as they were told.
@@ -58,11 +62,13 @@ pub(crate) struct State {
     /// Terminations of instances and deletions of volumes, in order.
     pub deletions: Vec<Deletion>,
     pub parameter_groups: BTreeSet<String>,
+    pub cluster_parameter_groups: BTreeSet<String>,
     /// Name → the VPC it is bound to, if it is.
     pub option_groups: BTreeMap<String, Option<String>>,
     pub secrets: BTreeMap<String, SecretState>,
     pub buckets: BTreeMap<String, BucketState>,
     pub tables: BTreeMap<String, TableState>,
+    pub transactions: Transactions,
     pub topics: BTreeSet<String>,
     pub messages: Vec<Message>,
     /// Group → stream → events.
@@ -86,11 +92,21 @@ pub(crate) enum Effect {
     SetPassword(NewPassword),
 }
 
-/// The making of a restored instance's database.
+/// The making of a restored database.
 pub(crate) struct Launch {
-    pub job: String,
-    pub instance: String,
+    pub of: LaunchOf,
+    /// The name of the server's folder.
+    pub name: String,
     pub what: LaunchWhat,
+}
+
+/// What waits for a launch.
+#[derive(Debug)]
+pub(crate) enum LaunchOf {
+    /// A restore job, by its id.
+    Job(String),
+    /// A cluster that has got its first instance, by its identifier.
+    Cluster(String),
 }
 
 pub(crate) enum LaunchWhat {
@@ -137,6 +153,8 @@ pub(crate) struct Plan {
     pub doom: Option<String>,
     /// The instance it makes.
     pub instance: Option<DbInstance>,
+    /// The cluster it makes.
+    pub cluster: Option<DbCluster>,
     /// The machine it makes.
     pub machine: Option<PlannedMachine>,
     pub launch: LaunchState,
@@ -159,6 +177,8 @@ pub(crate) struct Instance {
     pub hidden_describes: u32,
     /// A new password of the master user, on its way.
     pub reset: Option<Reset>,
+    /// An instance of a cluster is available from then at the earliest.
+    pub ready_at: Option<Timestamp>,
     pub gone_at: Option<Timestamp>,
 }
 
@@ -190,6 +210,7 @@ impl State {
             copy_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),
             spent_tokens: BTreeMap::new(),
             instances: BTreeMap::new(),
+            clusters: BTreeMap::new(),
             subnet_groups: BTreeMap::new(),
             subnets_of_group: BTreeMap::new(),
             security_groups: BTreeMap::new(),
@@ -199,10 +220,12 @@ impl State {
             volumes: BTreeMap::new(),
             deletions: Vec::new(),
             parameter_groups: BTreeSet::new(),
+            cluster_parameter_groups: BTreeSet::new(),
             option_groups: BTreeMap::new(),
             secrets: BTreeMap::new(),
             buckets: BTreeMap::new(),
             tables: BTreeMap::new(),
+            transactions: Transactions::default(),
             topics: BTreeSet::new(),
             messages: Vec::new(),
             log_groups: BTreeMap::new(),
@@ -241,7 +264,9 @@ impl State {
                 instance.gone_at.is_some()
                     || !instance.phases.is_empty()
                     || instance.reset.is_some()
+                    || instance.ready_at.is_some()
             })
+            || self.clusters.values().any(ClusterState::is_pending)
             || self.machines.values().any(MachineState::is_pending)
             || self.volumes.values().any(|volume| volume.gone_at.is_some())
     }
@@ -262,6 +287,13 @@ impl State {
     pub fn instance_arn(&self, identifier: &str) -> String {
         format!(
             "arn:aws:rds:{}:{}:db:{identifier}",
+            self.options.region, self.options.account
+        )
+    }
+
+    pub fn cluster_arn(&self, identifier: &str) -> String {
+        format!(
+            "arn:aws:rds:{}:{}:cluster:{identifier}",
             self.options.region, self.options.account
         )
     }
@@ -313,8 +345,21 @@ impl Instance {
             server: None,
             phases: VecDeque::new(),
             reset: None,
+            ready_at: None,
             gone_at: None,
         }
+    }
+
+    /// It is there, with an address: its statuses begin.
+    pub fn come_up(&mut self, now: Timestamp, host: String, port: u16) {
+        (self.db.host, self.db.port) = (Some(host), port);
+        let mut until = now;
+        self.phases.clear();
+        for phase in &self.db.behaviour.statuses {
+            until = later(until, phase.lasts);
+            self.phases.push_back((phase.status.clone(), until));
+        }
+        self.db.status = "available".to_owned();
     }
 }
 

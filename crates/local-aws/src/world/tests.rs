@@ -8,7 +8,7 @@ use super::*;
 use crate::engine::{Admin, Dump, MASTER_USER, MariaDb, Postgres};
 use crate::process::{StateFolder, processes_in};
 use crate::service::testing::*;
-use crate::{Fault, SeedFile, SourceDatabase, Times, serve};
+use crate::{Fault, SeedFile, SourceCluster, SourceDatabase, Times, serve};
 
 /// Waits, by real time, until something is so.
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
@@ -177,6 +177,120 @@ async fn a_new_password_reaches_the_engine() {
     gets_a_new_password(&dump, master(SourceDatabase::mysql()), false).await;
     // One that the engine never gets to see.
     gets_a_new_password(&dump, master(SourceDatabase::mysql()), true).await;
+}
+
+/// A cluster's data becomes a server with its first instance, has the password that was asked for before, and rests again
+/// with its last.
+async fn a_cluster_becomes_a_server(dump: &Dump, source: SourceCluster, state: &StateFolder) {
+    let world = quick_world(|point| {
+        point.arn = CLUSTER_POINT.into();
+        point.resource_type = "Aurora".into();
+        point.behaviour = RestoreBehaviour::database(dump.clone());
+        point.cluster = source.clone();
+    });
+    let name = "restore-proof-abc-1";
+    let mut metadata = cluster_metadata();
+    metadata["Engine"] = source.engine.as_str().into();
+    start_cluster(&world, &metadata);
+    let cluster = || world.db_clusters().remove(0);
+    until("the restore", || {
+        world.restore_jobs()[0].status == "COMPLETED"
+    })
+    .await;
+    let (host, port) = (cluster().host, cluster().port);
+    assert!(
+        host.ends_with(".invalid") && port == source.port,
+        "{host}:{port}"
+    );
+    assert!(processes_in(state.path()).is_empty());
+    let modify = [
+        ("DBClusterIdentifier", name),
+        ("MasterUserPassword", "n3w'p\\assword"),
+        ("ApplyImmediately", "true"),
+    ];
+    assert_eq!(rds(&world, "ModifyDBCluster", &modify).status, 200);
+    until("the reset", || {
+        cluster().status == "resetting-master-credentials"
+    })
+    .await;
+    until("the reset's end", || cluster().status == "available").await;
+    let writer = format!("{name}-w");
+    let create = [
+        ("DBClusterIdentifier", name),
+        ("DBInstanceIdentifier", &writer),
+        ("DBInstanceClass", "db.r6g.large"),
+        ("Engine", &source.engine),
+        ("PubliclyAccessible", "false"),
+    ];
+    assert_eq!(rds(&world, "CreateDBInstance", &create).status, 200);
+    until("the writer", || {
+        let writer = world.db_instances().remove(0);
+        assert_eq!(writer.host.is_some(), writer.status == "available");
+        writer.status == "available"
+    })
+    .await;
+    let (host, port) = (cluster().host, cluster().port);
+    assert_eq!(host, "localhost");
+    assert!(
+        tokio::net::TcpStream::connect((host.as_str(), port))
+            .await
+            .is_ok()
+    );
+    let admin = world.with_state(|state| match &state.clusters[name].data {
+        aurora::Data::Running(_, server) => server.admin(),
+        _ => panic!("the cluster has no server"),
+    });
+    let knows = match &admin {
+        Admin::Postgres(_) => {
+            let sql = "select rolpassword from pg_authid where rolname = 'shop_admin'";
+            admin.execute("postgres", sql).await.unwrap()
+        }
+        Admin::MariaDb(_) => {
+            let sql = "select authentication_string = password('n3w\\'p\\\\assword') from mysql.user \
+                       where user = 'shop_admin'";
+            admin.execute("mysql", sql).await.unwrap()
+        }
+    };
+    assert!(
+        knows == "1" || knows.starts_with("SCRAM-SHA-256$"),
+        "{knows}"
+    );
+    let delete = [("DBInstanceIdentifier", writer.as_str())];
+    assert_eq!(rds(&world, "DeleteDBInstance", &delete).status, 200);
+    until("the server's end", || processes_in(state.path()).is_empty()).await;
+    assert!(cluster().host.ends_with(".invalid"));
+    let delete = [("DBClusterIdentifier", name), ("SkipFinalSnapshot", "true")];
+    assert_eq!(rds(&world, "DeleteDBCluster", &delete).status, 200);
+    until("the deletion", || world.db_clusters().is_empty()).await;
+    assert!(world.db_instances().is_empty());
+}
+
+#[tokio::test]
+async fn a_restored_cluster_runs_from_its_first_instance_to_its_last() {
+    let state = StateFolder::create().unwrap();
+    let postgres = Postgres::new(state.path()).await.unwrap();
+    let mariadb = MariaDb::new(state.path(), &postgres.authority())
+        .await
+        .unwrap();
+    let master = |source: SourceCluster| SourceCluster {
+        master_username: MASTER_USER.to_owned(),
+        ..source
+    };
+    let server = postgres.start_server("source").await.unwrap();
+    for sql in [
+        "create role shop_admin login",
+        "create database shop owner shop_admin",
+    ] {
+        server.execute("postgres", sql).await.unwrap();
+    }
+    let dump = postgres.dump(&server, "shop").await.unwrap();
+    server.stop().await;
+    a_cluster_becomes_a_server(&dump, master(SourceCluster::default()), &state).await;
+    let server = mariadb.start_server("source").await.unwrap();
+    let sql = "create database shop; create user shop_admin@'%' identified by 'old-one'";
+    server.execute("mysql", sql).await.unwrap();
+    let dump = mariadb.dump(server, "shop").await.unwrap();
+    a_cluster_becomes_a_server(&dump, master(SourceCluster::mysql()), &state).await;
 }
 
 #[tokio::test]

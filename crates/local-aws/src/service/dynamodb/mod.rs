@@ -4,6 +4,7 @@ mod expression;
 mod table;
 mod update;
 mod value;
+mod write;
 
 use serde_json::{Map, Value, json};
 
@@ -14,8 +15,8 @@ use super::{Answer, json_body, text};
 use expression::{Comparator, Condition, Operand, Parser, Path, Substitutions};
 use table::Keys;
 pub(crate) use table::TableState;
-use update::Update;
 use value::{Attr, Item, item_json, parse_item};
+pub(crate) use write::Transactions;
 
 /// How many items one `BatchGetItem` may ask for.
 const MOST_KEYS: usize = 100;
@@ -36,6 +37,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "DeleteItem",
         "Query",
         "Scan",
+        "TransactWriteItems",
     ];
     if !known.contains(&request.operation.as_str()) {
         return Err(ServiceError::not_played(request));
@@ -59,6 +61,9 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     if request.operation == "BatchGetItem" {
         return Ok(Reply::json(&batch_get(state, &body, page_size)?));
     }
+    if request.operation == "TransactWriteItems" {
+        return Ok(Reply::json(&write::several(state, &body)?));
+    }
     let name = text(&body, "TableName").unwrap_or_default();
     let table = state
         .tables
@@ -66,10 +71,8 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         .ok_or_else(no_such_table)?;
     let answer = match request.operation.as_str() {
         "GetItem" => get(table, &body)?,
-        "PutItem" => put(table, &body)?,
-        "UpdateItem" => update_item(table, &body)?,
-        "DeleteItem" => delete(table, &body)?,
-        _ => read_many(table, &body, request.operation == "Query", page_size)?,
+        "Query" | "Scan" => read_many(table, &body, request.operation == "Query", page_size)?,
+        operation => write::one(table, operation, &body)?,
     };
     Ok(Reply::json(&answer))
 }
@@ -154,60 +157,6 @@ fn get(table: &TableState, body: &Value) -> Result<Value, ServiceError> {
         Some(item) => json!({"Item": item_json(&project(item, projection.as_deref()))}),
         None => json!({}),
     })
-}
-
-fn put(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
-    let item = member_item(body, "Item")?;
-    let key = table.key_of(&item)?;
-    table.check(&item)?;
-    let given = Substitutions::of(body)?;
-    let condition = condition(body, &given)?;
-    given.refuse_unused()?;
-    require(table.get(&key), condition.as_ref(), body)?;
-    let old = table.put(key, item);
-    returned(body, &["NONE", "ALL_OLD"], old.as_ref(), None, &[])
-}
-
-fn delete(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
-    let key = table.exact_key(&member_item(body, "Key")?)?;
-    let given = Substitutions::of(body)?;
-    let condition = condition(body, &given)?;
-    given.refuse_unused()?;
-    require(table.get(&key), condition.as_ref(), body)?;
-    let old = table.remove(&key);
-    returned(body, &["NONE", "ALL_OLD"], old.as_ref(), None, &[])
-}
-
-fn update_item(table: &mut TableState, body: &Value) -> Result<Value, ServiceError> {
-    let key_item = member_item(body, "Key")?;
-    let key = table.exact_key(&key_item)?;
-    let given = Substitutions::of(body)?;
-    let condition = condition(body, &given)?;
-    let update = text(body, "UpdateExpression")
-        .map(|text| Update::parse(text, &given))
-        .transpose()?
-        .unwrap_or_default();
-    given.refuse_unused()?;
-    if let Some(name) = update.roots().find(|name| table.is_key(name)) {
-        return Err(invalid(&format!(
-            "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
-        )));
-    }
-    let old = table.get(&key).cloned();
-    require(old.as_ref(), condition.as_ref(), body)?;
-    let before = old.clone().unwrap_or(key_item);
-    let after = update.apply(&before)?;
-    table.check(&after)?;
-    let roots: Vec<String> = update.roots().map(str::to_owned).collect();
-    let answer = returned(
-        body,
-        &["NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"],
-        old.as_ref(),
-        Some(&after),
-        &roots,
-    )?;
-    table.put(key, after);
-    Ok(answer)
 }
 
 /// Query and Scan: walk, page, filter, project.
@@ -368,28 +317,6 @@ fn condition(body: &Value, given: &Substitutions) -> Result<Option<Condition>, S
     text(body, "ConditionExpression")
         .map(|text| Condition::parse("ConditionExpression", text, given))
         .transpose()
-}
-
-/// Refuses the write when the condition does not hold, with the item when that was asked for.
-fn require(
-    item: Option<&Item>,
-    condition: Option<&Condition>,
-    body: &Value,
-) -> Result<(), ServiceError> {
-    let empty = Item::new();
-    if condition.is_none_or(|condition| condition.holds(item.unwrap_or(&empty))) {
-        return Ok(());
-    }
-    let mut error = ServiceError::new(
-        "ConditionalCheckFailedException",
-        400,
-        "The conditional request failed",
-    );
-    if let (Some(item), Some("ALL_OLD")) = (item, text(body, "ReturnValuesOnConditionCheckFailure"))
-    {
-        error.extra.insert("Item".to_owned(), item_json(item));
-    }
-    Err(error)
 }
 
 fn projection(body: &Value, given: &Substitutions) -> Result<Option<Vec<Path>>, ServiceError> {

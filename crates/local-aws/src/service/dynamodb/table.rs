@@ -94,6 +94,7 @@ impl TableState {
 
     /// The key of a request's `Key` member, which must hold the key attributes and nothing else.
     pub fn exact_key(&self, given: &Item) -> Result<Place, ServiceError> {
+        self.refuse_empty_keys(given)?;
         if given.len() != self.key_attributes().count() {
             return Err(invalid(
                 "The provided key element does not match the schema",
@@ -105,24 +106,43 @@ impl TableState {
 
     /// The key inside an item.
     pub fn key_of(&self, item: &Item) -> Result<Place, ServiceError> {
+        self.refuse_empty_keys(item)?;
         self.key_attributes()
             .map(|key| {
                 let name = &key.name;
                 let value = item.get(name).ok_or_else(|| {
                     invalid(&format!("One or more parameter values were invalid: Missing the key {name} in the item"))
                 })?;
-                check_key(key, value, "Key", "")?;
+                check_key(key, value, "key", "")?;
                 Ok(KeyValue(value.clone()))
             })
             .collect()
+    }
+
+    /// Refuses empty values of keys, of the table or an index.
+    pub fn refuse_empty_keys(&self, item: &Item) -> Result<(), ServiceError> {
+        let of_index = |index: &Index| [Some(index.partition_key.clone()), index.sort_key.clone()];
+        let of_indexes = self.table.indexes.iter().flat_map(of_index).flatten();
+        for key in self.key_attributes().cloned().chain(of_indexes) {
+            let what = match item.get(&key.name) {
+                Some(Attr::S(text)) if text.is_empty() => "string",
+                Some(Attr::B(bytes)) if bytes.is_empty() => "binary",
+                _ => continue,
+            };
+            return Err(invalid(&format!(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {what} value. Key: {}",
+                key.name
+            )));
+        }
+        Ok(())
     }
 
     pub fn get(&self, key: &Place) -> Option<&Item> {
         self.items.get(key)
     }
 
-    /// Stores an item that has passed [`TableState::check`].
-    pub fn put(&mut self, key: Place, item: Item) -> Option<Item> {
+    /// Stores an item that has passed [`check_size`] and [`TableState::check_keys`].
+    fn put(&mut self, key: Place, item: Item) -> Option<Item> {
         let old = self.remove(&key);
         for (index, places) in self.table.indexes.iter().zip(&mut self.indexed) {
             let keys = Keys::of_index(index);
@@ -134,16 +154,25 @@ impl TableState {
         old
     }
 
+    /// Stores an item, or removes the one that is there.
+    pub fn set(&mut self, key: Place, item: Option<Item>) {
+        match item {
+            Some(item) => self.put(key, item),
+            None => self.remove(&key),
+        };
+    }
+
     /// Stores an item in DynamoDB's JSON.
     pub fn put_json(&mut self, item: &Value) -> Result<(), ServiceError> {
         let item = parse_item(item)?;
         let key = self.key_of(&item)?;
-        self.check(&item)?;
+        check_size(&item, "Item size")?;
+        self.check_keys(&item)?;
         self.put(key, item);
         Ok(())
     }
 
-    pub fn remove(&mut self, key: &Place) -> Option<Item> {
+    fn remove(&mut self, key: &Place) -> Option<Item> {
         let old = self.items.remove(key)?;
         for (index, places) in self.table.indexes.iter().zip(&mut self.indexed) {
             if let Some(place) = place_in(Keys::of_index(index), key, &old) {
@@ -153,11 +182,8 @@ impl TableState {
         Some(old)
     }
 
-    /// Refuses items that are too large or whose index keys have the wrong type.
-    pub fn check(&self, item: &Item) -> Result<(), ServiceError> {
-        if item_bytes(item) > LARGEST_ITEM {
-            return Err(invalid("Item size has exceeded the maximum allowed size"));
-        }
+    /// Refuses items whose keys have the wrong type or are empty.
+    pub fn check_keys(&self, item: &Item) -> Result<(), ServiceError> {
         for index in &self.table.indexes {
             for key in std::iter::once(&index.partition_key).chain(&index.sort_key) {
                 if let Some(value) = item.get(&key.name) {
@@ -170,7 +196,7 @@ impl TableState {
                 }
             }
         }
-        Ok(())
+        self.refuse_empty_keys(item)
     }
 
     /// The items of the table, or of one of its indexes, in the order in which a query walks them: by partition, by sort
@@ -253,6 +279,16 @@ fn place_in(keys: Keys<'_>, key: &Place, item: &Item) -> Option<Place> {
     Some(place)
 }
 
+/// Refuses an item that is too large. AWS says "Item size" of a put, "Item size to update" of an update.
+pub(super) fn check_size(item: &Item, what: &str) -> Result<(), ServiceError> {
+    if item_bytes(item) > LARGEST_ITEM {
+        return Err(invalid(&format!(
+            "{what} has exceeded the maximum allowed size"
+        )));
+    }
+    Ok(())
+}
+
 fn check_key(
     key: &KeyAttribute,
     value: &Attr,
@@ -263,11 +299,6 @@ fn check_key(
     if wanted != actual {
         return Err(invalid(&format!(
             "One or more parameter values were invalid: Type mismatch for {what} {name} expected: {wanted} actual: {actual}{whose}"
-        )));
-    }
-    if matches!(value, Attr::S(text) | Attr::B(text) if text.is_empty()) {
-        return Err(invalid(&format!(
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: {name}"
         )));
     }
     Ok(())

@@ -294,9 +294,14 @@ fn refuses_malformed_requests() {
             "specified index",
         ),
         (
-            "TransactWriteItems",
+            "GetItem",
+            json!({"Key": {"id": {"S": ""}}}),
+            "empty string value. Key: id",
+        ),
+        (
+            "BatchWriteItem",
             json!({}),
-            "local-aws does not play dynamodb:TransactWriteItems",
+            "local-aws does not play dynamodb:BatchWriteItem",
         ),
         (
             "PutItem",
@@ -310,6 +315,220 @@ fn refuses_malformed_requests() {
             refused.status >= 400 && message.contains(part),
             "{operation}: {message}"
         );
+    }
+    assert_eq!(world.table_items("ledger").len(), 0);
+}
+
+fn transact(world: &World, actions: Value, token: &str) -> Answered {
+    let body = json!({"TransactItems": actions, "ClientRequestToken": token});
+    json_call(world, "DynamoDB_20120810.TransactWriteItems", &body)
+}
+
+/// An action on the ledger.
+fn act(kind: &str, mut body: Value) -> Value {
+    body["TableName"] = json!("ledger");
+    json!({kind: body})
+}
+
+fn put_of(id: &str) -> Value {
+    act("Put", json!({"Item": {"id": {"S": id}}}))
+}
+
+fn check_of(id: &str, condition: &str) -> Value {
+    let key = json!({"id": {"S": id}});
+    act(
+        "ConditionCheck",
+        json!({"Key": key, "ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}),
+    )
+}
+
+fn update_of(id: &str, expression: &str, value: Value) -> Value {
+    act(
+        "Update",
+        json!({"Key": {"id": {"S": id}}, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": value}}),
+    )
+}
+
+#[test]
+fn a_transaction_does_all_or_nothing_and_says_why() {
+    let world = world();
+    put(&world, "old", None);
+    put(&world, "gone", None);
+    let actions = json!([
+        put_of("new"),
+        update_of("old", "SET attempt = :v", json!({"N": "1"})),
+        act("Delete", json!({"Key": {"id": {"S": "gone"}}})),
+        check_of("absent", "attribute_not_exists(id)"),
+    ]);
+    let done = transact(&world, actions, "one");
+    assert_eq!((done.status, done.json()), (200, json!({})));
+    let before = world.table_items("ledger");
+    let ids: Vec<_> = before.iter().map(|item| item["id"]["S"].clone()).collect();
+    assert_eq!(ids, ["new", "old"]);
+    assert_eq!(before[1]["attempt"], json!({"N": "1"}));
+    let resources = world.calls().pop().unwrap().resources;
+    assert_eq!(
+        resources,
+        [
+            "ledger", "new", "ledger", "old", "ledger", "gone", "ledger", "absent"
+        ]
+    );
+
+    let actions = json!([
+        put_of("newer"),
+        check_of("old", "attribute_not_exists(id)"),
+        update_of("new", "SET id2 = absent, x = :v", json!({"N": "1"})),
+        check_of("nobody", "attribute_exists(id)"),
+        act("Put", json!({"Item": {"id": {"N": "5"}}})),
+        act("Delete", json!({"Key": {"id": {"N": "5"}}})),
+        update_of("big", "SET x = :v", json!({"S": "x".repeat(410_000)})),
+    ]);
+    let refused = transact(&world, actions, "two");
+    assert_eq!(refused.status, 400);
+    let error = refused.json();
+    assert_eq!(
+        error["__type"],
+        "com.amazonaws.dynamodb.v20120810#TransactionCanceledException"
+    );
+    assert_eq!(
+        error["Message"],
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, \
+         ValidationError, ConditionalCheckFailed, ValidationError, ValidationError, ValidationError]"
+    );
+    let failed = "The conditional request failed";
+    let invalid = |message: &str| json!({"Code": "ValidationError", "Message": message});
+    assert_eq!(
+        error["CancellationReasons"],
+        json!([
+            {"Code": "None"},
+            {"Code": "ConditionalCheckFailed", "Message": failed, "Item": before[1]},
+            invalid("The provided expression refers to an attribute that does not exist in the item"),
+            {"Code": "ConditionalCheckFailed", "Message": failed},
+            invalid("One or more parameter values were invalid: Type mismatch for key id expected: S actual: N"),
+            invalid("The provided key element does not match the schema"),
+            invalid("Item size to update has exceeded the maximum allowed size"),
+        ])
+    );
+    assert_eq!(world.table_items("ledger"), before);
+}
+
+#[test]
+fn a_transaction_is_done_once_for_its_token_within_ten_minutes() {
+    let (world, clock) = crate::service::testing::still_world(|_| ());
+    world.add_table(Table::ledger("ledger"));
+    let add = |token: &str| {
+        let action = update_of("a", "ADD attempt :v", json!({"N": "1"}));
+        transact(&world, json!([action]), token).status
+    };
+    let attempt = || world.table_items("ledger")[0]["attempt"]["N"].clone();
+    assert_eq!((add("t"), add("t"), attempt()), (200, 200, json!("1")));
+    let other = transact(&world, json!([put_of("b")]), "t");
+    assert_eq!(other.status, 400);
+    assert!(
+        other
+            .text()
+            .contains("IdempotentParameterMismatchException")
+    );
+    assert_eq!((add("u"), attempt()), (200, json!("2")));
+    clock.ahead(599);
+    assert_eq!((add("t"), attempt()), (200, json!("2")));
+    clock.ahead(1);
+    assert_eq!((add("t"), attempt()), (200, json!("3")));
+    // A token of what was cancelled may be used again.
+    let cancelled = transact(&world, json!([check_of("b", "attribute_exists(id)")]), "v");
+    assert_eq!((cancelled.status, add("v")), (400, 200));
+}
+
+#[test]
+fn a_fault_after_the_effect_leaves_a_transaction_that_its_token_knows() {
+    use crate::{Fault, FaultKind};
+    let world = world();
+    let fault = Fault::once(FaultKind::Throttle).after_effect();
+    world.faults().fail("DynamoDB.TransactWriteItems", fault);
+    let add = || {
+        let action = update_of("a", "ADD attempt :v", json!({"N": "1"}));
+        transact(&world, json!([action]), "t").status
+    };
+    assert_eq!((add(), add()), (400, 200));
+    assert_eq!(world.table_items("ledger")[0]["attempt"]["N"], "1");
+}
+
+#[test]
+fn a_transaction_that_aws_cannot_read_is_refused_as_a_whole() {
+    let world = world();
+    let many: Vec<Value> = (0..101).map(|id| put_of(&id.to_string())).collect();
+    let large = |id: u32| {
+        act(
+            "Put",
+            json!({"Item": {"id": {"S": id.to_string()}, "x": {"S": "x".repeat(400_000)}}}),
+        )
+    };
+    let mut nowhere = put_of("a");
+    nowhere["Put"]["TableName"] = json!("nowhere");
+    for (actions, token, part) in [
+        (json!([]), "t", "greater than or equal to 1"),
+        (json!(many), "t", "less than or equal to 100"),
+        (
+            json!([put_of("a"), put_of("a")]),
+            "t",
+            "multiple operations on one item",
+        ),
+        (
+            json!([put_of("a"), check_of("a", "attribute_exists(id)")]),
+            "t",
+            "multiple operations",
+        ),
+        (json!([{}]), "t", "only contain one of"),
+        (
+            json!([{"Put": put_of("a")["Put"], "Delete": {"TableName": "ledger", "Key": {"id": {"S": "b"}}}}]),
+            "t",
+            "only contain one of",
+        ),
+        (json!([nowhere]), "t", "Requested resource not found"),
+        (
+            json!([nowhere, check_of("a", "attribute_exists(")]),
+            "t",
+            "Syntax error",
+        ),
+        (
+            json!([act("ConditionCheck", json!({"Key": {"id": {"S": "a"}}}))]),
+            "t",
+            "ConditionExpression",
+        ),
+        (
+            json!([act("Update", json!({"Key": {"id": {"S": "a"}}}))]),
+            "t",
+            "UpdateExpression",
+        ),
+        (json!([put_of("")]), "t", "empty string value"),
+        (
+            json!([check_of("", "attribute_exists(id)")]),
+            "t",
+            "empty string value",
+        ),
+        (
+            json!([act(
+                "Put",
+                json!({"Item": {"id": {"S": "a"}, "x": {"S": "x".repeat(410_000)}}})
+            )]),
+            "t",
+            "Item size has exceeded",
+        ),
+        (
+            json!((0..11).map(large).collect::<Vec<_>>()),
+            "t",
+            "cannot exceed 4 MB",
+        ),
+        (
+            json!([put_of("a")]),
+            "x".repeat(37).as_str(),
+            "less than or equal to 36",
+        ),
+    ] {
+        let refused = transact(&world, actions, token);
+        let (status, text) = (refused.status, refused.text());
+        assert!(status == 400 && text.contains(part), "{part}: {text}");
+        assert!(!text.contains("Canceled"), "{text}");
     }
     assert_eq!(world.table_items("ledger").len(), 0);
 }

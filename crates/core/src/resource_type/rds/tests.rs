@@ -1,5 +1,22 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::plan::{ResourceType, override_problem};
+use crate::plan::{Network, Plan, Source, override_problem};
+use crate::policy::Rule;
+use crate::resource_type::ResourceType;
+
+fn plan(
+    stored: &BTreeMap<String, String>,
+    rule: &Rule,
+    network: &Network,
+    target_name: &str,
+) -> Plan {
+    let source = Source {
+        metadata: stored.clone(),
+        devices: Vec::new(),
+    };
+    crate::plan::plan(ResourceType::Rds, &source, rule, network, target_name)
+}
 
 fn rule(toml: &str) -> Rule {
     let text = format!(

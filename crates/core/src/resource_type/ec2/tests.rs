@@ -1,5 +1,13 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::plan::{ResourceType, override_problem};
+use crate::plan::{Network, Plan, Source, override_problem};
+use crate::policy::Rule;
+use crate::resource_type::ResourceType;
+
+fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
+    crate::plan::plan(ResourceType::Ec2, source, rule, network, "rp-x-1")
+}
 
 fn network() -> Network {
     Network {
@@ -110,7 +118,7 @@ fn performance_is_asked_for_where_a_volume_takes_it() {
         ("st1", &[]),
     ] {
         let stored = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "VolumeType": kind, "Iops": 300, "Throughput": 125 } }]);
-        let mappings = devices(Some(&stored.to_string()), &[], None).expect("one device");
+        let mappings = devices(&stored.to_string(), &[], None).expect("one device");
         let mappings: Value = serde_json::from_str(&mappings).expect("JSON");
         for key in ["Iops", "Throughput"] {
             let there = mappings[0]["Ebs"].get(key).is_some();

@@ -1,12 +1,8 @@
 //! `restore-proof policy check` as people run it.
-#![allow(clippy::unwrap_used)]
-
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use crate::common::root;
 
 fn check(files: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_restore-proof"))

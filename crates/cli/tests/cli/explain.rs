@@ -1,15 +1,12 @@
 //! `restore-proof policy explain`, `policy schema` and `completions` as people run them.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{file, run};
+use crate::common::{Ran, file, root, run};
 use serde_json::json;
 
 const POLICY: &str = "examples/policy.toml";
 
 /// Explains a sample event; more arguments behind it.
-fn explain(event: &str, more: &[&str]) -> common::Ran {
+fn explain(event: &str, more: &[&str]) -> Ran {
     let event = format!("tests/events/{event}");
     let mut arguments = vec!["policy", "explain", POLICY, "--event", &event];
     arguments.extend(more);
@@ -210,8 +207,7 @@ fn limits_and_samples_are_explained() {
                  [[rules]]\nname = \"all\"\nmatch = {{}}\nfrequency = \"daily\"\nsample = \"{sample}\"\n"
             ),
         );
-        let text =
-            std::fs::read_to_string(common::root().join("tests/events/copy-job-landed.json"));
+        let text = std::fs::read_to_string(root().join("tests/events/copy-job-landed.json"));
         let mut event: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
         event["detail"]["backupSizeInBytes"] = json!(size);
         let event = file(&format!("{name}.json"), &event.to_string());
@@ -312,7 +308,7 @@ fn other_events_are_explained_too() {
 /// Whatever an event holds: an answer, in words and as JSON.
 #[test]
 fn every_sample_event_is_explained() {
-    let folder = common::root().join("tests/events");
+    let folder = root().join("tests/events");
     let mut events = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
