@@ -167,7 +167,7 @@ def test_a_type_is_found_in_the_list_by_its_whole_name(name, types, has):
 def test_nothing_is_forwarded_from_a_bus_to_itself():
     ours = template("infra/forward.yaml", BusArn=f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default")
     rules = [body for body in ours.raw["Resources"].values() if body["Type"] == "AWS::Events::Rule"]
-    assert rules and not any(ours._holds(body["Condition"]) for body in rules)
+    assert rules and not any(ours.holds(body["Condition"]) for body in rules)
 
 
 def test_there_are_policies_of_every_kind():

@@ -12,12 +12,12 @@ import pytest
 import yaml
 from parliament.statement import get_privilege_info
 
+from cloudformation import Loader
 from conftest import ROOT
 from deployment import deployed
 from iam import Request, Statement, is_allowed, refusal
-from permissions import _Loader
-from services import ACCOUNT as ACCOUNT_KEY
 from restores import Place, bystanders
+from services import ACCOUNT as ACCOUNT_KEY
 from services import sends
 from test_policies import ACCOUNT, EVERYTHING, NAMES, REGION, STACKS, TEMPLATES, arn, template
 from test_restores import ROLES as RESTORE_ROLES
@@ -438,7 +438,7 @@ NO_JUDGE = {
 def raw_resources():
     for name in TEMPLATES:
         with open(ROOT / name, encoding="utf-8") as text:
-            for resource, body in yaml.load(text, _Loader)["Resources"].items():
+            for resource, body in yaml.load(text, Loader)["Resources"].items():
                 yield name, resource, body
 
 

@@ -26,7 +26,7 @@ fn db_arn(name: &str) -> String {
 
 /// The name that the first attempt of a validation plans.
 fn planned(id: &str) -> String {
-    format!("restore-proof-{id}-1")
+    format!("restore-proof-r-{id}-1")
 }
 
 /// A foreign job that ended, and its instance, created a minute after it.

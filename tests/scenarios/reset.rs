@@ -174,7 +174,7 @@ async fn what_is_not_ours_gets_no_password() {
         let vault = scene.app.config.vault_arn(VAULT);
         let id = validation_id(PREFIX, &vault, &point, None);
         let name = if own_name {
-            format!("{PREFIX}-{id}-1")
+            format!("{PREFIX}-r-{id}-1")
         } else {
             "anna-1".to_owned()
         };

@@ -434,7 +434,10 @@ async fn what_a_closed_validation_has_restored_is_unknown() {
     let point = scene.add(scene.machine_point("0150a9", Machine::default()));
     let machine = scene.prove(&point).await;
     scene.pass(SignedDuration::from_hours(2));
-    let name = format!("{PREFIX}-{}-1", database["validation_id"].as_str().unwrap());
+    let name = format!(
+        "{PREFIX}-r-{}-1",
+        database["validation_id"].as_str().unwrap()
+    );
     scene.world.add_db_instance(DbInstance {
         identifier: name.clone(),
         created_at: Some(scene.now()),

@@ -193,7 +193,7 @@ async fn sweeps(shop: &Shop) -> Vec<Story> {
     tell("A sweep that finds nothing due");
     stage.go_to_minute(10);
     stage.sweep("due").await;
-    tell("A sweep that finds nothing due, every five minutes");
+    tell("A sweep that finds nothing due, every minute");
     let id = stage.lands(shop, ResourceType::Rds).await;
     stage.invocations.take();
     stage.go_to_minute(17);
