@@ -179,6 +179,9 @@ impl Run<'_> {
 
     /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
     async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
+        let validation = self.validation();
+        validation.network = Some(restored.network.clone());
+        validation.restored_class = restored.class.clone();
         let mut problems = restored.isolation.clone();
         if problems.is_empty() {
             problems = resource::ways_out(&self.app.aws, restored).await?;

@@ -4,7 +4,9 @@ use aws_sdk_rds::types::{DbInstance, Tag};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation};
+use restore_proof_core::validation::{
+    PartKind, RecoveryPoint, RestoredNetwork, Step, VALIDATION_TAG, Validation,
+};
 
 use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,
@@ -25,6 +27,8 @@ pub(super) struct Instance {
     pub endpoint: Option<(String, u16)>,
     /// For example `postgres`.
     pub engine: String,
+    /// For example `db.t4g.medium`.
+    pub class: Option<String>,
     /// The database that was made with the source, if one was.
     pub database: Option<String>,
     /// Its master user.
@@ -35,6 +39,10 @@ pub(super) struct Instance {
     pub public: bool,
     /// Name of its subnet group.
     pub subnet_group: Option<String>,
+    /// Id of the VPC of that group.
+    pub vpc: Option<String>,
+    /// Ids of the subnets of that group.
+    pub subnets: Vec<String>,
     /// Ids of its security groups.
     pub security_groups: Vec<String>,
     /// `IPV4`, or `DUAL` with addresses of IPv6 too; none when RDS does not say.
@@ -125,7 +133,12 @@ pub(super) async fn look(
         }),
         boot_timeout: None,
         found: instance.found,
-        security_groups: instance.security_groups,
+        network: RestoredNetwork {
+            vpc: instance.vpc,
+            subnets: instance.subnets,
+            groups: instance.security_groups,
+        },
+        class: instance.class,
     }))
 }
 
@@ -182,6 +195,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
         return Err(strange("the answer names no instance".to_owned()));
     };
     let encrypted = instance.storage_encrypted().unwrap_or(false);
+    let subnet_group = instance.db_subnet_group();
     Ok(Some(Instance {
         found: Found {
             arn: arn.to_owned(),
@@ -197,6 +211,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             ))
         }),
         engine: instance.engine().unwrap_or_default().to_owned(),
+        class: instance.db_instance_class().map(str::to_owned),
         database: instance
             .db_name()
             .filter(|name| !name.is_empty())
@@ -206,10 +221,18 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             .pending_modified_values()
             .is_some_and(|pending| pending.master_user_password().is_some()),
         public: instance.publicly_accessible().unwrap_or(false),
-        subnet_group: instance
-            .db_subnet_group()
+        subnet_group: subnet_group
             .and_then(|group| group.db_subnet_group_name())
             .map(str::to_owned),
+        vpc: subnet_group
+            .and_then(|group| group.vpc_id())
+            .map(str::to_owned),
+        subnets: subnet_group
+            .map(|group| group.subnets())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned))
+            .collect(),
         security_groups: instance
             .vpc_security_groups()
             .iter()
