@@ -122,6 +122,7 @@ pub(super) async fn look(
         },
         class: machine.class,
         used_by: None,
+        engine: None,
         master: None,
     }))
 }

@@ -17,7 +17,7 @@ use restore_proof_core::validation::{Part, PartKind, RestoredNetwork, Step, Vali
 
 use crate::App;
 use crate::aws::{Aws, AwsError};
-use crate::check::Target;
+use crate::check::{Login, Target};
 use crate::config::Config;
 
 /// A restored resource as its own service describes it.
@@ -39,6 +39,8 @@ pub struct Restored {
     pub came_with: Vec<FoundPart>,
     /// What somebody else has put into it, in words: as long as it is there nothing is deleted.
     pub used_by: Option<String>,
+    /// The engine, of a database; for example `postgres`.
+    pub engine: Option<String>,
     /// Its master user, of a database.
     pub master: Option<Master>,
     /// How long, from the end of the restore, what its checks find says nothing yet unless they pass: a machine boots.
@@ -76,8 +78,8 @@ pub enum Condition {
 pub enum Prepared {
     /// AWS took it, or has taken it before; it works some time later.
     Asked,
-    /// Not in the state the resource is in now.
-    NotNow,
+    /// Not in the state the resource is in now, or not with the capacity AWS has now; why, in words.
+    NotNow(String),
     /// AWS refuses; why, in words that hold nothing of what was sent.
     Refused(String),
 }
@@ -177,20 +179,32 @@ pub async fn look_at_part(aws: &Aws, part: &Part) -> Result<Option<SeenPart>, Aw
     }
 }
 
-/// Takes a step on a resource that is proved ours. `password` is the one to be set, where the step sets one.
+/// What is known when a step is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation<'a> {
+    /// The resource, proved ours.
+    pub owned: &'a OwnedResource,
+    /// As it was seen just before.
+    pub restored: &'a Restored,
+    /// What the rule says.
+    pub rule: &'a Rule,
+    /// The password to be set, where the step sets one.
+    pub login: Option<&'a Login>,
+}
+
+/// Takes a step on a resource that is proved ours.
 ///
 /// # Errors
 /// When the service does not answer, or asks to try again.
 pub async fn prepare(
-    app: &App,
+    aws: &Aws,
     resource_type: ResourceType,
     step: Step,
-    owned: &OwnedResource,
-    password: Option<&str>,
+    of: Preparation<'_>,
 ) -> Result<Prepared, AwsError> {
     match resource_type {
-        ResourceType::Rds => rds::prepare(&app.aws, step, owned, password).await,
         ResourceType::Ec2 => Ok(not_a_step_of(resource_type, step)),
+        ResourceType::Rds => rds::prepare(aws, step, of).await,
     }
 }
 
