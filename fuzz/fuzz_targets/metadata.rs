@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use restore_proof_core::ownership::Mark;
 use restore_proof_core::plan::{
-    Network, Plan, ResourceType, Source, mark, override_problem, plan, recognised_by,
+    Network, Plan, Source, mark, override_problem, plan, recognised_by,
 };
 use restore_proof_core::policy::{Limits, Rule, parse};
+use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
 use serde_json::{Value, json};
 
 const NAME: &str = "rp-orders-1";

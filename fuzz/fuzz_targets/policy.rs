@@ -7,9 +7,9 @@ use std::time::Duration;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use restore_proof_core::expectation::{Expectation, compile_regex};
 use restore_proof_core::policy::{
-    CHECK_TIMEOUT_RANGE, CheckKind, Glob, KEEP_FAILED_AT_MOST,
-    LONGEST_WAIT_RANGE, Limits, MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS, Mistakes,
-    Policy, Rule, Subject, fingerprint, parse, parse_size, readable_size, time_zone,
+    CHECK_TIMEOUT_RANGE, CheckKind, Glob, KEEP_FAILED_AT_MOST, LONGEST_WAIT_RANGE, Limits,
+    MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS, Mistakes, Policy, Rule, Subject,
+    fingerprint, parse, parse_size, readable_size, time_zone,
 };
 use restore_proof_core::resource_type::{LONGEST_BOOT_TIMEOUT, ResourceType};
 use toml::{Table, Value};
@@ -110,7 +110,7 @@ fn complete(policy: &Policy, text: &str) {
                     assert!(http.redirects <= MOST_REDIRECTS && http.port > 0);
                     for step in &http.steps {
                         assert!(step.path.starts_with('/') && !step.status.is_empty());
-                        assert!(step.within.is_none_or(|within| within <= http.timeout));
+                        assert!(step.within.is_none_or(|within| within <= check.timeout));
                         let pattern = step.matches.as_deref();
                         assert!(pattern.is_none_or(|pattern| compile_regex(pattern).is_ok()));
                         if let Some(json) = &step.json {

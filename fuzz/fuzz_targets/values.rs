@@ -254,11 +254,12 @@ fn recorded(judgement: &Judgement, expect: &Expectation) {
     );
     let check = Check {
         name: "check".to_owned(),
+        group: None,
+        timeout: Duration::from_secs(1),
         kind: CheckKind::Sql(SqlCheck {
             database: None,
             query: "select 1".to_owned(),
             expect: expect.clone(),
-            timeout: Duration::from_secs(1),
             time_zone: "UTC".to_owned(),
             data_age: true,
         }),

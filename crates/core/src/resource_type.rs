@@ -281,10 +281,13 @@ pub struct Keys {
     /// policy's overrides for this very backup.
     pub settle: fn(&mut Request<'_>) -> Option<String>,
     /// Where the restore goes, with the reason.
-    pub network: &'static [(&'static str, fn(&Network) -> String, &'static str)],
+    pub network: &'static [(&'static str, OfNetwork, &'static str)],
     /// Set last, over everything else: key, value and reason.
     pub safety: &'static [(&'static str, &'static str, &'static str)],
 }
+
+/// The value of a key that says where a restore goes.
+pub type OfNetwork = fn(&Network) -> String;
 
 /// What speaks against a value of a key that a policy may override; none if nothing. The key comes first.
 pub type ValueProblem = fn(&str, &str) -> Option<String>;
