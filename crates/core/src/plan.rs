@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ownership::Mark;
-use crate::policy::Rule;
+use crate::policy::{Limits, Rule};
 use crate::resource_type::{Facts, MarkedBy, Reason, Request, ResourceType, is_set};
 
 pub use crate::resource_type::{Network, PlannedKey, Source};
@@ -14,8 +14,8 @@ pub use crate::resource_type::{Network, PlannedKey, Source};
 pub struct Plan {
     /// Every key that was looked at, those that are left out among them.
     pub keys: BTreeMap<String, PlannedKey>,
-    /// What AWS is known to refuse of the policy's overrides for this very backup; none if nothing. It names no value
-    /// of the backup but its storage type.
+    /// What AWS is known to refuse of the policy's overrides for this very backup, or what the policy's limits do not
+    /// allow; none if nothing. It names no value of the backup but its storage type and its class.
     pub problem: Option<String>,
 }
 
@@ -35,13 +35,15 @@ pub fn plan(
     resource_type: ResourceType,
     source: &Source,
     rule: &Rule,
+    limits: &Limits,
     network: &Network,
     target_name: &str,
 ) -> Plan {
     let facts = &resource_type.facts().keys;
     let mut request = Request {
         source,
-        rule,
+        types: &rule.types,
+        overrides: &rule.restore,
         network,
         keys: BTreeMap::new(),
     };
@@ -60,6 +62,8 @@ pub fn plan(
         }
     }
     let problem = (facts.settle)(&mut request);
+    let class = (resource_type.facts().rule_keys.chosen_class)(&request);
+    let problem = problem.or_else(|| class_problem(class.as_deref(), limits));
     for (name, value, reason) in facts.network {
         request.set(name, Some(&value(network)), reason);
     }
@@ -75,6 +79,22 @@ pub fn plan(
     }
 }
 
+/// What the policy's limits say against the class that a restore ends up with.
+fn class_problem(class: Option<&str>, limits: &Limits) -> Option<String> {
+    let (problem, choice) = match class {
+        Some(class) if limits.allows_class(class) => return None,
+        None if limits.classes_allowed.is_empty() => return None,
+        Some(class) => (limits.disallowed(class), "or allow this one"),
+        None => (
+            "the backup names no class, and the policy has classes_allowed".to_owned(),
+            "or take the limit away",
+        ),
+    };
+    Some(format!(
+        "{problem}. Let the rule ask for an allowed class, {choice}"
+    ))
+}
+
 /// A key in a table; its case does not matter.
 fn find(table: &'static [Reason], key: &str) -> Option<Reason> {
     let mut all = table.iter().copied();
@@ -87,6 +107,12 @@ pub fn mark(resource_type: ResourceType, network: &Network, target_name: &str) -
         MarkedBy::Name => Mark::Name(target_name.to_owned()),
         MarkedBy::Subnet => Mark::Subnet(network.machine_subnet.clone()),
     }
+}
+
+/// The instance class or type that the source had; none if the backup does not say.
+pub fn source_class(resource_type: ResourceType, source: &Source) -> Option<String> {
+    let key = resource_type.facts().keys.class?;
+    source.said(key).map(str::to_owned)
 }
 
 /// The keys of a restore job's metadata by which it is recognised as the one an intent has started.
@@ -180,5 +206,52 @@ mod tests {
             told.contains("DBInstanceClass") && told.contains("InstanceType"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_backups_class_that_is_not_allowed_is_not_restored() {
+        let policy = crate::policy::parse(
+            "version = \"1\"\n[limits]\nclasses_allowed = [\"db.t4g.*\", \"t3.small\"]\n\
+             [[rules]]\nname = \"r\"\nmatch = {}\nfrequency = \"daily\"\n",
+        );
+        let policy = policy.expect("a policy");
+        let network = Network {
+            db_subnet_group: "isolated".to_owned(),
+            db_security_groups: vec!["sg-db".to_owned()],
+            machine_subnet: "subnet-1".to_owned(),
+            machine_security_groups: vec!["sg-1".to_owned()],
+            volume_key_arn: None,
+        };
+        let problem = |resource_type, limits: &Limits, class: Option<(&str, &str)>| {
+            let metadata = class.map(|(key, class)| (key.to_owned(), class.to_owned()));
+            let source = Source {
+                metadata: metadata.into_iter().collect(),
+                devices: Vec::new(),
+            };
+            let rule = &policy.rules[0];
+            plan(resource_type, &source, rule, limits, &network, "rp-1-1").problem
+        };
+        let (rds, ec2) = (ResourceType::Rds, ResourceType::Ec2);
+        let fine = [
+            (rds, "DBInstanceClass", "db.t4g.micro"),
+            (ec2, "InstanceType", "t3.small"),
+        ];
+        for (resource_type, key, class) in fine {
+            assert_eq!(
+                problem(resource_type, &policy.limits, Some((key, class))),
+                None
+            );
+        }
+        let large = Some(("dbInstanceClass", "db.r6g.4xlarge"));
+        assert_eq!(problem(rds, &Limits::default(), large), None);
+        assert_eq!(problem(rds, &Limits::default(), None), None);
+        let told = problem(rds, &policy.limits, large).unwrap_or_default();
+        assert_eq!(
+            told,
+            "the class db.r6g.4xlarge is none of the policy's classes_allowed, db.t4g.*, t3.small. \
+             Let the rule ask for an allowed class, or allow this one"
+        );
+        let told = problem(ec2, &policy.limits, None).unwrap_or_default();
+        assert!(told.starts_with("the backup names no class"), "{told}");
     }
 }

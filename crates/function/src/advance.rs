@@ -251,7 +251,7 @@ impl Run<'_> {
         let validation = &self.lease.validation;
         let rule = validation.rule.as_ref()?;
         Claim::of(
-            rule.frequency,
+            rule.frequency()?,
             validation.recovery_point.resource_arn.as_deref()?,
             validation.opened_at,
         )

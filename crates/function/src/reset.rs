@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::aws::{Aws, failed};
+use crate::aws::{Aws, call};
 use crate::check::Login;
 use crate::resource::Master;
 
@@ -25,16 +25,14 @@ pub async fn login(
     attempt: u32,
 ) -> Result<Login, String> {
     let master = master.ok_or_else(|| "RDS does not name the master user".to_owned())?;
-    let answer = aws
-        .secrets
-        .get_secret_value()
-        .secret_id(key_secret)
-        .send()
-        .await
-        .map_err(failed("secretsmanager:GetSecretValue"))
-        .map_err(|error| {
-            format!("the secret that passwords are derived from could not be read: {error}")
-        })?;
+    let answer = call(
+        "secretsmanager:GetSecretValue",
+        aws.secrets.get_secret_value().secret_id(key_secret).send(),
+    )
+    .await
+    .map_err(|error| {
+        format!("the secret that passwords are derived from could not be read: {error}")
+    })?;
     let key = answer
         .secret_string()
         .filter(|key| key.len() >= SHORTEST_KEY)

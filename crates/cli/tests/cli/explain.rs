@@ -125,7 +125,7 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
         0,
         &[
             "Rule 1 decides: orders databases, every copy.",
-            "db.t4g.medium                           the policy's instance_class",
+            "db.t4g.medium                           the policy's rds.instance_class",
             "6000                                    clients find it where the source listened",
             "in the DB subnet group rp-subnets, not public",
             "aws:backup:request-id  not needed to restore",

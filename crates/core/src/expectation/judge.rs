@@ -6,7 +6,7 @@ use super::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, LONGEST_VALUE,
     NEWER_THAN_BACKUP_AT_MOST, Value, compile_regex, signed,
 };
-use crate::policy::{exact_duration, readable_duration};
+use crate::reader::{exact_duration, readable_duration};
 
 /// An outcome and the sentence that explains it.
 type Ruling = (CheckOutcome, String);
@@ -61,6 +61,7 @@ impl Expectation {
             detail,
             age_at_backup,
             age_against_now,
+            measured: Vec::new(),
         }
     }
 

@@ -3,14 +3,19 @@
 //! Sources: AWS Backup developer guide, "Restore an Amazon EC2 instance" (restore metadata), and what others
 //! found of it: the stored metadata cannot be sent back as it is.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::policy::InstanceProfile;
+use crate::keys::{Key, Own, Span, Table, Words, key};
+use crate::reader::Item;
+use crate::wire;
 
 use super::{
-    ArnShape, Deadlines, DeletionOrder, Facts, Keys, MarkedBy, Reason, Request, ValueProblem,
-    anything,
+    ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
+    Told, TypeKeys, ValueProblem, anything,
 };
 
 pub(super) static FACTS: Facts = Facts {
@@ -30,6 +35,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     keys: Keys {
         name: None,
+        class: Some("InstanceType"),
         recognised_by: &["SubnetId", "SecurityGroupIds"],
         from_backup: FROM_BACKUP,
         left_out: LEFT_OUT,
@@ -51,7 +57,134 @@ pub(super) static FACTS: Facts = Facts {
         ],
         safety: SAFETY,
     },
+    rule_keys: RuleKeys {
+        name: "ec2",
+        table: &TABLE,
+        read,
+        class: ("instance_type", "InstanceType"),
+        chosen_class: |request| request.says("InstanceType").map(str::to_owned),
+        told,
+    },
+    fits: Fits {
+        sql: Err(
+            "a restored EC2 instance is no database; check it with kind \"http\" or \"connect\"",
+        ),
+        http: Ok(()),
+        connect: Ok(()),
+        no_port: false,
+        public_address: Ok(()),
+        credentials: Err("is a database's: checks of a machine do not log in"),
+        boots: |keys| Some(keys.ec2.boot_timeout),
+    },
+    not_this: &[],
 };
+
+/// The longest a restored machine may take to boot.
+pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// What a rule says of EC2 instances alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ec2Keys {
+    /// EC2 instance type to restore to, for example `t3.small`; otherwise that of the backup.
+    pub instance_type: Option<String>,
+    /// Which instance profile a restored machine gets.
+    pub instance_profile: InstanceProfile,
+    /// How long a restored machine may take to boot, from the end of the restore: until then a check that does not
+    /// pass says nothing and is tried again.
+    #[serde(with = "wire::seconds")]
+    pub boot_timeout: Duration,
+}
+
+impl Default for Ec2Keys {
+    fn default() -> Ec2Keys {
+        Ec2Keys {
+            instance_type: None,
+            instance_profile: InstanceProfile::None,
+            boot_timeout: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// Which instance profile a restored machine gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceProfile {
+    /// None: a copy of production has no permissions in AWS.
+    #[default]
+    None,
+    /// The backup's own. AWS Backup attaches no other.
+    Original,
+}
+
+static TABLE: Table = Table {
+    words: "What concerns EC2 instances alone.",
+    keys: &[&INSTANCE_TYPE, &INSTANCE_PROFILE, &BOOT_TIMEOUT],
+};
+
+static INSTANCE_TYPE: Key<Own<String>> = key(
+    "instance_type",
+    "EC2 instance type to restore to. Default: that of the backup.",
+    Own {
+        read: |item| {
+            let value = item.text()?;
+            match instance_type_problem(value) {
+                Some(problem) => {
+                    item.mistake(problem);
+                    None
+                }
+                None => Some(value.to_owned()),
+            }
+        },
+        schema: || json!({ "type": "string", "pattern": "^[a-z0-9-]+\\.[a-z0-9-]+$", "examples": ["t3.small"] }),
+    },
+);
+
+static INSTANCE_PROFILE: Key<Words<InstanceProfile>> = key(
+    "instance_profile",
+    "The instance profile of the restored copy. Default: none, so that a copy of production has no permissions in AWS; original is the backup's own, for AWS Backup attaches no other.",
+    Words(&[
+        ("none", InstanceProfile::None),
+        ("original", InstanceProfile::Original),
+    ]),
+);
+
+static BOOT_TIMEOUT: Key<Span> = key(
+    "boot_timeout",
+    "How long booting may take, from the end of the restore, at most 1h. Until then a check that does not pass is tried again. Default: 10m.",
+    Span {
+        range: Duration::ZERO..=LONGEST_BOOT_TIMEOUT,
+        wrong: "a machine that has not booted after 1h is not waited for any longer",
+    },
+);
+
+fn read(item: &Item<'_>, keys: &mut TypeKeys) -> Option<()> {
+    let mut section = item.section()?;
+    let instance_type = section.get(&INSTANCE_TYPE);
+    let instance_profile = section.get(&INSTANCE_PROFILE);
+    let boot_timeout = section.get(&BOOT_TIMEOUT);
+    section.finish();
+    keys.ec2 = Ec2Keys {
+        instance_type: instance_type?,
+        instance_profile: instance_profile?.unwrap_or_default(),
+        boot_timeout: boot_timeout?.unwrap_or(Ec2Keys::default().boot_timeout),
+    };
+    Some(())
+}
+
+fn told(keys: &TypeKeys) -> Vec<Told> {
+    let keys = &keys.ec2;
+    let instance_type = keys.instance_type.as_ref().map(|kind| Told {
+        label: "type",
+        words: kind.clone(),
+        is_warning: false,
+    });
+    let profile = (keys.instance_profile == InstanceProfile::Original).then(|| Told {
+        label: "profile",
+        words: "that of the source: the copy has the source's permissions in AWS".to_owned(),
+        is_warning: true,
+    });
+    instance_type.into_iter().chain(profile).collect()
+}
 
 /// Keys of the backup that are taken over. All others are left out: some carry ids of the source
 /// (`NetworkInterfaces`, `KeyName`, `Placement`), some fail the job when they are sent back as they came
@@ -163,7 +296,7 @@ const FORBIDDEN: &[Reason] = &[
     ("KeyName", "nobody logs in to a restored machine"),
     (
         "IamInstanceProfileName",
-        "write instance_profile = \"original\" for the backup's own; AWS Backup attaches no other",
+        "write ec2 = { instance_profile = \"original\" } for the backup's own; AWS Backup attaches no other",
     ),
     (
         "UserData",
@@ -194,8 +327,8 @@ const FORBIDDEN: &[Reason] = &[
 
 /// The type and the instance profile that the rule names, and the block devices.
 fn settle(request: &mut Request<'_>) -> Option<String> {
-    let rule = request.rule;
-    if rule.instance_type.is_some() || request.asked("InstanceType").is_some() {
+    let keys = &request.types.ec2;
+    if keys.instance_type.is_some() || request.asked("InstanceType").is_some() {
         for key in OF_SOURCES_TYPE {
             if request.keys.contains_key(key) && request.asked(key).is_none() {
                 let reason = "the policy's instance type may not take it";
@@ -203,13 +336,13 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
             }
         }
     }
-    if let Some(kind) = &rule.instance_type {
-        let reason = "the policy's instance_type";
+    if let Some(kind) = &keys.instance_type {
+        let reason = "the policy's ec2.instance_type";
         request.set("InstanceType", Some(kind), reason);
     }
     let profile = request.said("IamInstanceProfileName");
-    if rule.instance_profile == InstanceProfile::Original && !profile.is_empty() {
-        let reason = "the policy's instance_profile = \"original\"";
+    if keys.instance_profile == InstanceProfile::Original && !profile.is_empty() {
+        let reason = "the policy's ec2.instance_profile = \"original\"";
         request.set("IamInstanceProfileName", Some(profile), reason);
     }
     let mappings = devices(
@@ -291,7 +424,7 @@ fn devices(stored: &str, of_image: &[String], key_arn: Option<&str>) -> Option<S
 }
 
 /// What speaks against an instance type; none when it looks like one.
-pub(crate) fn instance_type_problem(value: &str) -> Option<String> {
+fn instance_type_problem(value: &str) -> Option<String> {
     let looks = value.split_once('.').is_some_and(|(family, size)| {
         let word = |text: &str| {
             !text.is_empty()

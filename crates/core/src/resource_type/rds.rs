@@ -7,10 +7,15 @@
 mod storage;
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::keys::{Key, Own, Table, key};
+use crate::reader::Item;
 
 use super::{
-    ArnShape, Deadlines, DeletionOrder, Facts, Keys, MarkedBy, Reason, Request, ValueProblem,
-    anything,
+    ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
+    Told, TypeKeys, ValueProblem, anything,
 };
 
 pub(super) static FACTS: Facts = Facts {
@@ -31,6 +36,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     keys: Keys {
         name: Some((NAME_KEY, "names the restore as ours")),
+        class: Some("DBInstanceClass"),
         recognised_by: &[NAME_KEY],
         from_backup: FROM_BACKUP,
         left_out: LEFT_OUT,
@@ -52,7 +58,87 @@ pub(super) static FACTS: Facts = Facts {
         ],
         safety: SAFETY,
     },
+    rule_keys: RuleKeys {
+        name: "rds",
+        table: &TABLE,
+        read,
+        class: ("instance_class", "DBInstanceClass"),
+        chosen_class: |request| request.says("DBInstanceClass").map(str::to_owned),
+        told: |keys| {
+            let class = keys.rds.instance_class.iter();
+            class
+                .map(|class| Told {
+                    label: "class",
+                    words: class.clone(),
+                    is_warning: false,
+                })
+                .collect()
+        },
+    },
+    fits: Fits {
+        sql: Ok(()),
+        http: Err("a restored database answers no HTTP; check it with kind \"sql\" or \"connect\""),
+        connect: Ok(()),
+        no_port: true,
+        public_address: Err("a restored database has no public address"),
+        credentials: Ok(()),
+        boots: |_| None,
+    },
+    not_this: &[(
+        "cluster-snapshot:",
+        "Multi-AZ DB clusters (a cluster of an RDS engine, which AWS Backup lists as RDS)",
+    )],
 };
+
+/// What a rule says of RDS DB instances alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RdsKeys {
+    /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
+    pub instance_class: Option<String>,
+}
+
+static TABLE: Table = Table {
+    words: "What concerns RDS DB instances alone.",
+    keys: &[&INSTANCE_CLASS],
+};
+
+static INSTANCE_CLASS: Key<Own<String>> = key(
+    "instance_class",
+    "DB instance class to restore to. Default: that of the backup.",
+    DB_INSTANCE_CLASS,
+);
+
+/// A DB instance class.
+pub(super) const DB_INSTANCE_CLASS: Own<String> = Own {
+    read: read_class,
+    schema: || json!({ "type": "string", "pattern": "^db(\\.[a-z0-9-]+)+$", "examples": ["db.t4g.medium"] }),
+};
+
+fn read_class(item: &Item<'_>) -> Option<String> {
+    let class = item.text()?;
+    let word = |part: &str| {
+        let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !part.is_empty() && part.bytes().all(sound)
+    };
+    let sound = class
+        .strip_prefix("db.")
+        .is_some_and(|rest| rest.split('.').all(word));
+    if !sound {
+        item.mistake("must be a DB instance class such as \"db.t4g.medium\"");
+        return None;
+    }
+    Some(class.to_owned())
+}
+
+fn read(item: &Item<'_>, keys: &mut TypeKeys) -> Option<()> {
+    let mut section = item.section()?;
+    let instance_class = section.get(&INSTANCE_CLASS);
+    section.finish();
+    keys.rds = RdsKeys {
+        instance_class: instance_class?,
+    };
+    Some(())
+}
 
 /// Names the restored instance.
 const NAME_KEY: &str = "DBInstanceIdentifier";
@@ -213,8 +299,8 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     {
         request.set("OptionGroupName", value.as_deref(), reason);
     }
-    if let Some(class) = &request.rule.instance_class {
-        let reason = "the policy's instance_class";
+    if let Some(class) = &request.types.rds.instance_class {
+        let reason = "the policy's rds.instance_class";
         request.set("DBInstanceClass", Some(class), reason);
     }
     storage::settle(request)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::policy::Rule;
+use super::TypeKeys;
 
 /// Where restores go: the isolated network of the stack.
 #[derive(Clone, Debug)]
@@ -28,6 +28,13 @@ pub struct Source {
     pub devices: Vec<String>,
 }
 
+impl Source {
+    /// What the backup says of a key; none if nothing.
+    pub fn said(&self, key: &str) -> Option<&str> {
+        look_up(&self.metadata, key).filter(|value| is_set(value))
+    }
+}
+
 /// One key of a restore request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedKey {
@@ -42,8 +49,10 @@ pub struct PlannedKey {
 pub struct Request<'a> {
     /// What is known of the recovery point.
     pub source: &'a Source,
-    /// The rule that decides about it.
-    pub rule: &'a Rule,
+    /// What the rule that decides about it says with keys of the type.
+    pub types: &'a TypeKeys,
+    /// The rule's `restore` table: restore metadata that replaces what the backup says.
+    pub overrides: &'a BTreeMap<String, String>,
     /// Where it goes.
     pub network: &'a Network,
     /// Every key that was looked at, those that are left out among them.
@@ -53,14 +62,12 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// What the backup says of a key; empty if nothing.
     pub fn said(&self, key: &str) -> &'a str {
-        look_up(&self.source.metadata, key)
-            .filter(|value| is_set(value))
-            .unwrap_or_default()
+        self.source.said(key).unwrap_or_default()
     }
 
     /// What the rule's `restore` table asks of a key.
     pub fn asked(&self, key: &str) -> Option<&'a str> {
-        look_up(&self.rule.restore, key)
+        look_up(self.overrides, key)
     }
 
     /// What the request says of a key so far; `key` is written as AWS Backup documents it.

@@ -140,6 +140,7 @@ impl Run<'_> {
         };
         validation.policy = Some(PolicyUsed {
             version: Some(policy.version.clone()),
+            version_id: None,
             fingerprint: Some(policy.fingerprint.clone()),
         });
         let account = point.source_account().unwrap_or_default();
@@ -156,12 +157,9 @@ impl Run<'_> {
                 .await;
         };
         validation.rule = Some(rule.clone());
-        let Some(resource_type) = ResourceType::from_name(subject.resource_type) else {
-            let reason = format!(
-                "resources of type {} are not validated by this version",
-                subject.resource_type
-            );
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        let resource_type = match ResourceType::of(subject.resource_type, &point.arn) {
+            Ok(resource_type) => resource_type,
+            Err(why) => return self.decide_unrestored(Verdict::NotTested, why).await,
         };
         if validation::is_kept_by_aws_backup(&point.arn) {
             let reason = validation::KEPT_BY_AWS_BACKUP;
@@ -192,11 +190,11 @@ impl Run<'_> {
             }
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
-        if let Some(claim) = Claim::of(
-            rule.frequency,
-            subject.source_arn,
-            self.lease.validation.opened_at,
-        ) {
+        let opened_at = self.lease.validation.opened_at;
+        let claim = rule
+            .frequency()
+            .and_then(|frequency| Claim::of(frequency, subject.source_arn, opened_at));
+        if let Some(claim) = claim {
             let by = app.ledger.claim(&claim, &id, self.now()).await?;
             if by != id {
                 let reason =
@@ -218,11 +216,19 @@ impl Run<'_> {
         let validation = self.validation();
         let target_name = validation.target_name(&app.config.name_prefix);
         let network = app.config.network_of(validation);
-        let plan = plan::plan(resource_type, &source, &rule, &network, &target_name);
+        let plan = plan::plan(
+            resource_type,
+            &source,
+            &rule,
+            &policy.limits,
+            &network,
+            &target_name,
+        );
         if let Some(problem) = plan.problem {
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
         validation.queued_since = None;
+        validation.source_class = plan::source_class(resource_type, &source);
         validation.intent = Some(Intent {
             attempt: validation.attempt,
             idempotency_token: target_name.clone(),

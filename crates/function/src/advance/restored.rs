@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::ownership::{self, OwnedResource};
-use restore_proof_core::policy::{Check, Rule};
+use restore_proof_core::policy::Rule;
 use restore_proof_core::record::minutes_between;
 use restore_proof_core::validation::{Cleanup, Origin, Part, Step, StepState};
 use restore_proof_core::verdict::{self, Verdict};
@@ -134,7 +134,7 @@ impl Run<'_> {
                 let validation = self.validation();
                 validation.preparation_minutes = None;
                 validation.waiting_since = None;
-                let needed: Duration = rule.checks.iter().map(Check::timeout).sum();
+                let needed: Duration = rule.checks.iter().map(|check| check.timeout).sum();
                 if self.time_left() > needed.min(MOST_KEPT_FOR_CHECKS) + POLL {
                     app.pause().await;
                     continue;
@@ -179,6 +179,9 @@ impl Run<'_> {
 
     /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
     async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
+        let validation = self.validation();
+        validation.network = Some(restored.network.clone());
+        validation.restored_class = restored.class.clone();
         let mut problems = restored.isolation.clone();
         if problems.is_empty() {
             problems = resource::ways_out(&self.app.aws, restored).await?;

@@ -6,12 +6,14 @@
 use aws_sdk_ec2::types::{Filter, Tag};
 use jiff::Timestamp;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
-use restore_proof_core::policy::{InstanceProfile, Rule};
-use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{PartKind, RecoveryPoint, VALIDATION_TAG, Validation};
+use restore_proof_core::policy::Rule;
+use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
+use restore_proof_core::validation::{
+    PartKind, RecoveryPoint, RestoredNetwork, VALIDATION_TAG, Validation,
+};
 
 use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
@@ -34,6 +36,10 @@ struct Machine {
     pub ipv6_addresses: Vec<String>,
     /// Whether each of its network interfaces takes only what is sent to or by itself.
     pub checks_source_and_destination: bool,
+    /// For example `t3.small`.
+    pub class: Option<String>,
+    /// Id of its VPC.
+    pub vpc: Option<String>,
     /// Ids of the security groups of all its network interfaces.
     pub security_groups: Vec<String>,
     /// Ids of the subnets of its network interfaces.
@@ -101,7 +107,7 @@ pub(super) async fn look(
         condition: machine.condition(config),
         is_passing: machine.is_passing(),
         isolation: isolation_problems(&machine, config, rule, &validation.recovery_point),
-        boot_timeout: rule.map(|rule| rule.boot_timeout),
+        boot_timeout: rule.map(|rule| rule.types.ec2.boot_timeout),
         came_with: machine
             .volumes
             .into_iter()
@@ -109,7 +115,12 @@ pub(super) async fn look(
             .map(|volume| volume.found)
             .collect(),
         found: machine.found,
-        security_groups: machine.security_groups,
+        network: RestoredNetwork {
+            vpc: machine.vpc,
+            subnets: machine.interface_subnets,
+            groups: machine.security_groups,
+        },
+        class: machine.class,
         used_by: None,
         master: None,
     }))
@@ -118,13 +129,11 @@ pub(super) async fn look(
 /// Describes a machine by its id; none when EC2 says that there is none.
 async fn find(aws: &Aws, config: &Config, id: &str) -> Result<Option<Machine>, AwsError> {
     const OPERATION: &str = "ec2:DescribeInstances";
-    let result = aws
-        .ec2
-        .describe_instances()
-        .instance_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.ec2.describe_instances().instance_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Ok(None),
@@ -215,6 +224,10 @@ async fn find(aws: &Aws, config: &Config, id: &str) -> Result<Option<Machine>, A
             .into_iter()
             .chain(interfaces.iter().filter_map(|one| one.source_dest_check()))
             .all(|checks| checks),
+        class: instance
+            .instance_type()
+            .map(|class| class.as_str().to_owned()),
+        vpc: instance.vpc_id().map(str::to_owned),
         security_groups,
         interface_subnets,
         instance_profile_arn: instance
@@ -297,13 +310,7 @@ async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, Aw
 /// Describes a volume by its id; none when EC2 says that there is none.
 pub(super) async fn look_at_volume(aws: &Aws, id: &str) -> Result<Option<SeenPart>, AwsError> {
     const OPERATION: &str = "ec2:DescribeVolumes";
-    let result = aws
-        .ec2
-        .describe_volumes()
-        .volume_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(OPERATION, aws.ec2.describe_volumes().volume_ids(id).send()).await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidVolume.NotFound"]) => return Ok(None),
@@ -415,7 +422,7 @@ fn isolation_problems(
         ));
     }
     if let Some(profile) = &machine.instance_profile_arn
-        && rule.is_none_or(|rule| rule.instance_profile == InstanceProfile::None)
+        && rule.is_none_or(|rule| rule.types.ec2.instance_profile == InstanceProfile::None)
     {
         problems.push(format!(
             "the restored machine has instance profile {profile}"
@@ -442,25 +449,24 @@ fn isolation_problems(
 
 /// Terminates a machine that is proved to be ours.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .terminate_instances()
-        .instance_ids(owned.name())
-        .send()
-        .await
-        .map_err(failed("ec2:TerminateInstances"));
+    let result = call(
+        "ec2:TerminateInstances",
+        aws.ec2
+            .terminate_instances()
+            .instance_ids(owned.name())
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidInstanceID.NotFound")
 }
 
 /// Deletes a volume that is proved to have come with a machine of ours.
 pub(super) async fn delete_volume(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .delete_volume()
-        .volume_id(owned.id())
-        .send()
-        .await
-        .map_err(failed("ec2:DeleteVolume"));
+    let result = call(
+        "ec2:DeleteVolume",
+        aws.ec2.delete_volume().volume_id(owned.id()).send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidVolume.NotFound")
 }
 
@@ -481,30 +487,30 @@ pub(super) async fn tag(
     owned: &OwnedResource,
     validation_id: &str,
 ) -> Result<(), AwsError> {
-    aws.ec2
-        .create_tags()
-        .resources(owned.name())
-        .tags(
-            Tag::builder()
-                .key(VALIDATION_TAG)
-                .value(validation_id)
-                .build(),
-        )
-        .send()
-        .await
-        .map_err(failed("ec2:CreateTags"))?;
+    call(
+        "ec2:CreateTags",
+        aws.ec2
+            .create_tags()
+            .resources(owned.name())
+            .tags(
+                Tag::builder()
+                    .key(VALIDATION_TAG)
+                    .value(validation_id)
+                    .build(),
+            )
+            .send(),
+    )
+    .await?;
     Ok(())
 }
 
 /// Describes the image that a recovery point is; none when EC2 does not know it.
 pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .ec2
-        .describe_images()
-        .image_ids(id)
-        .send()
-        .await
-        .map_err(failed("ec2:DescribeImages"));
+    let result = call(
+        "ec2:DescribeImages",
+        aws.ec2.describe_images().image_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error)

@@ -13,7 +13,7 @@ use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, FoundPart, OwnedPart, OwnedResource};
 use restore_proof_core::policy::{Credentials, Rule};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{Part, PartKind, Step, Validation};
+use restore_proof_core::validation::{Part, PartKind, RestoredNetwork, Step, Validation};
 
 use crate::App;
 use crate::aws::{Aws, AwsError};
@@ -31,8 +31,10 @@ pub struct Restored {
     pub is_passing: bool,
     /// What is not as it was planned of where it lies, how it is reached and by what it is encrypted, each in words.
     pub isolation: Vec<String>,
-    /// Ids of the security groups it is behind.
-    pub security_groups: Vec<String>,
+    /// Where it lies.
+    pub network: RestoredNetwork,
+    /// Its instance class or type.
+    pub class: Option<String>,
     /// The parts attached to it that its deletion leaves.
     pub came_with: Vec<FoundPart>,
     /// What somebody else has put into it, in words: as long as it is there nothing is deleted.
@@ -158,10 +160,10 @@ pub async fn look(
 /// When EC2 refuses or does not answer: that says nothing of the isolation.
 pub async fn ways_out(aws: &Aws, restored: &Restored) -> Result<Vec<String>, AwsError> {
     // Some types lie behind none.
-    if restored.security_groups.is_empty() {
+    if restored.network.groups.is_empty() {
         return Ok(Vec::new());
     }
-    groups::ways_out(aws, &restored.security_groups).await
+    groups::ways_out(aws, &restored.network.groups).await
 }
 
 /// Describes a part; none when its service says that there is none.

@@ -4,13 +4,15 @@ use aws_sdk_rds::types::{DbInstance, Tag};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation};
+use restore_proof_core::validation::{
+    PartKind, RecoveryPoint, RestoredNetwork, Step, VALIDATION_TAG, Validation,
+};
 
 use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,
     not_a_step_of, wants_password,
 };
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
@@ -25,6 +27,8 @@ pub(super) struct Instance {
     pub endpoint: Option<(String, u16)>,
     /// For example `postgres`.
     pub engine: String,
+    /// For example `db.t4g.medium`.
+    pub class: Option<String>,
     /// The database that was made with the source, if one was.
     pub database: Option<String>,
     /// Its master user.
@@ -35,6 +39,10 @@ pub(super) struct Instance {
     pub public: bool,
     /// Name of its subnet group.
     pub subnet_group: Option<String>,
+    /// Id of the VPC of that group.
+    pub vpc: Option<String>,
+    /// Ids of the subnets of that group.
+    pub subnets: Vec<String>,
     /// Ids of its security groups.
     pub security_groups: Vec<String>,
     /// `IPV4`, or `DUAL` with addresses of IPv6 too; none when RDS does not say.
@@ -125,7 +133,12 @@ pub(super) async fn look(
         }),
         boot_timeout: None,
         found: instance.found,
-        security_groups: instance.security_groups,
+        network: RestoredNetwork {
+            vpc: instance.vpc,
+            subnets: instance.subnets,
+            groups: instance.security_groups,
+        },
+        class: instance.class,
     }))
 }
 
@@ -133,13 +146,14 @@ pub(super) async fn look(
 /// is an error too, never "gone".
 async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>, AwsError> {
     const OPERATION: &str = "rds:DescribeDBInstances";
-    let result = aws
-        .rds
-        .describe_db_instances()
-        .db_instance_identifier(name)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.rds
+            .describe_db_instances()
+            .db_instance_identifier(name)
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => {
@@ -181,6 +195,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
         return Err(strange("the answer names no instance".to_owned()));
     };
     let encrypted = instance.storage_encrypted().unwrap_or(false);
+    let subnet_group = instance.db_subnet_group();
     Ok(Some(Instance {
         found: Found {
             arn: arn.to_owned(),
@@ -196,6 +211,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             ))
         }),
         engine: instance.engine().unwrap_or_default().to_owned(),
+        class: instance.db_instance_class().map(str::to_owned),
         database: instance
             .db_name()
             .filter(|name| !name.is_empty())
@@ -205,10 +221,18 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             .pending_modified_values()
             .is_some_and(|pending| pending.master_user_password().is_some()),
         public: instance.publicly_accessible().unwrap_or(false),
-        subnet_group: instance
-            .db_subnet_group()
+        subnet_group: subnet_group
             .and_then(|group| group.db_subnet_group_name())
             .map(str::to_owned),
+        vpc: subnet_group
+            .and_then(|group| group.vpc_id())
+            .map(str::to_owned),
+        subnets: subnet_group
+            .map(|group| group.subnets())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned))
+            .collect(),
         security_groups: instance
             .vpc_security_groups()
             .iter()
@@ -280,28 +304,30 @@ fn isolation_problems(instance: &Instance, config: &Config, point: &RecoveryPoin
 
 /// Deletes an instance that is proved to be ours, without a final snapshot and with its automated backups.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .rds
-        .delete_db_instance()
-        .db_instance_identifier(owned.name())
-        .skip_final_snapshot(true)
-        .delete_automated_backups(true)
-        .send()
-        .await
-        .map_err(failed("rds:DeleteDBInstance"));
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.name())
+            .skip_final_snapshot(true)
+            .delete_automated_backups(true)
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()))
 }
 
 /// Deletes an instance of a cluster that is proved to be ours. The data stays with the cluster.
 pub(super) async fn delete_member(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
-    let result = aws
-        .rds
-        .delete_db_instance()
-        .db_instance_identifier(owned.id())
-        .skip_final_snapshot(true)
-        .send()
-        .await
-        .map_err(failed("rds:DeleteDBInstance"));
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.id())
+            .skip_final_snapshot(true)
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()))
 }
 
@@ -356,15 +382,16 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, AwsError> {
     match step {
         Step::Password => {
-            let result = aws
-                .rds
-                .modify_db_instance()
-                .db_instance_identifier(owned.name())
-                .set_master_user_password(password.map(str::to_owned))
-                .apply_immediately(true)
-                .send()
-                .await
-                .map_err(failed("rds:ModifyDBInstance"));
+            let result = call(
+                "rds:ModifyDBInstance",
+                aws.rds
+                    .modify_db_instance()
+                    .db_instance_identifier(owned.name())
+                    .set_master_user_password(password.map(str::to_owned))
+                    .apply_immediately(true)
+                    .send(),
+            )
+            .await;
             taken(result.map(|_| ()), "InvalidDBInstanceState")
         }
         Step::Capacity | Step::Writer => Ok(not_a_step_of(ResourceType::Rds, step)),
@@ -392,7 +419,8 @@ fn taken(result: Result<(), AwsError>, not_now: &str) -> Result<Prepared, AwsErr
 
 /// Gives what is ours the tag of its validation.
 pub(super) async fn tag(aws: &Aws, arn: &str, validation_id: &str) -> Result<(), AwsError> {
-    aws.rds
+    let request = aws
+        .rds
         .add_tags_to_resource()
         .resource_name(arn)
         .tags(
@@ -401,23 +429,23 @@ pub(super) async fn tag(aws: &Aws, arn: &str, validation_id: &str) -> Result<(),
                 .value(validation_id)
                 .build(),
         )
-        .send()
-        .await
-        .map_err(failed("rds:AddTagsToResource"))?;
+        .send();
+    call("rds:AddTagsToResource", request).await?;
     Ok(())
 }
 
 /// Describes the snapshot of a recovery point; none when RDS does not know it.
 pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .rds
-        .describe_db_snapshots()
-        .db_snapshot_identifier(name)
-        // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
-        .snapshot_type("awsbackup")
-        .send()
-        .await
-        .map_err(failed("rds:DescribeDBSnapshots"));
+    let result = call(
+        "rds:DescribeDBSnapshots",
+        aws.rds
+            .describe_db_snapshots()
+            .db_snapshot_identifier(name)
+            // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
+            .snapshot_type("awsbackup")
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => {
