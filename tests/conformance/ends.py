@@ -2,7 +2,7 @@
 
 A name must lie in the namespace of restores, and never be that of a ledger or of a bucket with records. An id of EC2 says
 nothing: a machine must have been named by a restore job under a role that restores were started with, and been described
-in a subnet that they were started into; a volume must have been described as such a machine's.
+in a subnet of the isolated network; a volume must have been described as such a machine's.
 """
 
 import re
@@ -22,32 +22,31 @@ NAMES = {
 }
 
 
-def foreign(pairs):
-    """Every call, of calls and their parameters in the order in which they were made, that ends what is not ours."""
-    seen = _Seen(pairs)
-    return [wrong for call, parameters in pairs for wrong in seen.judge(call, parameters)]
+class Seen:
+    """Calls with their parameters, in the order in which they were made, and what they have shown.
 
-
-class _Seen:
-    """What the calls so far have shown."""
+    `foreign` is every one that ended or changed what was not ours, in words.
+    """
 
     def __init__(self, pairs):
         def values(operation, *names):
             return {parameters[name] for call, parameters in pairs if call.operation == operation
                     for name in names if name in parameters}
 
-        restores = [parameters for call, parameters in pairs if call.operation == "StartRestoreJob"]
-        self.roles = {parameters["IamRoleArn"] for parameters in restores}
-        self.subnets = {parameters["Metadata"]["SubnetId"] for parameters in restores
-                        if "SubnetId" in parameters["Metadata"]}
+        self.roles = values("StartRestoreJob", "IamRoleArn")
+        # The hourly sweep lists what lies in them. (The metadata of restores is not recorded.)
+        self.subnets = {subnet for call, parameters in pairs if call.operation == "DescribeInstances"
+                        for wanted in parameters.get("Filters", [])
+                        if wanted["Name"] == "network-interface.subnet-id" for subnet in wanted["Values"]}
         self.kept = values("PutItem", "TableName") | values("PutObject", "Bucket")
         # The function's name is the stack's prefix.
         prefixes = "|".join(re.escape(name.split(":")[-1]) for name in values("Invoke", "FunctionName"))
         self.ours = re.compile(f"({prefixes})-r-[0-9a-f]{{20}}-[0-9]+")
         self.made, self.isolated, self.volumes = set(), set(), {}
+        self.foreign = [wrong for call, parameters in pairs for wrong in self.judge(call, parameters)]
 
     def judge(self, call, parameters):
-        """What is wrong with a call, in words; and remembers what its answer shows."""
+        """What is wrong with one more call, in words; and remembers what its answer shows."""
         if READS.match(call.operation):
             if call.status == 200 and call.service in ("backup", "ec2"):
                 self._learn(call)

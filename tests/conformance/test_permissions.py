@@ -266,65 +266,74 @@ def test_every_call_of_the_scenarios_passes(scenarios, setting):
 
 
 def test_nothing_is_ended_or_changed_but_what_we_restored(known):
-    found = Counter(ends.foreign(known))
+    found = Counter(ends.Seen(known).foreign)
     assert not found, "\n".join(f"{count} times: {why}" for why, count in found.items())
     ended = {call.operation for call, _ in known}
     assert {"DeleteDBInstance", "ModifyDBInstance", "TerminateInstances", "DeleteVolume"} <= ended
 
 
-def planted(pairs, operation, service=None, **parameters):
+@pytest.fixture(scope="module")
+def seen(demo_known):
+    return ends.Seen(demo_known)
+
+
+@pytest.fixture(scope="module")
+def planted(demo_known, seen):
     """What is found of one more call, after all others."""
-    call = next((call for call, _ in pairs if call.operation == operation), pairs[0][0])
-    call = replace(call, operation=operation, service=service or call.service)
-    assert not ends.foreign(pairs)
-    return ends.foreign([*pairs, (call, parameters)])
+    assert not seen.foreign
+
+    def found(operation, service=None, after=seen, **parameters):
+        call = next((call for call, _ in demo_known if call.operation == operation), demo_known[0][0])
+        return after.judge(replace(call, operation=operation, service=service or call.service), parameters)
+    return found
 
 
-def test_a_call_that_names_what_is_not_ours_is_found(demo_known):
+def test_a_call_that_names_what_is_not_ours_is_found(demo_known, planted):
     prefix = next(names_of(demo_known))["NamePrefix"]
     ours = f"{prefix}-r-0123456789abcdef0123-1"
-    assert not planted(demo_known, "DeleteDBInstance", DBInstanceIdentifier=ours)
+    assert not planted("DeleteDBInstance", DBInstanceIdentifier=ours)
     for name in (*bystanders(prefix), f"{prefix}-r-", f"{prefix}-r-orders", f"{ours}-2"):
-        assert planted(demo_known, "DeleteDBInstance", DBInstanceIdentifier=name), name
-        assert planted(demo_known, "ModifyDBInstance", DBInstanceIdentifier=name), name
-        assert planted(demo_known, "DeleteDBCluster", "rds", DBClusterIdentifier=name), name
-        assert planted(demo_known, "AddTagsToResource", "rds", ResourceName=f"arn:aws:rds:x:1:db:{name}",
+        assert planted("DeleteDBInstance", DBInstanceIdentifier=name), name
+        assert planted("ModifyDBInstance", DBInstanceIdentifier=name), name
+        assert planted("DeleteDBCluster", "rds", DBClusterIdentifier=name), name
+        assert planted("AddTagsToResource", "rds", ResourceName=f"arn:aws:rds:x:1:db:{name}",
                        Tags=[{"Key": "restore-proof:validation", "Value": "x"}]), name
-        assert planted(demo_known, "DeleteTable", "dynamodb", TableName=name), name
-        assert planted(demo_known, "DeleteObject", "s3", Bucket=name, Key="records/x"), name
+        assert planted("DeleteTable", "dynamodb", TableName=name), name
+        assert planted("DeleteObject", "s3", Bucket=name, Key="records/x"), name
     # A writer of ours in somebody's cluster.
-    assert planted(demo_known, "CreateDBInstance", "rds", DBInstanceIdentifier=ours, DBClusterIdentifier="orders")
+    assert planted("CreateDBInstance", "rds", DBInstanceIdentifier=ours, DBClusterIdentifier="orders")
 
 
-def test_a_call_that_ends_the_ledger_or_the_records_is_found(demo_known):
+def test_a_call_that_ends_the_ledger_or_the_records_is_found(demo_known, planted):
     names = next(names_of(demo_known))
     ours = f"{names['NamePrefix']}-r-0123456789abcdef0123-1"
     for service, operation, parameter, name in (("dynamodb", "DeleteTable", "TableName", names["Ledger"]),
                                                 ("s3", "DeleteBucket", "Bucket", names["ResultsBucket"])):
-        assert planted(demo_known, operation, service, **{parameter: name})
-        assert not planted(demo_known, operation, service, **{parameter: ours})
+        assert planted(operation, service, **{parameter: name})
+        assert not planted(operation, service, **{parameter: ours})
         # Called as restores are.
         own = [(call, parameters | {parameter: ours} if parameters.get(parameter) == name else parameters)
                for call, parameters in demo_known]
-        assert planted(own, operation, service, **{parameter: ours})
-    assert planted(demo_known, "PurgeEverything", "sqs", QueueUrl="x")
+        assert planted(operation, service, ends.Seen(own), **{parameter: ours})
+    assert planted("PurgeEverything", "sqs", QueueUrl="x")
 
 
-def test_a_machine_or_volume_that_no_proof_shows_as_ours_is_found(demo_known):
+def test_a_machine_or_volume_that_no_proof_shows_as_ours_is_found(demo_known, planted):
     ended = next(p["InstanceIds"][0] for call, p in demo_known if call.operation == "TerminateInstances")
-    assert not planted(demo_known, "TerminateInstances", InstanceIds=[ended])
+    assert not planted("TerminateInstances", InstanceIds=[ended])
     tag, other = ({"Key": key, "Value": "x"} for key in ("restore-proof:validation", "owner"))
-    assert not planted(demo_known, "CreateTags", "ec2", Resources=[ended], Tags=[tag])
-    assert planted(demo_known, "CreateTags", "ec2", Resources=[ended], Tags=[tag, other])
+    assert not planted("CreateTags", "ec2", Resources=[ended], Tags=[tag])
+    assert planted("CreateTags", "ec2", Resources=[ended], Tags=[tag, other])
     for operation, parameters in (("TerminateInstances", {"InstanceIds": [ended, "i-0a22a000000000001"]}),
                                   ("CreateTags", {"Resources": ["i-0a22a000000000001"], "Tags": [tag]}),
                                   ("DeleteVolume", {"VolumeId": "vol-0a22a000000000001"})):
-        assert planted(demo_known, operation, "ec2", **parameters)
-    # Ended before anything was known of it, and by a job under another role or into another subnet.
-    assert ends.foreign(sorted(demo_known, key=lambda pair: pair[0].operation != "TerminateInstances"))
-    for name, value in (("IamRoleArn", "arn:aws:iam::1:role/anna"), ("Metadata", {"SubnetId": "subnet-of-anna"})):
-        others = [(call, p | {name: value} if call.operation == "StartRestoreJob" else p) for call, p in demo_known]
-        assert ends.foreign(others), name
+        assert planted(operation, "ec2", **parameters)
+    # Ended before anything was known of it; made by a job under another role, or in another subnet.
+    assert ends.Seen(sorted(demo_known, key=lambda pair: pair[0].operation != "TerminateInstances")).foreign
+    for operation, name, value in (("StartRestoreJob", "IamRoleArn", "arn:aws:iam::1:role/anna"),
+                                   ("DescribeInstances", "Filters", [])):
+        others = [(call, p | {name: value} if call.operation == operation else p) for call, p in demo_known]
+        assert ends.Seen(others).foreign, name
 
 
 # --- nothing more than is called ---------------------------------------------------------------------
