@@ -4,8 +4,8 @@
 # What is changed, and what need not be noticed and why, is in .cargo/mutants.toml. cargo-mutants works on a copy of the
 # tree; the clone itself is left alone. A change that no test notices is a failure.
 #
-#   scripts/core-mutants.sh                        all
-#   scripts/core-mutants.sh ownership 'plan/rds'   those whose file or description matches one of these regexes
+#   scripts/core-mutants.sh                                 all
+#   scripts/core-mutants.sh ownership 'resource_type/rds'   those whose file or description matches one of these regexes
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Its own folder: the core alone, on optimised dependencies.

@@ -4,7 +4,7 @@
 # Each tests/mutants/NAME.patch removes a safeguard. Its first line names the tests that must turn
 # red, its second says what is taken away:
 #
-#     # kills: cargo test --workspace --test ownership
+#     # kills: cargo test --workspace --test scenarios ownership::
 #     # The restore role of the job is no longer compared with ours.
 #     diff --git ...
 #

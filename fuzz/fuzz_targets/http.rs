@@ -6,7 +6,6 @@
 #![no_main]
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -14,7 +13,7 @@ use restore_proof_core::check::body::{self, Body};
 use restore_proof_core::check::redirect::{Next, Server};
 use restore_proof_core::check::{Target, Trouble, address};
 use restore_proof_core::expectation::{Clocks, Judgement, compile_regex};
-use restore_proof_core::policy::{Address, HttpCheck, HttpStep, JsonExpectation, Method, Scheme};
+use restore_proof_core::policy::{Address, HttpCheck, HttpStep, JsonExpectation, HttpMethod, Scheme};
 use serde_json::Value;
 use url::Url;
 
@@ -70,7 +69,7 @@ fn check(place: &str, expected: &str) -> Option<(HttpCheck, IpAddr)> {
     };
     let mut step = HttpStep {
         name: "step".to_owned(),
-        method: Method::Get,
+        method: HttpMethod::Get,
         path: "/a/b?c=d".to_owned(),
         headers: [].into(),
         body: None,
@@ -109,7 +108,6 @@ fn check(place: &str, expected: &str) -> Option<(HttpCheck, IpAddr)> {
         host: Some(host).filter(|host| *host != "-").map(str::to_owned),
         address: Address::Private,
         redirects: redirects.parse().ok().filter(|count| *count <= 5)?,
-        timeout: Duration::from_secs(30),
         steps: vec![step],
     };
     Some((check, ip.parse().ok()?))

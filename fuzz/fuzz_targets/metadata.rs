@@ -11,7 +11,7 @@ use restore_proof_core::ownership::Mark;
 use restore_proof_core::plan::{
     Network, Plan, ResourceType, Source, mark, override_problem, plan, recognised_by,
 };
-use restore_proof_core::policy::{InstanceProfile, Rule, parse};
+use restore_proof_core::policy::{Limits, Rule, parse};
 use serde_json::{Value, json};
 
 const NAME: &str = "rp-orders-1";
@@ -104,8 +104,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         rule,
         network,
     } = &case;
-    let planned = plan(*resource_type, source, rule, network, NAME);
-    assert_eq!(planned, plan(*resource_type, source, rule, network, NAME));
+    let limits = &Limits::default();
+    let planned = plan(*resource_type, source, rule, limits, network, NAME);
+    assert_eq!(planned, plan(*resource_type, source, rule, limits, network, NAME));
     reasoned(&planned, source);
     isolated(&case, &planned.metadata());
     from_somewhere(&case, &planned.metadata());
@@ -145,9 +146,9 @@ fn read(text: &str) -> Case {
             ("---", _) => overrides = true,
             ("RDS", _) => case.resource_type = ResourceType::Rds,
             ("EC2", _) => case.resource_type = ResourceType::Ec2,
-            ("class", class) => case.rule.instance_class = Some(class.to_owned()),
-            ("type", kind) => case.rule.instance_type = Some(kind.to_owned()),
-            ("original", _) => case.rule.instance_profile = InstanceProfile::Original,
+            ("class", class) => case.rule.types.rds.instance_class = Some(class.to_owned()),
+            ("type", kind) => case.rule.types.ec2.instance_type = Some(kind.to_owned()),
+            ("original", _) => case.rule.types.ec2.instance_profile = InstanceProfile::Original,
             ("key", arn) => case.network.volume_key_arn = Some(arn.to_owned()),
             ("device", name) => case.source.devices.push(name.to_owned()),
             _ => {}
@@ -179,7 +180,7 @@ fn isolated(case: &Case, request: &BTreeMap<String, String>) {
     for (key, value) in safe {
         assert_eq!(request.get(*key).map(String::as_str), Some(*value), "{key}");
     }
-    let original = case.rule.instance_profile == InstanceProfile::Original;
+    let original = case.rule.types.ec2.instance_profile == InstanceProfile::Original;
     assert!(original || !request.contains_key("IamInstanceProfileName"));
     match mark(case.resource_type, &case.network, NAME) {
         Mark::Name(name) => assert_eq!(request["DBInstanceIdentifier"], name),
@@ -204,8 +205,8 @@ fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
             .collect(),
     };
     let chosen = match case.resource_type {
-        ResourceType::Rds => &case.rule.instance_class,
-        ResourceType::Ec2 => &case.rule.instance_type,
+        ResourceType::Rds => &case.rule.types.rds.instance_class,
+        ResourceType::Ec2 => &case.rule.types.ec2.instance_type,
     };
     for (key, value) in request
         .iter()
@@ -230,9 +231,9 @@ fn overrides_keep_out(case: &Case, request: &BTreeMap<String, String>) {
     let (allowed, choice): (&[&str], _) = match case.resource_type {
         ResourceType::Rds => (
             &RDS_OVERRIDES,
-            ("DBInstanceClass", &case.rule.instance_class),
+            ("DBInstanceClass", &case.rule.types.rds.instance_class),
         ),
-        ResourceType::Ec2 => (&EC2_OVERRIDES, ("InstanceType", &case.rule.instance_type)),
+        ResourceType::Ec2 => (&EC2_OVERRIDES, ("InstanceType", &case.rule.types.ec2.instance_type)),
     };
     for (key, value) in &case.rule.restore {
         if let Some(problem) = override_problem(Some(case.resource_type), key, value) {

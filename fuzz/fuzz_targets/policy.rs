@@ -7,10 +7,11 @@ use std::time::Duration;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use restore_proof_core::expectation::{Expectation, compile_regex};
 use restore_proof_core::policy::{
-    CHECK_TIMEOUT_RANGE, CheckKind, Glob, KEEP_FAILED_AT_MOST, LONGEST_BOOT_TIMEOUT,
+    CHECK_TIMEOUT_RANGE, CheckKind, Glob, KEEP_FAILED_AT_MOST,
     LONGEST_WAIT_RANGE, Limits, MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS, Mistakes,
     Policy, Rule, Subject, fingerprint, parse, parse_size, readable_size, time_zone,
 };
+use restore_proof_core::resource_type::{LONGEST_BOOT_TIMEOUT, ResourceType};
 use toml::{Table, Value};
 
 /// The longest path or message of a mistake, characters: the first one stands in the record.
@@ -72,7 +73,8 @@ fn complete(policy: &Policy, text: &str) {
     let mut names = Vec::new();
     for rule in &policy.rules {
         names.push(&rule.name);
-        assert!(rule.boot_timeout <= LONGEST_BOOT_TIMEOUT);
+        assert!(rule.types.ec2.boot_timeout <= LONGEST_BOOT_TIMEOUT);
+        assert!(rule.frequency().is_some(), "nothing is restored");
         assert!(
             rule.keep_failed_for
                 .is_none_or(|kept| kept <= KEEP_FAILED_AT_MOST)
@@ -97,7 +99,7 @@ fn complete(policy: &Policy, text: &str) {
         );
         for check in &rule.checks {
             let (least, most) = CHECK_TIMEOUT_RANGE;
-            assert!((least..=most).contains(&check.timeout()));
+            assert!((least..=most).contains(&check.timeout));
             match &check.kind {
                 CheckKind::Sql(sql) => {
                     assert!(!sql.query.trim().is_empty() && time_zone(&sql.time_zone).is_some());
@@ -137,11 +139,12 @@ fn limited(limits: &Limits) {
     assert!((least..=most).contains(&limits.longest_wait));
     for allowed in [1, 7, MOST_CONCURRENT_RESTORES] {
         assert!((1..=allowed).contains(&limits.slots(allowed)));
-        for resource_type in ["RDS", "EC2", "S3"] {
+        for resource_type in ResourceType::names().into_iter().chain(["S3"]) {
             let slots = limits.slots_of(resource_type, allowed);
             assert!((1..=limits.slots(allowed)).contains(&slots));
         }
     }
+    assert_ne!(limits.restores_per_month, Some(0));
     if let Some(largest) = limits.largest_size {
         // It was written in whole units, so that it is shown in them.
         assert_eq!(parse_size(&readable_size(largest)), Ok(largest));

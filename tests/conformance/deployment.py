@@ -5,11 +5,11 @@ import functools
 from conftest import ROOT
 from iam import Request, Statement, as_list, refusal
 from permissions import ARNS, Template
-from test_policies import EVERYTHING, NAMES
+from test_policies import NAMES, STACKS
 
-#: The parameters of each deployment that is looked at: bare, and with all that may be asked for. The names of people's
-#: things come with both.
-SETTINGS = {"defaults": {}, "everything": EVERYTHING}
+#: The parameters of the deployments that have every type: bare, and with all that may be asked for. The names of
+#: people's things come with both.
+SETTINGS = {name: STACKS[name] for name in ("defaults", "everything")}
 PEOPLES = {name: value for name, value in NAMES.items() if name.startswith("AWS::") or name == "BackupVaultNames"}
 
 #: Where a template keeps the policy of a resource: its type, the property that names the resource, and the policy's.
@@ -78,7 +78,7 @@ class Deployment:
         return reference
 
     def role(self, arn):
-        """The inline statements of the role with this ARN."""
+        """The statements of the template for the role with this ARN."""
         name, = (name for name in self.main.resources("AWS::IAM::Role") if self.main.arn(name) == arn)
         return self.main.statements(name)
 
@@ -91,8 +91,8 @@ class Deployment:
 
 @functools.cache
 def deployed(setting):
-    """The stack as one of the settings deploys it."""
-    return Deployment(PEOPLES | SETTINGS[setting])
+    """One of the stacks, deployed."""
+    return Deployment(PEOPLES | STACKS[setting])
 
 
 def _statements(document):

@@ -391,8 +391,11 @@ def check_template(path, raw, is_root, report):
 
 def refusal(parameter, value):
     """Why CloudFormation would refuse a value of a parameter; None where it takes it."""
-    if "AllowedValues" in parameter and value not in [str(v) for v in parameter["AllowedValues"]]:
-        return f"is none of {parameter['AllowedValues']}"
+    if "AllowedValues" in parameter:
+        # "Each value in the list must be one of the allowed values" (Parameters syntax reference, CommaDelimitedList).
+        values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
+        if not set(values) <= {str(v) for v in parameter["AllowedValues"]}:
+            return f"is none of {parameter['AllowedValues']}"
     if parameter["Type"] == "Number":
         if not parameter.get("MinValue", float("-inf")) <= float(value) <= parameter.get("MaxValue", float("inf")):
             return f"is not within {parameter.get('MinValue')} to {parameter.get('MaxValue')}"
@@ -444,7 +447,9 @@ SERVER_SIDE = {
 }
 
 #: What the function calls, whatever its role says.
+#: A service that is called for some resource types alone stands in `CALLED_FOR` as well.
 CALLED = {"backup", "dynamodb", "ec2", "lambda", "logs", "rds", "s3", "secretsmanager", "sns"}
+CALLED_FOR = {"rds": {"Aurora", "RDS"}}
 
 
 @functools.cache
@@ -516,7 +521,9 @@ def check_endpoints(stack, report):
                     names.add(name)
     if not served:
         return
-    for service in sorted(CALLED | called_by_roles(stack)):
+    types = set(stack.parameters["Types"].split(","))
+    called = {service for service in CALLED if types & CALLED_FOR.get(service, types)}
+    for service in sorted(called | called_by_roles(stack)):
         place = f"{stack.file} {service}"
         report.expect(service in served, "endpoint-missing", place, "AWS::EC2::VPCEndpoint",
                       f"the function calls {service}, and the VPC has no endpoint for it: the call waits for ever")
@@ -534,7 +541,10 @@ def called_by_roles(stack):
             continue
         for role in stack.resources.values():
             if role.type == ROLE and stack.values[f"{role.logical}.Arn"] == function.properties["Role"]:
-                for policy in role.properties.get("Policies", []):
+                arns = role.properties.get("ManagedPolicyArns", [])
+                managed = [p.properties for p in stack.resources.values()
+                           if p.type == "AWS::IAM::ManagedPolicy" and p.ref in arns]
+                for policy in role.properties.get("Policies", []) + managed:
                     for statement in policy["PolicyDocument"]["Statement"]:
                         if statement["Effect"] == "Allow":
                             found |= {a.partition(":")[0] for a in listed(statement["Action"])}

@@ -4,24 +4,14 @@ A template is resolved with its parameters' defaults, with the physical names th
 per resource that nobody named. A reference to nothing that is there is an error, so that no pattern is ever a guess.
 """
 
-import copy
 import functools
-import ipaddress
-import logging
-import re
 from hashlib import sha256
 from pathlib import Path
 
-import boto3
-import yaml
 from parliament.statement import get_privilege_info
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 
+from cloudformation import Resolver, load, parameter_value, translate
 from iam import Statement
-
-# SAM warns that its usage figures were not sent.
-logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 #: AWS::URLSuffix and AWS::Partition of the commercial Regions.
 PARTITION = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
@@ -31,6 +21,7 @@ ARNS = {
     "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{name}",
     "AWS::Events::EventBus": "arn:{partition}:events:{region}:{account}:event-bus/{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
+    "AWS::IAM::ManagedPolicy": "arn:{partition}:iam::{account}:policy{path}{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role{path}{name}",
     "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
@@ -44,6 +35,7 @@ ARNS = {
 REFS = {
     "AWS::EC2::RouteTable": "rtb-{id17}", "AWS::EC2::SecurityGroup": "sg-{id17}",
     "AWS::EC2::Subnet": "subnet-{id17}", "AWS::EC2::VPC": "vpc-{id17}", "AWS::EC2::VPCEndpoint": "vpce-{id17}",
+    "AWS::IAM::ManagedPolicy": ARNS["AWS::IAM::ManagedPolicy"],
     "AWS::KMS::Key": "{id}", "AWS::Route53Resolver::FirewallDomainList": "rslvr-fdl-{id17}",
     "AWS::Route53Resolver::FirewallRuleGroup": "rslvr-frg-{id17}",
     "AWS::SecretsManager::Secret": ARNS["AWS::SecretsManager::Secret"],
@@ -55,33 +47,10 @@ NAME_PROPERTIES = ("Name", "FunctionName", "RoleName", "TableName", "BucketName"
                    "LogGroupName", "DBSubnetGroupName")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, as their long forms."""
+_read = functools.cache(load)
 
 
-def _short_form(loader, suffix, node):
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        if suffix == "GetAtt":
-            value = value.split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {name: value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
-@functools.cache
-def _read(path):
-    with open(path, encoding="utf-8") as text:
-        return yaml.load(text, _Loader)
-
-
-class Template:
+class Template(Resolver):
     """A template with values for its references.
 
     `values` maps what `Ref` answers (`"Topic"`) and what `GetAtt` answers (`"Ledger.Arn"`); whatever is not there is
@@ -90,13 +59,16 @@ class Template:
 
     def __init__(self, path, values, raw=None):
         self.path = Path(path)
-        self.raw = raw or _read(path)
+        super().__init__(raw or _read(path), self.path.name)
         parameters = {
             name: str(parameter["Default"])
             for name, parameter in self.raw["Parameters"].items()
             if "Default" in parameter
         }
         self.values = PARTITION | parameters | values
+        for name, parameter in self.raw["Parameters"].items():
+            if name in self.values:
+                self.values[name] = parameter_value(parameter, self.values[name])
         self._nested = {}
 
     def nested(self, name):
@@ -113,49 +85,24 @@ class Template:
         return {
             name: self.resolve(resource.get("Properties", {}))
             for name, resource in self.raw["Resources"].items()
-            if resource["Type"] in kinds and ("Condition" not in resource or self._holds(resource["Condition"]))
+            if resource["Type"] in kinds and self.exists(resource)
         }
 
     def translated(self):
         """The same template as CloudFormation sees it, without SAM's own types."""
-        raw = copy.deepcopy(self.raw)
-        for resource in raw["Resources"].values():
-            if resource["Type"] == "AWS::Serverless::Function":
-                resource["Properties"]["CodeUri"] = "s3://bucket/bootstrap.zip"
-        # SAM asks boto3 for the partition of a Region.
-        session = boto3.session.Session(region_name=self._get("AWS::Region"))
-        translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session)
-        parameters = {name: self.values[name] for name in raw["Parameters"] if name in self.values}
-        return Template(self.path, self.values, translator.translate(raw, parameters))
+        given = {name: self.values[name] for name in self.raw["Parameters"] if name in self.values}
+        return Template(self.path, self.values, translate(self.raw, self.answer("AWS::Region"), given))
 
     def conditions(self):
         """Every condition, and whether it holds."""
-        return {name: self._holds(name) for name in self.raw.get("Conditions", {})}
+        return {name: self.holds(name) for name in self.raw.get("Conditions", {})}
 
     def arn(self, name):
         """The ARN of one of the resources."""
         kind = self.raw["Resources"][name]["Type"]
-        return self._get(name if REFS.get(kind) == ARNS.get(kind) else f"{name}.Arn")
+        return self.answer(name if REFS.get(kind) == ARNS.get(kind) else f"{name}.Arn")
 
-    def resolve(self, node):
-        """The node with every intrinsic function replaced by its value; NoValue as None."""
-        if isinstance(node, list):
-            items = [self.resolve(item) for item in node]
-            return [item for item in items if item is not None]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            (name, argument), = node.items()
-            if name == "Ref":
-                return None if argument == "AWS::NoValue" else self._get(argument)
-            if name == "Fn::GetAtt":
-                return self._get(argument if isinstance(argument, str) else ".".join(argument))
-            if name.startswith("Fn::"):
-                return self._function(name, argument)
-        resolved = {key: self.resolve(value) for key, value in node.items()}
-        return {key: value for key, value in resolved.items() if value is not None}
-
-    def _get(self, reference):
+    def answer(self, reference):
         if reference in self.values:
             return self.values[reference]
         name, _, attribute = reference.partition(".")
@@ -175,7 +122,7 @@ class Template:
         digits = sha256(name.encode()).hexdigest()
         return form.format(
             partition=self.values["AWS::Partition"], suffix=self.values["AWS::URLSuffix"],
-            region=self._get("AWS::Region"), account=self._get("AWS::AccountId"), name=self.resolve(named),
+            region=self.answer("AWS::Region"), account=self.answer("AWS::AccountId"), name=self.resolve(named),
             path=self.resolve(properties.get("Path", "/")), id17=digits[:17],
             id="-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])),
         )
@@ -190,65 +137,14 @@ class Template:
                     return "AWS::Events::Rule"
         raise KeyError(f"{self.path.name}: there is no {name}, and no value was given for it")
 
-    def _function(self, name, argument):
-        if name == "Fn::Sub":
-            text, local = (argument, {}) if isinstance(argument, str) else argument
-            local = {key: self.resolve(value) for key, value in local.items()}
-
-            def value(found):
-                key = found.group(1)
-                # ${!Name} is the text ${Name}.
-                return f"${{{key[1:]}}}" if key[0] == "!" else str(local[key] if key in local else self._get(key))
-
-            return re.sub(r"\$\{([^}]+)\}", value, text)
-        if name == "Fn::If":
-            condition, then, otherwise = argument
-            return self.resolve(then if self._holds(condition) else otherwise)
-        if name == "Fn::Select":
-            index, items = argument
-            return self.resolve(items)[int(index)]
-        if name == "Fn::Split":
-            separator, text = argument
-            return self.resolve(text).split(separator)
-        if name == "Fn::Join":
-            separator, items = argument
-            return separator.join(self.resolve(items))
-        if name == "Fn::GetAZs":
-            region = self.resolve(argument) or self._get("AWS::Region")
-            return [region + letter for letter in "abc"]
-        if name == "Fn::Cidr":
-            block, count, bits = (self.resolve(item) for item in argument)
-            subnets = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))
-            return [str(subnet) for subnet, _ in zip(subnets, range(int(count)))]
-        if name == "Fn::FindInMap":
-            mapping, first, second = (self.resolve(item) for item in argument)
-            return self.raw["Mappings"][mapping][first][second]
-        raise NotImplementedError(f"{name} in {self.path.name}")
-
-    def _holds(self, name):
-        return self._condition(self.raw["Conditions"][name])
-
-    def _condition(self, node):
-        (name, argument), = node.items()
-        if name == "Condition":
-            return self._holds(argument)
-        if name == "Fn::Not":
-            return not self._condition(argument[0])
-        if name == "Fn::And":
-            return all(self._condition(item) for item in argument)
-        if name == "Fn::Or":
-            return any(self._condition(item) for item in argument)
-        if name == "Fn::Equals":
-            left, right = (str(self.resolve(item)) for item in argument)
-            return left == right
-        raise NotImplementedError(f"{name} in a condition")
-
     def statements(self, role):
-        """The statements of a role's inline policies."""
-        policies = self.resolve(self.raw["Resources"][role]["Properties"]["Policies"])
+        """The statements of a role's inline policies, and of those of the template that are attached to it."""
+        properties = self.resolve(self.raw["Resources"][role]["Properties"])
+        managed = {self.arn(name): policy for name, policy in self.resources("AWS::IAM::ManagedPolicy").items()}
+        attached = [managed[arn] for arn in properties.get("ManagedPolicyArns", []) if ":iam::aws:" not in arn]
         return [
             Statement.of(raw)
-            for policy in policies
+            for policy in properties["Policies"] + attached
             for raw in policy["PolicyDocument"]["Statement"]
         ]
 
@@ -259,7 +155,7 @@ class Template:
         """
         found = []
         for name, resource in self.raw["Resources"].items():
-            if "Condition" in resource and not self._holds(resource["Condition"]):
+            if not self.exists(resource):
                 continue
             if resource["Type"] == "AWS::Events::EventBusPolicy":
                 # Its one statement stands alone.
@@ -300,6 +196,15 @@ def _has_no_resource(action):
     return all(not kind["resource_type"] for kind in get_privilege_info(*action.split(":"))["resource_types"])
 
 
+#: What an operation of RDS has in its name, the kind in the ARN it is checked against, and the parameter that names it.
+RDS_KINDS = (
+    ("DBClusterSnapshot", "cluster-snapshot", "DBClusterSnapshotIdentifier"),
+    ("DBCluster", "cluster", "DBClusterIdentifier"),
+    ("DBSnapshot", "snapshot", "DBSnapshotIdentifier"),
+    ("DBInstance", "db", "DBInstanceIdentifier"),
+)
+
+
 def needed(call, parameters, region, account):
     """The IAM actions a call needs, each with the resource it is checked against.
 
@@ -321,15 +226,25 @@ def needed(call, parameters, region, account):
             ]
         case "backup":
             return [(f"backup:{name}", p["RecoveryPointArn"])]
+        case "rds" if name == "AddTagsToResource":
+            return [(f"rds:{name}", p["ResourceName"])]
+        case "rds" if name == "CreateDBInstance":
+            # Every resource that the request names, and the groups that it does not name as the engine's defaults.
+            kinds = {"DBInstanceIdentifier": "db", "DBClusterIdentifier": "cluster", "DBSubnetGroupName": "subgrp",
+                     "OptionGroupName": "og", "DBParameterGroupName": "pg"}
+            return [(f"rds:{name}", arn("rds", f"{kinds[key]}:{p[key]}")) for key in kinds if key in p]
         case "rds":
-            kind = "snapshot" if "Snapshot" in name else "db"
-            identifier = p.get("DBSnapshotIdentifier" if kind == "snapshot" else "DBInstanceIdentifier", "*")
+            kind, key = next(row for row in RDS_KINDS if row[0] in name)[1:]
+            identifier = p.get(key, "*")
             full = identifier if identifier.startswith("arn:") else arn("rds", f"{kind}:{identifier}")
             return [(f"rds:{name}", full)]
         case "ec2" if name.startswith("Describe"):
             return [(f"ec2:{name}", "*")]
         case "ec2" if name == "TerminateInstances":
             return [(f"ec2:{name}", arn("ec2", f"instance/{i}")) for i in p["InstanceIds"]]
+        case "ec2" if name == "CreateTags":
+            kinds = {"i": "instance", "vol": "volume"}
+            return [(f"ec2:{name}", arn("ec2", f"{kinds[one.split('-')[0]]}/{one}")) for one in p["Resources"]]
         case "ec2" if name == "DeleteVolume":
             return [(f"ec2:{name}", arn("ec2", f"volume/{p['VolumeId']}"))]
         case "dynamodb" if name == "BatchGetItem":

@@ -41,6 +41,7 @@ class Place:
         told = function["Environment"]["Variables"]
         self.region, self.account = stack.region, stack.account
         self.prefix, self.subnet_group = told["NAME_PREFIX"], told["DB_SUBNET_GROUP"]
+        self.types, self.target = told["TYPES"].split(","), f"{self.prefix}-r-0123456789abcdef0123-1"
         subnet_ids = next(value for name, value in sorted(told.items()) if name.startswith("EC2_SUBNET_ID"))
         self.subnets, self.groups = subnet_ids.split(","), told["EC2_SECURITY_GROUP_IDS"].split(",")
         self.zones = {stack.network.resolve({"Ref": name}): subnet["AvailabilityZone"]
@@ -109,14 +110,25 @@ class Place:
     def restore_database(self, name=None, subnet_group=None, action="rds:RestoreDBInstanceFromDBSnapshot",
                          snapshot="snapshot:awsbackup:copyjob-1", more=()):
         """A database, and all that the request names: its groups, too, which are the engine's defaults."""
-        names = (f"db:{name or self.prefix + '-0123456789abcdef-1'}", snapshot,
-                 f"subgrp:{subnet_group or self.subnet_group}", "og:default:postgres-16", "pg:default.postgres16")
+        names = (f"db:{name or self.target}", snapshot, f"subgrp:{subnet_group or self.subnet_group}",
+                 "og:default:postgres-16", "pg:default.postgres16")
         keys = {"aws:TagKeys": ("Name",), "rds:BackupTarget": "region"}
         return [Asks(action, self.arn("rds", name), {}, keys) for name in names] + list(more)
 
+    def restore_cluster(self, name=None, subnet_group=None, action="rds:RestoreDBClusterFromSnapshot",
+                        snapshot="cluster-snapshot:awsbackup:copyjob-1", more=()):
+        """An Aurora cluster, and all that the request names."""
+        names = (f"cluster:{name or self.target}", snapshot, f"subgrp:{subnet_group or self.subnet_group}",
+                 "og:default:aurora-postgresql-16", "cluster-pg:default.aurora-postgresql16")
+        keys = {"aws:TagKeys": ("Name",), "rds:DatabaseClass": ""}
+        return [Asks(action, self.arn("rds", name), {}, keys) for name in names] + list(more)
+
     def database(self, action, name=None, kind="db"):
-        return [Asks(action, self.arn("rds", f"{kind}:{name or self.prefix + '-0123456789abcdef-1'}"), {},
+        return [Asks(action, self.arn("rds", f"{kind}:{name or self.target}"), {},
                      {"aws:ResourceTag/Name": "x", "aws:TagKeys": ("Name",)})]
+
+    def cluster(self, action, name=None):
+        return self.database(action, name, "cluster")
 
 
 def _changed(ask, ending, keys):
@@ -130,13 +142,25 @@ def _changed(ask, ending, keys):
 
 DESCRIBES = ("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSnapshots", "ec2:DescribeVolumes",
              "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcs", "ec2:DescribeAvailabilityZones",
-             "ec2:DescribeAccountAttributes", "ec2:DescribeInternetGateways", "rds:DescribeDBInstances",
-             "rds:DescribeDBSnapshots")
+             "ec2:DescribeAccountAttributes", "ec2:DescribeInternetGateways")
+DESCRIBES_OF_DATABASES = ("rds:DescribeDBInstances", "rds:DescribeDBSnapshots", "rds:DescribeDBClusters",
+                          "rds:DescribeDBClusterSnapshots")
 
 
 def legitimate(here):
     """What a restore of ours asks for, by what it is: every line must be allowed in every case."""
-    return {
+    return {name: asks for kind in here.types for name, asks in of_type(here)[kind].items()} | {
+        "what is there": [Asks(action, "*", {}, {"ec2:Region": here.region}) for action in DESCRIBES],
+    }
+
+
+def of_type(here):
+    """What a restore asks for, by its resource type and by what it is."""
+    databases = {
+        "a database under a key": here.key("rds"),
+        "databases that are there": [Asks(action, "*", {}, {}) for action in DESCRIBES_OF_DATABASES],
+    }
+    return {"EC2": {
         "a machine": here.run_instances() + here.tags("instance", "volume"),
         "a machine without a key pair": here.run_instances(key_pair=False),
         "a machine in each of our subnets": [ask for subnet in here.subnets for ask in here.run_instances(subnet)],
@@ -148,6 +172,7 @@ def legitimate(here):
         "a volume that a failed restore left": here.existing("ec2:DeleteVolume", "volume"),
         "a volume from a snapshot": here.existing("ec2:CreateVolume", "volume") + [
             Asks("ec2:CreateVolume", here.arn("ec2", "snapshot/snap-1", ""), {}, {"ec2:Owner": here.account})],
+    }, "RDS": databases | {
         "a database": here.restore_database(),
         "a database with tags": here.restore_database(more=here.database("rds:AddTagsToResource")),
         # rds:CreateTenantDatabase is a dependent action of the restore (Service Authorization Reference).
@@ -155,11 +180,15 @@ def legitimate(here):
             *here.database("rds:CreateTenantDatabase"),
             *here.database("rds:CreateTenantDatabase", "*", "tenant-database")]),
         "a database from a backup that is no copy": here.restore_database(snapshot="snapshot:awsbackup:job-1"),
-        "a database under a key": here.key("rds"),
         "the tags of a snapshot": here.database("rds:ListTagsForResource", "awsbackup:copyjob-1", "snapshot"),
         "a database that a failed restore left": here.database("rds:DeleteDBInstance"),
-        "what is there": [Asks(action, "*", {}, {"ec2:Region": here.region}) for action in DESCRIBES],
-    }
+    }, "Aurora": databases | {
+        "a cluster": here.restore_cluster(),
+        "a cluster with tags": here.restore_cluster(more=here.cluster("rds:AddTagsToResource")),
+        "the tags of a cluster's snapshot": here.database(
+            "rds:ListTagsForResource", "awsbackup:copyjob-1", "cluster-snapshot"),
+        "a cluster that a failed restore left": here.cluster("rds:DeleteDBCluster"),
+    }}
 
 
 def refused(here):
@@ -168,6 +197,7 @@ def refused(here):
     existing = here.existing
     other_zone = f"{here.region}z"
     profile = here.arn("iam", "instance-profile/web").replace(f":{here.region}:", "::")
+    others = bystanders(here.prefix)
     other = [Asks("ec2:RunInstances", here.arn("ec2", rest)) for rest in (
         "launch-template/lt-1", "capacity-reservation/cr-1", "placement-group/production")]
     return {
@@ -193,16 +223,20 @@ def refused(here):
                                        {"aws:ResourceTag/aws:backup:source-resource": "x"})],
         "other metadata options afterwards": existing("ec2:ModifyInstanceMetadataOptions", "instance"),
         "tags of somebody's route table": [Asks("ec2:CreateTags", here.arn("ec2", "route-table/rtb-1"))],
-        "a database of another name": here.restore_database("orders"),
-        "a database of a similar name": here.restore_database(f"{here.prefix}s-orders"),
+        **{f"a database called {name}": here.restore_database(name) for name in others},
+        **{f"a cluster called {name}": here.restore_cluster(name) for name in others},
+        **{f"the end of {name}": here.database("rds:DeleteDBInstance", name) for name in others},
+        **{f"the end of the cluster {name}": here.cluster("rds:DeleteDBCluster", name) for name in others},
+        "a cluster in another subnet group": here.restore_cluster(subnet_group="production"),
+        "a cluster at a point in time": here.restore_cluster(action="rds:RestoreDBClusterToPointInTime"),
+        # The function makes it.
+        "a writer": here.database("rds:CreateDBInstance"),
+        "another password": here.cluster("rds:ModifyDBCluster"),
+        "tags of another cluster": here.cluster("rds:AddTagsToResource", "orders"),
         "another subnet group": here.restore_database(subnet_group="production"),
         "a database at a point in time": here.restore_database(action="rds:RestoreDBInstanceToPointInTime"),
-        "an empty database": here.database("rds:CreateDBInstance"),
         "a tenant in another database": here.database("rds:CreateTenantDatabase", "orders"),
         "tags of another database": here.database("rds:AddTagsToResource", "orders"),
-        "the end of another database": here.database("rds:DeleteDBInstance", "orders"),
-        "a cluster": here.database("rds:RestoreDBClusterFromSnapshot", kind="cluster"),
-        "the end of a cluster": here.database("rds:DeleteDBCluster", kind="cluster"),
         "a key without a service": [Asks("kms:Decrypt", here.arn("kms", "key/1"))],
         "a grant for people": [Asks("kms:CreateGrant", here.arn("kms", "key/1"), {
             "kms:ViaService": f"rds.{here.region}.amazonaws.com"}, {"kms:GrantIsForAWSResource": "false"})],
@@ -214,6 +248,13 @@ def refused(here):
         "a role for a function": pass_role(here, here.arn("iam", "role/web"), "lambda.amazonaws.com"),
         "another role for a machine": pass_role(here, here.arn("iam", "role/Admin"), "ec2.amazonaws.com"),
     }
+
+
+def bystanders(prefix):
+    """Names of what belongs to others: among them a stack's whose prefix begins with ours, and one's with whose ours begins."""
+    restored = "r-0123456789abcdef0123-1"
+    return ("orders", prefix, f"{prefix}-r", f"{prefix}-orders", f"{prefix}-2", f"{prefix}-2-{restored}",
+            f"{prefix}s-{restored}", f"{prefix}-{restored[2:]}", f"{prefix[:-1]}-{restored}", f"a-{prefix}-{restored}")
 
 
 def pass_role(here, role, service):

@@ -5,22 +5,15 @@ a `Stack` resolves a template under it. What AWS only answers when a resource ex
 in AWS's form and as long as AWS makes it, so that lengths and patterns mean something.
 """
 
-import copy
 import functools
 import hashlib
-import ipaddress
 import re
 import re._parser as regex
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import boto3
-import yaml
 from botocore.session import Session
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 
-from permissions import _Loader
+from cloudformation import Resolver, load, parameter_value, translate
 
 ACCOUNT = "222222222222"
 
@@ -37,30 +30,11 @@ LONGEST_VALUE = 4096
 # --- templates ----------------------------------------------------------------------------------------
 
 
-def load(path):
-    """A template as it is in its file, short forms as long forms."""
-    return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-
-
-def translate(raw):
-    """The template as CloudFormation gets it from SAM's transform; one without the transform as it is."""
-    if "AWS::Serverless-2016-10-31" not in str(raw.get("Transform", "")):
-        return raw
-    raw = copy.deepcopy(raw)
-    for resource in raw["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            # `sam package` writes the uploaded object here.
-            resource["Properties"]["CodeUri"] = "s3://artifacts-of-sam/function.zip"
-    session = boto3.Session(region_name=REGIONS["aws"])
-    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session)
-    return translator.translate(raw, {})
-
-
 @functools.cache
 def templates(root):
     """Every template of the project, translated, by its path from the project's root."""
     files = [root / "template.yaml", *sorted((root / "infra").glob("*.yaml"))]
-    return {str(file.relative_to(root)): translate(load(file)) for file in files}
+    return {str(file.relative_to(root)): translate(load(file), REGIONS["aws"]) for file in files}
 
 
 def nested_in(raw):
@@ -280,6 +254,8 @@ class Setting:
             return str(parameter["Default"])
         if "AllowedValues" in parameter:
             allowed = parameter["AllowedValues"]
+            if parameter["Type"] == "CommaDelimitedList" and self.values == "maximal":
+                return ",".join(allowed)
             return str(allowed[self.turn % len(allowed)])
         if parameter["Type"] == "Number":
             least, most = parameter.get("MinValue", 0), parameter.get("MaxValue", 1)
@@ -420,15 +396,16 @@ class _Values(dict):
         self.stack = stack
 
     def __missing__(self, key):
-        self[key] = value = self.stack.answer(key)
+        self[key] = value = self.stack.made_up(key)
         return value
 
 
-class Stack:
+class Stack(Resolver):
     """A template under a setting; the nested stacks are its `children`."""
 
     def __init__(self, file, known, setting, given=None, stack_name=None):
-        self.file, self.raw, self.setting = file, known[file], setting
+        super().__init__(known[file], file)
+        self.file, self.setting = file, setting
         self.name = stack_name or setting.stack
         self.is_nested = given is not None
         pseudo = {
@@ -445,8 +422,7 @@ class Stack:
             parameters[name] = nested if self.is_nested else setting.value(name, parameter)
         self.parameters = parameters
         self.values = _Values(self, pseudo | {
-            name: value.split(",") if self.raw["Parameters"][name]["Type"] == "CommaDelimitedList" else value
-            for name, value in parameters.items()
+            name: parameter_value(self.raw["Parameters"][name], value) for name, value in parameters.items()
         })
         self.known, self.children = known, {}
         for logical, path in nested_in(self.raw).items():
@@ -462,9 +438,6 @@ class Stack:
         yield self
         for child in self.children.values():
             yield from child.everything()
-
-    def exists(self, resource):
-        return "Condition" not in resource or self._holds(resource["Condition"])
 
     @functools.cached_property
     def resources(self):
@@ -488,8 +461,11 @@ class Stack:
         generated = f"{self.name}-{logical}"[:longest - 13] + "-ABCDEFGHIJ12"
         return generated.lower() if raw["Type"] == "AWS::S3::Bucket" else generated
 
-    def answer(self, key):
-        """What Ref (`Topic`) or GetAtt (`Topic.TopicArn`) answers."""
+    def answer(self, reference):
+        return self.values[reference]
+
+    def made_up(self, key):
+        """What Ref (`Topic`) or GetAtt (`Topic.TopicArn`) answers, of a resource that does not exist yet."""
         logical, _, attribute = key.partition(".")
         if logical not in self.raw["Resources"]:
             raise KeyError(f"{self.file}: {key} is neither a parameter nor a resource")
@@ -525,79 +501,3 @@ class Stack:
         values = {"@": self.values["AWS::Partition"], "R": self.setting.region, "A": ACCOUNT,
                   "S": self.values["AWS::URLSuffix"], "~": identity}
         return re.sub(r"@|~|(?<![A-Za-z0-9])[RAS](?![A-Za-z0-9])", lambda found: values[found.group()], form)
-
-    # --- intrinsic functions
-
-    def resolve(self, node):
-        """The node with every intrinsic function replaced by its value, and without what is AWS::NoValue."""
-        if isinstance(node, list):
-            return [item for item in map(self.resolve, node) if item is not None]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            (name, argument), = node.items()
-            if name == "Ref":
-                return None if argument == "AWS::NoValue" else self.values[argument]
-            if name.startswith("Fn::"):
-                return self._function(name, argument)
-        found = {key: self.resolve(value) for key, value in node.items()}
-        return {key: value for key, value in found.items() if value is not None}
-
-    def _function(self, name, argument):
-        match name:
-            case "Fn::GetAtt":
-                return self.values[argument if isinstance(argument, str) else ".".join(argument)]
-            case "Fn::If":
-                condition, then, otherwise = argument
-                return self.resolve(then if self._holds(condition) else otherwise)
-            case "Fn::Select":
-                return self.resolve(argument[1])[int(self.resolve(argument[0]))]
-            case "Fn::Split":
-                return self.resolve(argument[1]).split(argument[0])
-            case "Fn::Join":
-                return argument[0].join(str(item) for item in self.resolve(argument[1]))
-            case "Fn::Sub":
-                text, local = (argument, {}) if isinstance(argument, str) else argument
-                local = {key: self.resolve(value) for key, value in local.items()}
-                return re.sub(r"\$\{([^!}][^}]*)\}", lambda found: str(
-                    local[found[1]] if found[1] in local else self.values[found[1]]), text)
-            case "Fn::GetAZs":
-                return [f"{self.setting.region}{letter}" for letter in "abc"]
-            case "Fn::Cidr":
-                block, count, bits = (self.resolve(item) for item in argument)
-                found = ipaddress.ip_network(block, strict=False).subnets(new_prefix=32 - int(bits))
-                return [str(next(found)) for _ in range(int(count))]
-            case "Fn::FindInMap":
-                mapping, first, second = (self.resolve(item) for item in argument)
-                return self.raw["Mappings"][mapping][first][second]
-        raise NotImplementedError(f"{self.file}: say here what {name} answers")
-
-    def _holds(self, name):
-        return self._condition(self.raw["Conditions"][name])
-
-    def _condition(self, node):
-        (name, argument), = node.items()
-        match name:
-            case "Condition":
-                return self._holds(argument)
-            case "Fn::Not":
-                return not self._condition(argument[0])
-            case "Fn::And":
-                return all([self._condition(item) for item in argument])
-            case "Fn::Or":
-                return any([self._condition(item) for item in argument])
-            case "Fn::Equals":
-                left, right = (str(self.resolve(item)) for item in argument)
-                return left == right
-            case "Fn::Contains":
-                return self.resolve(argument[1]) in self.resolve(argument[0])
-        raise NotImplementedError(f"{self.file}: say here when {name} holds")
-
-    def refusals(self):
-        """What the template's own rules say against this setting ("Rules" of the template reference)."""
-        found = []
-        for rule in self.raw.get("Rules", {}).values():
-            if "RuleCondition" in rule and not self._condition(rule["RuleCondition"]):
-                continue
-            found += [a.get("AssertDescription", "") for a in rule["Assertions"] if not self._condition(a["Assert"])]
-        return found

@@ -11,8 +11,8 @@ import sys
 import pytest
 import yaml
 
+from cloudformation import Loader
 from conftest import ROOT
-from permissions import _Loader
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -31,7 +31,7 @@ class Normal:
         self.nested = {}
         for name, resource in template["Resources"].items():
             if resource["Type"] == "AWS::CloudFormation::Stack":
-                inner = yaml.load((folder / resource["Properties"]["TemplateURL"]).read_text(), _Loader)
+                inner = yaml.load((folder / resource["Properties"]["TemplateURL"]).read_text(), Loader)
                 given = {key: value["Default"] for key, value in inner["Parameters"].items() if "Default" in value}
                 given |= {key: self.of(value) for key, value in resource["Properties"]["Parameters"].items()}
                 self.nested[name] = Normal(inner, prefix=name, arguments=given)
@@ -108,7 +108,7 @@ def source():
 @pytest.fixture(scope="module")
 def flat():
     """The flattened template as it is written, read again."""
-    return yaml.load(flatten.written(flatten.flat(TEMPLATE, CODE, "x86_64"), TEMPLATE.name), _Loader)
+    return yaml.load(flatten.written(flatten.flat(TEMPLATE, CODE, "x86_64"), TEMPLATE.name), Loader)
 
 
 def differences(one, other):

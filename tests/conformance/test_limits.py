@@ -76,7 +76,11 @@ def test_every_allowed_value_and_both_partitions_come_up(known):
         for name, parameter in raw.get("Parameters", {}).items():
             if "AllowedValues" in parameter:
                 seen = {setting.value(name, parameter) for setting in chosen}
-                assert seen == {str(value) for value in parameter["AllowedValues"]}, name
+                allowed = {str(value) for value in parameter["AllowedValues"]}
+                if parameter["Type"] == "CommaDelimitedList":
+                    assert ",".join(parameter["AllowedValues"]) in seen
+                    seen = {value for values in seen for value in values.split(",")}
+                assert seen == allowed, name
 
 
 @pytest.mark.parametrize(("pattern", "limit", "longest"), [

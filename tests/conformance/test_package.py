@@ -18,8 +18,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from moto.server import ThreadedMotoServer
 
 from cloud import REGION, client
+from cloudformation import Loader
 from conftest import ROOT, _from_environment
-from permissions import _Loader
 
 #: What Lambda's runtime provided.al2023 has.
 LATEST_GLIBC = (2, 34)
@@ -92,7 +92,7 @@ def test_the_checksums_are_those_of_all_files(package):
 
 
 def test_the_template_takes_this_very_zip(package, archive, content):
-    template = yaml.load((package / "template.yaml").read_text(), _Loader)
+    template = yaml.load((package / "template.yaml").read_text(), Loader)
     key = template["Resources"]["RestoreProofFunction"]["Properties"]["Code"]["S3Key"]
     assert key == {"Fn::Sub": "${CodePrefix}" + archive.name}
     # Another bootstrap, another name: else CloudFormation would see nothing to update.

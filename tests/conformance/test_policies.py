@@ -53,6 +53,16 @@ EVERYTHING = {
 }
 
 
+#: The types that have policies of their own; the parameter `Types` allows those that the function knows.
+TYPES = ("Aurora", "EC2", "RDS")
+EVERYTHING["Types"] = ",".join(TYPES)
+
+#: Stacks for one type alone.
+ALONE = {f"{name} alone": {"Types": name} for name in TYPES}
+
+#: Every stack that is looked at.
+STACKS = {"defaults": {}, "everything": EVERYTHING} | ALONE
+
 TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/forward.yaml")
 
 
@@ -64,10 +74,10 @@ def template(name="template.yaml", **given):
 
 
 def policies():
-    """Every policy document of the templates, bare and with everything: its place, and the document."""
+    """Every policy document of the templates, in each stack: its place, and the document."""
     return {
         f"{name} {place} ({setting})": document
-        for setting, given in (("defaults", {}), ("everything", EVERYTHING))
+        for setting, given in STACKS.items()
         for name in TEMPLATES for place, document in template(name, **given).policies()
     }
 
@@ -121,21 +131,48 @@ def is_listed(place, finding):
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_both_branches_of_each_condition_are_looked_at(name):
-    """A condition that is the same with and without everything needs a value in EVERYTHING."""
-    bare, full = template(name).conditions(), template(name, **EVERYTHING).conditions()
-    same = {condition for condition in bare if bare[condition] == full[condition]}
+    """A condition that is the same in every stack needs a value in EVERYTHING."""
+    known = [template(name, **given).conditions() for given in STACKS.values()]
+    same = {condition for condition in known[0] if len({conditions[condition] for conditions in known}) == 1}
     assert same == ({"IsElsewhere"} if name == "infra/forward.yaml" else set())
+
+
+def test_every_type_has_policies_of_its_own_and_they_are_attached_with_it_alone():
+    raw = template().raw
+    managed = {name for name, body in raw["Resources"].items() if body["Type"] == "AWS::IAM::ManagedPolicy"}
+    own = {name: {f"Function{name.capitalize()}", f"Restore{name.capitalize()}"} for name in TYPES}
+    assert managed == {"Fence"}.union(*own.values())
+    assert set(raw["Parameters"]["Types"]["AllowedValues"]) <= set(TYPES)
+    for given in STACKS.values():
+        stack = template(**given)
+        of_types = set().union(*(own[name] for name in stack.values["Types"]))
+        assert set(stack.resources("AWS::IAM::ManagedPolicy")) == {"Fence"} | of_types
+        attached = [arn for name in ("FunctionRole", "RestoreRole")
+                    for arn in stack.resources("AWS::IAM::Role")[name]["ManagedPolicyArns"] if ":iam::aws:" not in arn]
+        fence, *rest = sorted(attached, key=lambda arn: arn != stack.arn("Fence"))
+        assert fence == rest.pop(0) == stack.arn("Fence"), "both roles have it"
+        assert sorted(rest) == sorted(stack.arn(name) for name in of_types)
+
+
+@pytest.mark.parametrize(("types", "has"), [
+    ("EC2,RDS", {"HasEc2", "HasRds"}), ("RDS", {"HasRds"}), ("RDS,EC2", {"HasEc2", "HasRds"}), ("EC2,EC2", {"HasEc2"}),
+    ("RDS,Aurora", {"HasRds", "HasAurora"}), ("EC21,ARDS", set()),
+])
+@pytest.mark.parametrize("name", ["template.yaml", "infra/network.yaml"])
+def test_a_type_is_found_in_the_list_by_its_whole_name(name, types, has):
+    known = template(name, Types=types).conditions()
+    assert {condition for condition in ("HasAurora", "HasEc2", "HasRds") if known[condition]} == has
 
 
 def test_nothing_is_forwarded_from_a_bus_to_itself():
     ours = template("infra/forward.yaml", BusArn=f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default")
     rules = [body for body in ours.raw["Resources"].values() if body["Type"] == "AWS::Events::Rule"]
-    assert rules and not any(ours._holds(body["Condition"]) for body in rules)
+    assert rules and not any(ours.holds(body["Condition"]) for body in rules)
 
 
 def test_there_are_policies_of_every_kind():
     text = "\n".join(POLICIES)
-    for kind in ("FunctionRole.Policies", "RestoreRole.Policies", "ScheduleRole.Assume", "TopicKey.KeyPolicy",
+    for kind in ("FunctionRole.Policies", "RestoreRole.Policies", "Fence.Policy", "FunctionAurora.Policy", "ScheduleRole.Assume", "TopicKey.KeyPolicy",
                  "ResultsBucketPolicy", "ResetKeyPolicy.ResourcePolicy", "Ec2Endpoint", "FlowLogRole", "ForwardRole",
                  "ForwardingOfOrganization", "ForwardingOfAccounts"):
         assert kind in text, kind

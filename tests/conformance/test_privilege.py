@@ -4,16 +4,23 @@
 whoever calls. Every resource type of both templates has a judge or a reason why it needs none.
 """
 
+import itertools
+import re
+from dataclasses import replace
+
 import pytest
 import yaml
 from parliament.statement import get_privilege_info
 
+from cloudformation import Loader
 from conftest import ROOT
-from iam import is_allowed
-from permissions import _Loader
+from deployment import deployed
+from iam import Request, Statement, is_allowed, refusal
+from restores import Place, bystanders
 from services import ACCOUNT as ACCOUNT_KEY
 from services import sends
-from test_policies import ACCOUNT, EVERYTHING, NAMES, REGION, TEMPLATES, arn, template
+from test_policies import ACCOUNT, EVERYTHING, NAMES, REGION, STACKS, TEMPLATES, arn, template
+from test_restores import ROLES as RESTORE_ROLES
 
 FOREIGN = "444455556666"
 PREFIX = "restore-proof"
@@ -45,20 +52,194 @@ def test_the_restore_role_alone_is_passed_and_to_aws_backup_alone():
     assert not passes(f"arn:aws:iam::{ACCOUNT}:role/Admin", "backup.amazonaws.com")
 
 
-#: What changes a database ends at the name prefix.
-BY_NAME = ("rds:DeleteDBInstance", "rds:ModifyDBInstance")
+RESTORED = f"{PREFIX}-r-0123456789abcdef0123-1"
+
+#: What the function does to a database or a cluster, by the kind of its ARN.
+BY_NAME = (("rds:DeleteDBInstance", "db"), ("rds:ModifyDBInstance", "db"), ("rds:DeleteDBCluster", "cluster"),
+           ("rds:ModifyDBCluster", "cluster"))
 
 
-@pytest.mark.parametrize("action", BY_NAME)
-@pytest.mark.parametrize(("name", "allowed"), [
-    (f"db:{PREFIX}-0123456789abcdef-1", True), ("db:orders", False), (f"db:{PREFIX}", False),
-    (f"db:{PREFIX}s-orders", False), (f"db:orders-{PREFIX}-1", False),
-    (f"snapshot:{PREFIX}-1", False), (f"cluster:{PREFIX}-1", False),
-])
-def test_databases_are_changed_and_deleted_under_the_prefix_alone(action, name, allowed):
-    assert is_allowed(role("FunctionRole"), action, arn("rds", name), {}) is allowed
-    assert not is_allowed(role("FunctionRole"), action,
-                          f"arn:aws:rds:{REGION}:{FOREIGN}:db:{PREFIX}-1", {})
+@pytest.mark.parametrize(("action", "kind"), BY_NAME)
+def test_databases_are_changed_and_deleted_in_the_namespace_of_restores_alone(action, kind):
+    known = role("FunctionRole", **EVERYTHING)
+    assert is_allowed(known, action, arn("rds", f"{kind}:{RESTORED}"), {})
+    for name in bystanders(PREFIX):
+        assert not is_allowed(known, action, arn("rds", f"{kind}:{name}"), {}), name
+    assert not is_allowed(known, action, arn("rds", f"snapshot:{RESTORED}"), {})
+    assert not is_allowed(known, action, f"arn:aws:rds:{REGION}:{FOREIGN}:{kind}:{RESTORED}", {})
+
+
+@pytest.mark.parametrize("kind", ["db", "cluster"])
+def test_what_was_restored_is_tagged_with_its_validation_and_nothing_else(kind):
+    def tags(name, *keys):
+        return is_allowed(role("FunctionRole", **EVERYTHING), "rds:AddTagsToResource", arn("rds", f"{kind}:{name}"),
+                          {"aws:TagKeys": keys})
+
+    assert tags(RESTORED, "restore-proof:validation")
+    assert not tags(RESTORED) and not tags(RESTORED, "owner")
+    assert not tags(RESTORED, "restore-proof:validation", "owner")
+    assert not any(tags(name, "restore-proof:validation") for name in bystanders(PREFIX))
+
+
+@pytest.mark.parametrize("kind", ["instance", "volume"])
+def test_a_machine_and_its_volumes_are_tagged_in_our_zone_with_their_validation(kind):
+    zone = template().nested("Network").resolve({"Fn::GetAtt": ["SubnetA", "AvailabilityZone"]})
+
+    def tags(*keys, zone=zone, kind=kind):
+        return is_allowed(role("FunctionRole"), "ec2:CreateTags", arn("ec2", f"{kind}/x-1"),
+                          {"aws:TagKeys": keys, "ec2:AvailabilityZone": zone})
+
+    assert tags("restore-proof:validation")
+    assert not tags() and not tags("owner") and not tags("restore-proof:validation", "owner")
+    assert not tags("restore-proof:validation", zone=f"{REGION}z")
+    assert not tags("restore-proof:validation", zone=None)
+    assert not tags("restore-proof:validation", kind="subnet")
+
+
+def test_a_writer_is_made_in_a_restored_cluster_in_our_subnets_alone():
+    known, group = role("FunctionRole", **EVERYTHING), Place(deployed("everything")).subnet_group
+
+    def made(instance=RESTORED, cluster=RESTORED, group=group):
+        names = (f"db:{instance}", f"cluster:{cluster}", f"subgrp:{group}", "pg:default.aurora-postgresql16")
+        return all(is_allowed(known, "rds:CreateDBInstance", arn("rds", name), {}) for name in names)
+
+    assert made() and not made(group="production")
+    assert not any(made(instance=name) or made(cluster=name) for name in bystanders(PREFIX))
+    key = {"kms:ViaService": f"rds.{REGION}.amazonaws.com", "kms:GrantIsForAWSResource": "true"}
+    assert is_allowed(known, "kms:CreateGrant", arn("kms", "key/1"), key)
+    for wrong in ({"kms:ViaService": f"s3.{REGION}.amazonaws.com"}, {"kms:GrantIsForAWSResource": "false"},
+                  {"kms:GrantIsForAWSResource": None}):
+        assert not is_allowed(known, "kms:CreateGrant", arn("kms", "key/1"), key | wrong)
+
+
+# --- The fence: what both roles can delete, whatever else they are allowed ------------------------------
+
+#: What deletes, empties or changes something that has a name, by what its ARN is.
+ENDS = {
+    "dynamodb:DeleteTable": "arn:aws:dynamodb:{at}:table/{name}", "dynamodb:UpdateTable": "arn:aws:dynamodb:{at}:table/{name}",
+    "rds:DeleteDBInstance": "arn:aws:rds:{at}:db:{name}", "rds:ModifyDBInstance": "arn:aws:rds:{at}:db:{name}",
+    "rds:DeleteDBCluster": "arn:aws:rds:{at}:cluster:{name}", "rds:ModifyDBCluster": "arn:aws:rds:{at}:cluster:{name}",
+    "s3:DeleteBucket": "arn:aws:s3:::{name}", "s3:DeleteObject": "arn:aws:s3:::{name}/records/x.json",
+    "s3:DeleteObjectVersion": "arn:aws:s3:::{name}/records/x.json",
+}
+
+#: What would end or open the ledger and the records, whatever they are called.
+OWN_ENDS = ("dynamodb:DeleteTable", "dynamodb:UpdateTable", "dynamodb:UpdateTimeToLive", "dynamodb:PutResourcePolicy",
+            "s3:DeleteBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketPolicy",
+            "s3:PutLifecycleConfiguration", "s3:PutBucketVersioning")
+
+#: A stack whose own name lies in the namespace of its restores, and so do those of its table and bucket.
+INSIDE = {"Ledger": f"{PREFIX}-r-x-Ledger-ABC", "Ledger.Arn": arn("dynamodb", f"table/{PREFIX}-r-x-Ledger-ABC"),
+          "ResultsBucket": f"{PREFIX}-r-x-resultsbucket-abc",
+          "ResultsBucket.Arn": f"arn:aws:s3:::{PREFIX}-r-x-resultsbucket-abc"}
+
+
+def forbidden(ledger, bucket):
+    """Each action, and the ARN of what it must not be done to."""
+    found = {(action, form.format(at=f"{REGION}:{ACCOUNT}", name=name))
+             for action, form in ENDS.items() for name in bystanders(PREFIX)}
+    for action in OWN_ENDS:
+        arns = [ledger, f"{ledger}/index/due"] if action.startswith("dynamodb:") else [bucket, f"{bucket}/records/x"]
+        found |= {(action, one) for one in arns}
+    return sorted(found)
+
+
+def passing(statements, ledger=NAMES["Ledger.Arn"], bucket=NAMES["ResultsBucket.Arn"]):
+    """What of that these statements allow."""
+    # What could be asked of a request is there as it is wished for.
+    context = {"aws:TagKeys": ("restore-proof:validation",), "ec2:AvailabilityZone": f"{REGION}a",
+               "ec2:MetadataHttpTokens": "required"}
+    return [(action, one) for action, one in forbidden(ledger, bucket)
+            if refusal(Request(action, one, context), statements) is None]
+
+
+def roles(setting, **given):
+    """Both roles of a stack, AWS's own policy included."""
+    aws = [s for s in RESTORE_ROLES[setting] if s not in deployed(setting).main.statements("RestoreRole")]
+    return {"FunctionRole": role("FunctionRole", **STACKS[setting], **given),
+            "RestoreRole": aws + role("RestoreRole", **STACKS[setting], **given)}
+
+
+ROLES = [(setting, name) for setting in STACKS for name in ("FunctionRole", "RestoreRole")]
+ALLOW_ALL = Statement.of({"Sid": "Planted", "Effect": "Allow", "Action": "*", "Resource": "*"})
+
+
+def widened(statements):
+    """As if somebody had attached AdministratorAccess and taken away the first wall."""
+    return [ALLOW_ALL] + [s for s in statements if s.sid != "NothingButRestoring"]
+
+
+@pytest.mark.parametrize(("setting", "name"), ROLES)
+def test_nothing_of_others_and_neither_ledger_nor_records_can_be_deleted(setting, name):
+    assert not passing(roles(setting)[name])
+    inside = roles(setting, **INSIDE)[name]
+    assert not passing(inside, INSIDE["Ledger.Arn"], INSIDE["ResultsBucket.Arn"])
+
+
+@pytest.mark.parametrize(("setting", "name"), ROLES)
+def test_it_is_denied_whatever_else_is_allowed(setting, name):
+    assert not passing(widened(roles(setting)[name]))
+    inside = widened(roles(setting, **INSIDE)[name])
+    assert not passing(inside, INSIDE["Ledger.Arn"], INSIDE["ResultsBucket.Arn"])
+
+
+@pytest.mark.parametrize("name", ["FunctionRole", "RestoreRole"])
+@pytest.mark.parametrize("sid", ["NothingOutsideOfTheFence", "LedgerAndRecordsAreKept"])
+def test_a_fence_with_a_statement_taken_out_is_found(name, sid):
+    rest = [s for s in widened(roles("everything", **INSIDE)[name]) if s.sid != sid]
+    assert passing(rest, INSIDE["Ledger.Arn"], INSIDE["ResultsBucket.Arn"])
+
+
+@pytest.mark.parametrize("name", ["FunctionRole", "RestoreRole"])
+@pytest.mark.parametrize("action", ENDS)
+def test_a_fence_that_forgets_an_action_is_found(name, action):
+    less = [replace(s, actions=tuple(a for a in s.actions if a != action)) if s.sid == "NothingOutsideOfTheFence" else s
+            for s in widened(roles("everything")[name])]
+    assert {found for found, _ in passing(less)} == {action}
+
+
+@pytest.mark.parametrize("name", ["FunctionRole", "RestoreRole"])
+@pytest.mark.parametrize("wider", [f"{PREFIX}-*", f"{PREFIX}*", f"{PREFIX[:-1]}*", "*"])
+def test_a_fence_that_is_wider_is_found(name, wider):
+    """The one that was there before: every name that begins with the prefix."""
+    wide = [replace(s, resources=tuple(r.replace(f"{PREFIX}-r-*", wider) for r in s.resources))
+            for s in roles("everything")[name]]
+    assert passing(widened(wide))
+    assert name == "RestoreRole" or passing(wide), "the fence is where the function's own right ends, too"
+
+
+def test_whatever_the_function_may_delete_or_change_by_name_is_in_the_fence():
+    fenced, = (s for s in role("FunctionRole", **EVERYTHING) if s.sid == "NothingOutsideOfTheFence")
+    ends = {action for s in role("FunctionRole", **EVERYTHING) if s.allows for action in s.actions
+            if re.match("[a-z0-9]+:(Delete|Modify|Terminate|Update)", action)}
+    # Items of the ledger, interfaces of Lambda's, and what has no name.
+    assert ends - set(fenced.actions) == {
+        "dynamodb:DeleteItem", "dynamodb:UpdateItem", "ec2:DeleteNetworkInterface", "ec2:DeleteVolume",
+        "ec2:TerminateInstances"}
+    assert set(fenced.actions) == set(ENDS) | {"rds:AddTagsToResource"}
+
+
+def prefixes():
+    """Prefixes as like one another as can be, as far as the template allows them."""
+    parts = ("rp", "r", "rr", "2", "r2")
+    names = {"-".join(chosen) for count in (1, 2, 3, 4) for chosen in itertools.product(parts, repeat=count)}
+    allowed = re.compile(template().raw["Parameters"]["NamePrefix"]["AllowedPattern"])
+    return sorted(name for name in names if allowed.match(name))
+
+
+def test_no_stacks_restores_lie_in_the_namespace_of_anothers():
+    known = prefixes()
+    assert len(known) > 100 and not [name for name in known if "-r-" in name or name.endswith("-r")]
+    names = {prefix: f"{prefix}-r-" for prefix in known}
+    for ours, theirs in itertools.permutations(known, 2):
+        # Restores, and what a stack itself is called: its function, its schedules, its network.
+        for theirs_too in (names[theirs], theirs, f"{theirs}-sweep-due", f"{theirs}-isolated"):
+            assert not theirs_too.startswith(names[ours]), (ours, theirs_too)
+
+
+@pytest.mark.parametrize("prefix", ["rp-r", "rp-r-2", "a-r-b", "rp-", "rp--2", "-rp", "2rp", "Rp", "rp_2", ""])
+def test_a_prefix_in_anothers_namespace_is_refused(prefix):
+    assert not re.match(template().raw["Parameters"]["NamePrefix"]["AllowedPattern"], prefix)
 
 
 def levels(action):
@@ -69,19 +250,22 @@ def levels(action):
 #: All that the function's role may change, by the condition or the fence that limits each; whoever adds
 #: an action says here what limits it.
 CHANGES = {
-    "backup:StartRestoreJob": "recovery points of RDS and EC2; the restore role decides what becomes of them",
+    "backup:StartRestoreJob": "recovery points of the types that are validated; the restore role decides what becomes of them",
     "dynamodb:DeleteItem": "the ledger", "dynamodb:PutItem": "the ledger", "dynamodb:UpdateItem": "the ledger",
     "ec2:AssignPrivateIpAddresses": "denied to the function's code", "ec2:CreateNetworkInterface": "as above",
     "ec2:DeleteNetworkInterface": "as above", "ec2:UnassignPrivateIpAddresses": "as above",
-    "ec2:DeleteVolume": "the zone; the README says what IAM cannot fence",
+    "ec2:CreateTags": "the zone, one key", "ec2:DeleteVolume": "the zone; the README says what IAM cannot fence",
     "ec2:TerminateInstances": "the zone, IMDSv2, no profile; the README says what IAM cannot fence",
     "iam:PassRole": "the restore role, to AWS Backup",
     "kms:Encrypt": "a key of the user's, through DynamoDB and S3", "kms:ReEncryptFrom": "as above",
     "kms:ReEncryptTo": "as above",
-    "kms:Decrypt": "through Secrets Manager and SNS", "kms:GenerateDataKey": "through SNS",
+    "kms:CreateGrant": "for Aurora, through RDS", "kms:Decrypt": "through Secrets Manager and SNS", "kms:GenerateDataKey": "through SNS",
     "lambda:InvokeFunction": "itself",
     "logs:CreateLogStream": "two log groups", "logs:PutLogEvents": "two log groups",
-    "rds:DeleteDBInstance": "the name prefix", "rds:ModifyDBInstance": "the name prefix",
+    "rds:AddTagsToResource": "the namespace of restores, one key",
+    "rds:CreateDBInstance": "the namespace of restores, our subnet group",
+    "rds:DeleteDBCluster": "the namespace of restores", "rds:DeleteDBInstance": "the namespace of restores",
+    "rds:ModifyDBCluster": "the namespace of restores", "rds:ModifyDBInstance": "the namespace of restores",
     "s3:PutObject": "records/ of its bucket", "sns:Publish": "its topic",
     "sqs:SendMessage": "its queue",
 }
@@ -117,7 +301,7 @@ def properties(name, **given):
 
 
 def test_the_restore_role_is_awss_own_policy_and_denials():
-    assert properties("RestoreRole")["ManagedPolicyArns"] == [MANAGED]
+    assert [arn for arn in properties("RestoreRole")["ManagedPolicyArns"] if ":iam::aws:" in arn] == [MANAGED]
     assert not [s.sid for s in role("RestoreRole") if s.allows]
     machine_roles = EVERYTHING["MachineRoleArns"].split(",")
     more = [s for s in role("RestoreRole", **EVERYTHING) if s.allows]
@@ -239,6 +423,7 @@ NO_JUDGE = {
     "AWS::EC2::SubnetRouteTableAssociation": "joins two of the above",
     "AWS::EC2::VPC": "connected to nothing: a gateway or a peering has no judge",
     "AWS::Events::EventBus": "closed but for its policy", "AWS::Events::EventBusPolicy": "judged below",
+    "AWS::IAM::ManagedPolicy": "judged as a part of the roles that have it",
     "AWS::IAM::Role": "its policies are judged above and by parliament",
     "AWS::Logs::MetricFilter": "counts",
     "AWS::RDS::DBSubnetGroup": "names subnets",
@@ -253,7 +438,7 @@ NO_JUDGE = {
 def raw_resources():
     for name in TEMPLATES:
         with open(ROOT / name, encoding="utf-8") as text:
-            for resource, body in yaml.load(text, _Loader)["Resources"].items():
+            for resource, body in yaml.load(text, Loader)["Resources"].items():
                 yield name, resource, body
 
 

@@ -36,13 +36,19 @@ def said(text, thing):
     return NUMBERS.index(match[1])
 
 
+#: Where a deployment is looked at, for what follows from it.
+PLACE = {"AWS::Region": "us-east-1", "AWS::AccountId": "222222222222", "AWS::StackName": "restore-proof"}
+
+
 def of_type(name, kind, **properties):
     """The resources of a type in a template, as a deployment with defaults makes them."""
-    template = Template(ROOT / name, {"BackupVaultNames": "central"})
+    template = Template(ROOT / "template.yaml", {"BackupVaultNames": "central"} | PLACE)
+    if name != "template.yaml":
+        template = template.nested("Network")
     return [
         resource for resource in template.raw["Resources"].values()
         if resource["Type"] == kind
-        and ("Condition" not in resource or template._holds(resource["Condition"]))
+        and ("Condition" not in resource or template.holds(resource["Condition"]))
         and all(resource.get("Properties", {}).get(key) == value for key, value in properties.items())
     ]
 

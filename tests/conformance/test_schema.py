@@ -90,8 +90,14 @@ GOOD = {
                                                     "json": "/ok", "expect": {"equals": True}}),
     "a port": rule(match={"resource_type": "EC2"},
                    checks=[{"name": "c", "kind": "connect", "port": 22, "greeting": "^SSH-"}]),
-    "a machine": rule(match={"resource_type": "EC2"}, instance_type="t3.small",
-                      instance_profile="original", boot_timeout="5m"),
+    "a machine": rule(match={"resource_type": "EC2"}, ec2={
+        "instance_type": "t3.small", "instance_profile": "original", "boot_timeout": "5m"}),
+    "a database": rule(match={"resource_type": "RDS"}, rds={"instance_class": "db.t4g.medium"}),
+    "keys of every type": rule(rds={"instance_class": "db.t4g.medium"}, ec2={"instance_type": "t3.small"}),
+    "methods": rule(frequency=..., methods=[{"method": "restore", "frequency": "daily"}]),
+    "a group": check(group="integrity"),
+    "restores of a month": limited(restores_per_month=2000),
+    "allowed classes": limited(classes_allowed=["db.t4g.*", "t3.*"]),
 }
 
 BAD = {
@@ -128,7 +134,15 @@ BAD = {
     "an unknown method": web({"path": "/", "method": "DELETE"}),
     "six redirects": web({"path": "/"}, redirects=6),
     "a port of five digits too many": rule(checks=[{"name": "c", "kind": "connect", "port": 70000}]),
-    "an unknown instance profile": rule(instance_profile="admin"),
+    "an unknown instance profile": rule(ec2={"instance_profile": "admin"}),
+    "a key of a type outside of its table": rule(instance_class="db.t4g.medium"),
+    "a machine's keys for a database": rule(match={"resource_type": "RDS"}, ec2={"instance_type": "t3.small"}),
+    "frequency and methods": rule(methods=[{"method": "restore", "frequency": "daily"}]),
+    "no methods": rule(frequency=..., methods=[]),
+    "an unknown method of testing": rule(frequency=..., methods=[{"method": "guess", "frequency": "daily"}]),
+    "no restores in a month": limited(restores_per_month=0),
+    "no classes": limited(classes_allowed=[]),
+    "an empty group": check(group=""),
 }
 
 

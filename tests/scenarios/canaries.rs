@@ -3,8 +3,6 @@
 //!
 //! Each test here is named for what it plants; the report of a run (`test_canaries.py`) knows them by that.
 
-#![allow(clippy::unwrap_used)]
-
 use restore_proof_core::validation::Validation;
 use restore_proof_local_aws::{RestoreBehaviour, Secret};
 use restore_proof_tests::{ACCOUNT, BUCKET, PREFIX, REGION, Scene, UNCHECKED, VAULT};

@@ -1,20 +1,11 @@
 //! The verdicts that rest on data: real servers of PostgreSQL and MariaDB, restored from dumps, looked at over TLS.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "engine/checks.rs"]
 mod checks;
-#[path = "engine/login.rs"]
 mod login;
-#[path = "engine/mysql.rs"]
 mod mysql;
-#[path = "engine/mysql_hostile.rs"]
 mod mysql_hostile;
-#[path = "engine/mysql_login.rs"]
 mod mysql_login;
-#[path = "engine/reset.rs"]
 mod reset;
-#[path = "engine/rows.rs"]
 mod rows;
 
 use std::sync::{Arc, Weak};

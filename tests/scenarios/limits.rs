@@ -1,8 +1,5 @@
 //! Budgets: how many restores there may be, of what size, of which share, and how long a copy waits for its turn.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "limits/waiting.rs"]
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,5 @@
 //! EC2: restored machines are real web servers, looked into while they boot and ended with their volumes.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -42,7 +40,7 @@ frequency = "every-copy"
 }
 
 /// Boots at once, as far as the policy is concerned.
-const AT_ONCE: &str = "boot_timeout = \"1s\"";
+const AT_ONCE: &str = "ec2.boot_timeout = \"1s\"";
 
 fn shop() -> Machine {
     let files = [
@@ -100,7 +98,7 @@ async fn a_healthy_machine_passes_and_is_ended_with_its_volumes() {
 
 #[tokio::test]
 async fn the_request_is_isolated_encrypted_and_without_permissions() {
-    let scene = Scene::set(&policy("instance_type = \"t3.micro\"")).await;
+    let scene = Scene::set(&policy("ec2.instance_type = \"t3.micro\"")).await;
     let point = scene.add(scene.machine_point("0150a9", shop()));
     scene.prove(&point).await;
     let job = scene.world.restore_jobs().remove(0);
@@ -165,7 +163,7 @@ async fn a_booting_machine_is_never_failed() {
 /// Longer than one run of the function: the sweep comes back to it.
 #[tokio::test]
 async fn a_boot_may_outlast_the_function() {
-    let scene = Scene::set(&policy("boot_timeout = \"30m\"")).await;
+    let scene = Scene::set(&policy("ec2.boot_timeout = \"30m\"")).await;
     let machine = Machine {
         boot_takes: Duration::from_secs(18 * 60),
         ..shop()
@@ -457,7 +455,7 @@ fn shop_that(scene: &Scene, machine: Machine, instance: InstanceBehaviour) -> St
 /// Errors of AWS while a machine boots are no deaths of the function: the checks go on being begun.
 #[tokio::test]
 async fn errors_while_a_machine_boots_do_not_end_its_checks() {
-    let scene = Scene::set(&policy("boot_timeout = \"50m\"")).await;
+    let scene = Scene::set(&policy("ec2.boot_timeout = \"50m\"")).await;
     let machine = Machine {
         boot_takes: Duration::from_secs(17 * 60),
         ..shop()
@@ -488,7 +486,7 @@ async fn errors_while_a_machine_boots_do_not_end_its_checks() {
 /// Our waiting for the sweep is not the backup's recovery time.
 #[tokio::test]
 async fn waiting_between_two_runs_is_not_charged_to_the_backup() {
-    let scene = Scene::set(&policy("boot_timeout = \"50m\"")).await;
+    let scene = Scene::set(&policy("ec2.boot_timeout = \"50m\"")).await;
     let machine = Machine {
         boot_takes: Duration::from_secs(6 * 60),
         ..shop()

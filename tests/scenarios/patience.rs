@@ -1,8 +1,6 @@
 //! Patience with an end: what hangs or is refused for good ends `inconclusive` at its deadline, and what was or may have
 //! been restored is found and deleted, however late.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -381,7 +379,7 @@ async fn what_a_forgotten_job_may_have_left_is_left_behind() {
     let record = scene.record(&id);
     assert_eq!(outcome(&record), ("inconclusive", "left_behind"));
     assert_says(&record, "cleanup_reason", "is not provably ours");
-    let name = format!("{PREFIX}-{id}-1");
+    let name = format!("{PREFIX}-r-{id}-1");
     scene.assert_untouched(&name);
     assert_eq!(told(&scene, "left_behind"), 1);
 

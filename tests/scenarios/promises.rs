@@ -2,13 +2,8 @@
 //!
 //! `tests/mutants` takes each safeguard away in turn, and the scene that is named after it must notice.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "promises/gone.rs"]
 mod gone;
-#[path = "promises/once.rs"]
 mod once;
-#[path = "promises/order.rs"]
 mod order;
 
 use jiff::SignedDuration;

@@ -1,8 +1,6 @@
 //! `credentials = "reset"` where it must come to nothing: what is not provably ours gets no password, and where none can be set
 //! the validation ends with the reason and the copy is deleted. What becomes of a password is tested on real engines.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -176,7 +174,7 @@ async fn what_is_not_ours_gets_no_password() {
         let vault = scene.app.config.vault_arn(VAULT);
         let id = validation_id(PREFIX, &vault, &point, None);
         let name = if own_name {
-            format!("{PREFIX}-{id}-1")
+            format!("{PREFIX}-r-{id}-1")
         } else {
             "anna-1".to_owned()
         };

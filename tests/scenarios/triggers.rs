@@ -1,11 +1,7 @@
 //! The other ways in: backups of the vaults that are named for it, vault notifications of which only the id of the job is
 //! trusted, and the question how a validation is.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "triggers/hearing.rs"]
 mod hearing;
-#[path = "triggers/vaults.rs"]
 mod vaults;
 
 use std::collections::BTreeMap;

@@ -2,21 +2,17 @@
 //!
 //! The verdicts that rest on data are in `engine.rs`, on real PostgreSQL servers.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "verdicts/cleanup.rs"]
 mod cleanup;
-#[path = "verdicts/once.rs"]
 mod once;
-#[path = "verdicts/telling.rs"]
 mod telling;
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_local_aws::{
-    CopyJob, DbInstance, Fault, InstanceBehaviour, RecoveryPoint, RestoreBehaviour, RestoreOutcome,
-    SecurityGroup, SourceDatabase, StatusPhase, Times,
+    CopyJob, DbInstance, Fault, InstanceBehaviour, Machine, RecoveryPoint, RestoreBehaviour,
+    RestoreOutcome, SecurityGroup, SourceDatabase, StatusPhase, Times,
 };
 use restore_proof_tests::{
     ACCOUNT, BUCKET, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
@@ -72,7 +68,7 @@ async fn restored(scene: &Scene, database: &str) -> (String, DbInstance) {
     let id = scene.lands(&point).await;
     scene.pass(SignedDuration::from_secs(30));
     scene.pass(SignedDuration::from_secs(31));
-    let planned = format!("restore-proof-{id}-1");
+    let planned = format!("restore-proof-r-{id}-1");
     let mut instances = scene.world.db_instances();
     instances.retain(|instance| instance.identifier == planned);
     (id, instances.remove(0))
@@ -282,6 +278,50 @@ async fn not_tested_when_the_type_is_not_supported() {
     assert_says(&record, "verdict_reason", "EBS");
     assert_eq!(record["resource_type"], "EBS");
     assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 0);
+}
+
+/// Without permissions and endpoints every call to a type's service would be an error, for a day each.
+#[tokio::test]
+async fn not_tested_and_not_asked_about_when_the_stack_is_not_for_the_type() {
+    for (types, service) in [([ResourceType::Ec2], "RDS."), ([ResourceType::Rds], "EC2.")] {
+        let mut scene = Scene::set(UNCHECKED).await;
+        scene.app.config.types = types.into();
+        let database = scene.point("orders");
+        let machine = scene.machine_point("0150a9", Machine::default());
+        let (named, other) = match service {
+            "RDS." => (machine, database),
+            _ => (database, machine),
+        };
+        let cluster = RecoveryPoint {
+            arn: "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:awsbackup:copyjob-graph"
+                .to_owned(),
+            resource_type: "Neptune".to_owned(),
+            ..scene.point("graph")
+        };
+        for (point, words) in [
+            (other, "the stack's parameter Types does not name"),
+            (cluster, "type Neptune are not validated"),
+        ] {
+            let record = scene.prove(&scene.add(point)).await;
+            assert_eq!(outcome(&record), ("not_tested", "nothing_to_delete"));
+            assert_says(&record, "verdict_reason", words);
+            assert_eq!(
+                record["policy_rule"].is_null(),
+                words.contains("Types"),
+                "tags are unknown"
+            );
+        }
+        scene.invoke(json!({ "sweep": "lost" })).await;
+        let asked: Vec<String> = scene.world.calls().iter().map(|call| call.name()).collect();
+        let asked: Vec<&String> = asked
+            .iter()
+            .filter(|name| name.starts_with(service))
+            .collect();
+        assert!(asked.is_empty(), "{asked:?}");
+        // A slot is nothing that it needs, and nothing keeps those of the stack's types from theirs.
+        let record = scene.prove(&scene.add(named)).await;
+        assert_eq!(outcome(&record), ("unchecked", "deleted"), "{record:#}");
+    }
 }
 
 #[tokio::test]

@@ -222,15 +222,10 @@ impl Drop for Watch {
     }
 }
 
-/// The test binary and, where it runs on its own thread, the test.
+/// The test, where it runs on its own thread.
 fn scenario() -> String {
-    let binary = std::env::current_exe().unwrap();
-    let binary = binary.file_stem().unwrap().to_string_lossy().into_owned();
-    let binary = binary
-        .rsplit_once('-')
-        .map_or(binary.clone(), |(name, _)| name.to_owned());
     let thread = std::thread::current();
-    format!("{binary}::{}", thread.name().unwrap_or("?"))
+    thread.name().unwrap_or("?").to_owned()
 }
 
 impl Seen {

@@ -419,10 +419,16 @@ impl Scene {
 
     /// No call that changes something names this resource.
     pub fn assert_untouched(&self, name: &str) {
+        self.assert_untouched_after(0, name);
+    }
+
+    /// The same, of what was called after so many calls.
+    pub fn assert_untouched_after(&self, calls: usize, name: &str) {
         let named: Vec<_> = self
             .world
             .calls()
             .into_iter()
+            .skip(calls)
             .filter(|call| {
                 call.mutating && matches!(call.service, "RDS" | "EC2") && call.mentions(name)
             })

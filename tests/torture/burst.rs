@@ -1,7 +1,5 @@
 //! Hundreds of copies land at once, and sweeps have ever more to do. `make burst` does the same with 10,000.
 
-#![allow(clippy::unwrap_used)]
-
 use restore_proof_tests::torture::backlog::{Backlog, Cost, cost};
 use restore_proof_tests::torture::burst::{BUDGET, burst};
 use restore_proof_tests::torture::shop::Shop;

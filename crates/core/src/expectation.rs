@@ -68,7 +68,7 @@ pub enum Expectation {
     /// A number from the first to the second, both included.
     Between(f64, f64),
     /// A point in time, at most this long before the recovery point was created.
-    MaxAge(#[serde(with = "crate::policy::wire::seconds")] Duration),
+    MaxAge(#[serde(with = "crate::wire::seconds")] Duration),
     /// A row with a value that is neither NULL nor the empty text.
     NotEmpty,
     /// A value whose text holds a match of this regular expression (syntax of Rust's `regex` crate).

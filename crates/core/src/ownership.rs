@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Arn;
-use crate::validation::{Intent, RestoreJob};
+use crate::validation::{Intent, Origin, Part, PartKind, RestoreJob, Step, StepState};
 
 /// By what a restored resource is known as the one that was planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,74 +120,110 @@ pub fn prove(
     })
 }
 
-/// A volume as EC2 describes it.
+/// A part as its own service describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundVolume {
-    /// Its id.
+pub struct FoundPart {
+    /// What it is.
+    pub kind: PartKind,
+    /// Its name or id.
     pub id: String,
-    /// When it was created.
+    /// When it was created, once that is known.
     pub created_at: Option<Timestamp>,
-    /// The machines it is attached to.
-    pub attached_to: Vec<String>,
-    /// Since when it is attached to the machine it was looked up by.
+    /// The resources it is attached to or belongs to, by name or id.
+    pub belongs_to: Vec<String>,
+    /// Since when it is attached to the resource it was looked up by.
     pub attached_at: Option<Timestamp>,
 }
 
-/// A volume proved to have come with a restored machine of ours. Only [`prove_volume`] makes one, and deletion
-/// consumes it.
+/// A part proved to be ours. Only [`prove_part`] makes one, and deletion consumes it.
 #[derive(Debug)]
-pub struct OwnedVolume {
+pub struct OwnedPart {
+    kind: PartKind,
     id: String,
 }
 
-impl OwnedVolume {
-    /// The volume's id.
+impl OwnedPart {
+    /// What it is.
+    pub fn kind(&self) -> PartKind {
+        self.kind
+    }
+
+    /// The name or id by which its service knows it.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// Proves that a volume came with the restored machine `machine_id`: the ledger noted it while it was attached to
-/// that machine, which was proved ours; the restore job made it; and nobody else uses it.
+/// The resource that a part belongs to, as far as is known of it when the part is to be proved.
+#[derive(Clone, Copy, Debug)]
+pub enum Whole<'a> {
+    /// Proved ours just now.
+    Proved(&'a OwnedResource),
+    /// Ended, of this name or id: a machine is gone before its volumes are.
+    Ended(&'a str),
+}
+
+impl Whole<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Whole::Proved(owned) => owned.name(),
+            Whole::Ended(name) => name,
+        }
+    }
+}
+
+/// Proves that a part is ours: the ledger noted it; it was made by our restore job, or by a step of ours for a resource
+/// that is proved ours, after the step was wished; and nobody else uses it.
 ///
 /// # Errors
-/// The first leg that does not hold.
-pub fn prove_volume(
-    noted: &[String],
-    machine_id: &str,
+/// The first leg that does not hold. What a leg needs and AWS does not tell counts as not holding.
+pub fn prove_part(
+    noted: &[Part],
+    steps: &BTreeMap<Step, StepState>,
+    whole: Whole<'_>,
     job: &RestoreJob,
-    found: &FoundVolume,
-) -> Result<OwnedVolume, NotOurs> {
-    let not_ours = |why: String| Err(NotOurs(why));
-    if !noted.contains(&found.id) {
-        return not_ours(format!(
-            "volume {} was not noted with {machine_id}",
-            found.id
-        ));
+    found: &FoundPart,
+) -> Result<OwnedPart, NotOurs> {
+    let what = format!("{} {}", found.kind.noun(), found.id);
+    let not_ours = |why: String| Err(NotOurs(format!("{what} {why}")));
+    let mut noted = noted.iter();
+    let Some(part) = noted.find(|part| part.kind == found.kind && part.id == found.id) else {
+        return not_ours(format!("was not noted with {}", whole.name()));
+    };
+    match part.origin {
+        Origin::RestoreJob => {
+            if !while_running(job, found.created_at) {
+                return not_ours(format!("was not made by restore job {}", job.id));
+            }
+        }
+        Origin::Step(step) => {
+            let Whole::Proved(_) = whole else {
+                return not_ours(format!("belongs to {}, which has ended", whole.name()));
+            };
+            let wished_at = steps.get(&step).map(|state| state.wished_at);
+            if !matches!((found.created_at, wished_at), (Some(made), Some(wished)) if made > wished)
+            {
+                return not_ours("was not made after we wished for it".to_owned());
+            }
+            if found.belongs_to.is_empty() {
+                return not_ours(format!("does not belong to {}", whole.name()));
+            }
+        }
     }
-    if !came_with_restore(job, found) {
-        return not_ours(format!(
-            "volume {} was not made by restore job {}",
-            found.id, job.id
-        ));
+    let mut others = found.belongs_to.iter();
+    if let Some(other) = others.find(|other| *other != whole.name()) {
+        return not_ours(format!("is attached to {other}"));
     }
-    if let Some(other) = found.attached_to.iter().find(|id| *id != machine_id) {
-        return not_ours(format!("volume {} is attached to {other}", found.id));
-    }
-    Ok(OwnedVolume {
+    Ok(OwnedPart {
+        kind: found.kind,
         id: found.id.clone(),
     })
 }
 
-/// Whether a volume was made while the job ran.
-fn came_with_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
-    while_running(job, volume.created_at)
-}
-
-/// Whether a volume that is attached to a restored machine of ours came with it: made, and attached, while the job ran.
+/// Whether a part that is attached to a restored resource of ours came with it: made, and attached, while the job ran.
 /// What somebody attaches afterwards is not ours, even if it was made in those minutes.
-pub fn is_of_restore(job: &RestoreJob, volume: &FoundVolume) -> bool {
-    came_with_restore(job, volume) && while_running(job, volume.attached_at)
+pub fn is_of_restore(job: &RestoreJob, part: &FoundPart) -> bool {
+    while_running(job, part.created_at) && while_running(job, part.attached_at)
 }
 
 fn while_running(job: &RestoreJob, at: Option<Timestamp>) -> bool {

@@ -1,56 +1,21 @@
-//! From restore metadata to restore request, with a reason for every key.
-
-mod ec2;
-mod rds;
+//! From restore metadata to restore request, with a reason for every key. The facts of each type say which keys there
+//! are ([`crate::resource_type`]); here is how they are walked.
 
 use std::collections::BTreeMap;
 
-pub(crate) use ec2::instance_type_problem;
-
 use crate::ownership::Mark;
-use crate::policy::Rule;
-use crate::resource_type::{MarkedBy, ResourceType};
+use crate::policy::{Limits, Rule};
+use crate::resource_type::{Facts, MarkedBy, Reason, Request, ResourceType, is_set};
 
-/// Where restores go: the isolated network of the stack.
-#[derive(Clone, Debug)]
-pub struct Network {
-    /// Name of the DB subnet group.
-    pub db_subnet_group: String,
-    /// Ids of the security groups of restored databases; at least one.
-    pub db_security_groups: Vec<String>,
-    /// Id of the subnet of restored machines.
-    pub machine_subnet: String,
-    /// Ids of the security groups of restored machines; at least one.
-    pub machine_security_groups: Vec<String>,
-    /// Key that encrypts the volumes of restored machines; none for that of their snapshots.
-    pub volume_key_arn: Option<String>,
-}
-
-/// What is known of a recovery point before its restore is planned.
-#[derive(Clone, Debug, Default)]
-pub struct Source {
-    /// Its restore metadata, as AWS Backup keeps it.
-    pub metadata: BTreeMap<String, String>,
-    /// Names of the block devices of a machine's image, for example `/dev/xvda`; empty for other types.
-    pub devices: Vec<String>,
-}
-
-/// One key of a restore request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedKey {
-    /// The value sent to AWS Backup; none when the key of the backup is left out.
-    pub value: Option<String>,
-    /// Why it is what it is.
-    pub reason: &'static str,
-}
+pub use crate::resource_type::{Network, PlannedKey, Source};
 
 /// What is sent to AWS Backup and why, by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Every key that was looked at, those that are left out among them.
     pub keys: BTreeMap<String, PlannedKey>,
-    /// What AWS is known to refuse of the policy's overrides for this very backup; none if nothing. It names no value
-    /// of the backup but its storage type.
+    /// What AWS is known to refuse of the policy's overrides for this very backup, or what the policy's limits do not
+    /// allow; none if nothing. It names no value of the backup but its storage type and its class.
     pub problem: Option<String>,
 }
 
@@ -64,19 +29,76 @@ impl Plan {
     }
 }
 
-/// Plans a restore: the allowed keys of the backup, then our network, then the rule's overrides, and the
-/// target's name and the keys of safety last, so that nothing can undo them.
+/// Plans a restore: the allowed keys of the backup, then the rule's overrides, then what depends on them, and our
+/// network, the keys of safety and the target's name last, so that nothing can undo them.
 pub fn plan(
     resource_type: ResourceType,
     source: &Source,
     rule: &Rule,
+    limits: &Limits,
     network: &Network,
     target_name: &str,
 ) -> Plan {
-    match resource_type {
-        ResourceType::Rds => rds::plan(&source.metadata, rule, network, target_name),
-        ResourceType::Ec2 => ec2::plan(source, rule, network),
+    let facts = &resource_type.facts().keys;
+    let mut request = Request {
+        source,
+        types: &rule.types,
+        overrides: &rule.restore,
+        network,
+        keys: BTreeMap::new(),
+    };
+    for (key, value) in &source.metadata {
+        match (find(facts.from_backup, key), find(facts.left_out, key)) {
+            (Some((name, reason)), _) if is_set(value) => request.set(name, Some(value), reason),
+            (Some((name, _)), _) => request.set(name, None, "not set in the backup"),
+            (None, Some((name, reason))) => request.set(name, None, reason),
+            (None, None) => request.set(key, None, facts.others_left_out),
+        }
     }
+    // The policy was refused if it held any other key; this keeps a request safe even so.
+    for (name, _) in facts.overridable {
+        if let Some(value) = request.asked(name) {
+            request.set(name, Some(value), "the policy's override");
+        }
+    }
+    let problem = (facts.settle)(&mut request);
+    let class = (resource_type.facts().rule_keys.chosen_class)(&request);
+    let problem = problem.or_else(|| class_problem(class.as_deref(), limits));
+    for (name, value, reason) in facts.network {
+        request.set(name, Some(&value(network)), reason);
+    }
+    for (name, value, reason) in facts.safety {
+        request.set(name, Some(value), reason);
+    }
+    if let Some((name, reason)) = facts.name {
+        request.set(name, Some(target_name), reason);
+    }
+    Plan {
+        keys: request.keys,
+        problem,
+    }
+}
+
+/// What the policy's limits say against the class that a restore ends up with.
+fn class_problem(class: Option<&str>, limits: &Limits) -> Option<String> {
+    let (problem, choice) = match class {
+        Some(class) if limits.allows_class(class) => return None,
+        None if limits.classes_allowed.is_empty() => return None,
+        Some(class) => (limits.disallowed(class), "or allow this one"),
+        None => (
+            "the backup names no class, and the policy has classes_allowed".to_owned(),
+            "or take the limit away",
+        ),
+    };
+    Some(format!(
+        "{problem}. Let the rule ask for an allowed class, {choice}"
+    ))
+}
+
+/// A key in a table; its case does not matter.
+fn find(table: &'static [Reason], key: &str) -> Option<Reason> {
+    let mut all = table.iter().copied();
+    all.find(|(name, _)| name.eq_ignore_ascii_case(key))
 }
 
 /// By what a restored resource is known as the one that was planned.
@@ -89,10 +111,7 @@ pub fn mark(resource_type: ResourceType, network: &Network, target_name: &str) -
 
 /// The keys of a restore job's metadata by which it is recognised as the one an intent has started.
 pub fn recognised_by(resource_type: ResourceType) -> &'static [&'static str] {
-    match resource_type {
-        ResourceType::Rds => &[rds::NAME_KEY],
-        ResourceType::Ec2 => &ec2::NETWORK_KEYS,
-    }
+    resource_type.facts().keys.recognised_by
 }
 
 /// What speaks against an override of restore metadata in a policy; none when it is fine. Without a resource
@@ -105,34 +124,25 @@ pub fn override_problem(
     key: &str,
     value: &str,
 ) -> Option<String> {
-    let types = match resource_type {
-        Some(ResourceType::Rds) => &[ResourceType::Rds][..],
-        Some(ResourceType::Ec2) => &[ResourceType::Ec2],
-        None => &[ResourceType::Rds, ResourceType::Ec2],
-    };
-    if let Some((name, reason)) = types.iter().find_map(|one| {
-        let forbidden = forbidden(*one);
-        forbidden
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(key))
-    }) {
+    let all = ResourceType::ALL;
+    let types = resource_type
+        .as_ref()
+        .map_or(&all[..], std::slice::from_ref);
+    let facts = || types.iter().map(|one| one.facts());
+    if let Some((name, reason)) = facts().find_map(|facts| find(facts.keys.forbidden, key)) {
         return Some(format!("{name} cannot be overridden: {reason}"));
     }
-    let known = types.iter().find_map(|one| {
-        let name = overridable(*one)
-            .iter()
-            .find(|name| name.eq_ignore_ascii_case(key))?;
-        Some((*one, *name))
-    });
+    let overridable = |facts: &'static Facts| facts.keys.overridable.iter();
+    let known = facts()
+        .flat_map(overridable)
+        .find(|(name, _)| name.eq_ignore_ascii_case(key));
     match known {
-        Some((_, name)) if value.is_empty() => Some(format!("{name} is empty")),
-        Some((ResourceType::Rds, name)) => rds::value_problem(name, value),
-        Some((ResourceType::Ec2, name)) => ec2::value_problem(name, value),
+        Some((name, _)) if value.is_empty() => Some(format!("{name} is empty")),
+        Some((name, problem)) => problem(name, value),
         None => {
-            let names: Vec<&str> = types
-                .iter()
-                .flat_map(|one| overridable(*one))
-                .copied()
+            let names: Vec<&str> = facts()
+                .flat_map(overridable)
+                .map(|(name, _)| *name)
                 .collect();
             let of: Vec<&str> = types.iter().map(|one| one.name()).collect();
             Some(format!(
@@ -144,39 +154,9 @@ pub fn override_problem(
     }
 }
 
-fn overridable(resource_type: ResourceType) -> &'static [&'static str] {
-    match resource_type {
-        ResourceType::Rds => &rds::OVERRIDABLE,
-        ResourceType::Ec2 => &ec2::OVERRIDABLE,
-    }
-}
-
-/// Keys that are safety's, with the reason why no policy may set them.
-fn forbidden(resource_type: ResourceType) -> &'static [(&'static str, &'static str)] {
-    match resource_type {
-        ResourceType::Rds => &rds::FORBIDDEN,
-        ResourceType::Ec2 => &ec2::FORBIDDEN,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TYPES: [(&str, ResourceType); 2] =
-        [("RDS", ResourceType::Rds), ("EC2", ResourceType::Ec2)];
-
-    #[test]
-    fn types_are_called_what_aws_backup_calls_them() {
-        for (name, resource_type) in TYPES {
-            assert_eq!(ResourceType::from_name(name), Some(resource_type));
-            assert_eq!(resource_type.name(), name);
-            assert_eq!(serde_json::json!(resource_type), name);
-        }
-        for other in ["", "rds", "Aurora", "EBS", "S3.FullyManaged"] {
-            assert_eq!(ResourceType::from_name(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_restore_is_recognised_by_what_is_ours_alone() {
@@ -196,7 +176,7 @@ mod tests {
             ["SubnetId", "SecurityGroupIds"]
         );
         // No policy can make another restore look like ours, or ours like another.
-        for (_, resource_type) in TYPES {
+        for resource_type in ResourceType::ALL {
             for key in recognised_by(resource_type) {
                 let told = override_problem(Some(resource_type), key, "x").unwrap_or_default();
                 assert!(told.contains("cannot be overridden"), "{key}: {told}");
@@ -213,12 +193,59 @@ mod tests {
         assert!(problem("MultiAZ", "true").is_some());
         let told = problem("Prot", "1").unwrap_or_default();
         assert!(
-            told.starts_with("unknown restore metadata \"Prot\" of RDS and EC2; known are "),
+            told.starts_with("unknown restore metadata \"Prot\" of EC2 and RDS; known are "),
             "{told}"
         );
         assert!(
-            told.contains("DBInstanceClass") && told.ends_with("InstanceType"),
+            told.contains("DBInstanceClass") && told.contains("InstanceType"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_backups_class_that_is_not_allowed_is_not_restored() {
+        let policy = crate::policy::parse(
+            "version = \"1\"\n[limits]\nclasses_allowed = [\"db.t4g.*\", \"t3.small\"]\n\
+             [[rules]]\nname = \"r\"\nmatch = {}\nfrequency = \"daily\"\n",
+        );
+        let policy = policy.expect("a policy");
+        let network = Network {
+            db_subnet_group: "isolated".to_owned(),
+            db_security_groups: vec!["sg-db".to_owned()],
+            machine_subnet: "subnet-1".to_owned(),
+            machine_security_groups: vec!["sg-1".to_owned()],
+            volume_key_arn: None,
+        };
+        let problem = |resource_type, limits: &Limits, class: Option<(&str, &str)>| {
+            let metadata = class.map(|(key, class)| (key.to_owned(), class.to_owned()));
+            let source = Source {
+                metadata: metadata.into_iter().collect(),
+                devices: Vec::new(),
+            };
+            let rule = &policy.rules[0];
+            plan(resource_type, &source, rule, limits, &network, "rp-1-1").problem
+        };
+        let (rds, ec2) = (ResourceType::Rds, ResourceType::Ec2);
+        let fine = [
+            (rds, "DBInstanceClass", "db.t4g.micro"),
+            (ec2, "InstanceType", "t3.small"),
+        ];
+        for (resource_type, key, class) in fine {
+            assert_eq!(
+                problem(resource_type, &policy.limits, Some((key, class))),
+                None
+            );
+        }
+        let large = Some(("dbInstanceClass", "db.r6g.4xlarge"));
+        assert_eq!(problem(rds, &Limits::default(), large), None);
+        assert_eq!(problem(rds, &Limits::default(), None), None);
+        let told = problem(rds, &policy.limits, large).unwrap_or_default();
+        assert_eq!(
+            told,
+            "the class db.r6g.4xlarge is none of the policy's classes_allowed, db.t4g.*, t3.small. \
+             Let the rule ask for an allowed class, or allow this one"
+        );
+        let told = problem(ec2, &policy.limits, None).unwrap_or_default();
+        assert!(told.starts_with("the backup names no class"), "{told}");
     }
 }

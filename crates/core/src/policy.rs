@@ -5,14 +5,10 @@
 //! later, and what a [`Rule`] holds can be frozen in the ledger as it is.
 
 mod check;
-mod duration;
 mod glob;
 mod limits;
-mod mistake;
-mod reader;
 mod rule;
 mod schema;
-pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,41 +17,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::expectation::Expectation;
+use crate::resource_type::TypeKeys;
+use crate::wire;
 
-pub(crate) use duration::exact_duration;
-pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
+pub use crate::reader::{
+    Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
+};
 pub use glob::Glob;
 pub use limits::{LeftOut, Limits, Sample, parse_size, readable_size};
-pub use mistake::{Mistake, Mistakes};
 pub use schema::schema;
-
-/// The resource types AWS Backup restores, by AWS Backup's own names.
-///
-/// Source: AWS Backup developer guide, "Restoring a backup", and the `ResourceType` values of the
-/// service's API. Only [`VALIDATED_TYPES`] are validated by this version.
-pub const RESOURCE_TYPES: [&str; 18] = [
-    "Aurora",
-    "CloudFormation",
-    "DSQL",
-    "DocumentDB",
-    "DynamoDB",
-    "EBS",
-    "EC2",
-    "EFS",
-    "EKS",
-    "FSx",
-    "Neptune",
-    "RDS",
-    "Redshift",
-    "S3",
-    "SAP HANA on Amazon EC2",
-    "Storage Gateway",
-    "Timestream",
-    "VirtualMachine",
-];
-
-/// The resource types whose recovery points this version restores and checks.
-pub const VALIDATED_TYPES: [&str; 2] = ["EC2", "RDS"];
 
 /// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
 pub const KEEP_FAILED_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -66,12 +36,6 @@ pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least and the most a check's `timeout` may be.
 pub const CHECK_TIMEOUT_RANGE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * 60));
-
-/// How long a restored machine may take to boot when its rule does not say so.
-pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-
-/// The longest a restored machine may take to boot.
-pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// The most restores that a policy may allow at one time: the most that the stack's parameter `MaxConcurrentRestores`
 /// may say.
@@ -168,21 +132,13 @@ pub struct Rule {
     pub name: String,
     /// Which recovery points the rule is about.
     pub matcher: Matcher,
-    /// How often a recovery point of one resource is restored.
-    pub frequency: Frequency,
+    /// How a recovery point is tested, and how often; at least one, none twice.
+    pub methods: Vec<Method>,
     /// Of the recovery points it matches, the share that is tested; all when it is not set.
     #[serde(default)]
     pub sample: Option<Sample>,
-    /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
-    pub instance_class: Option<String>,
-    /// EC2 instance type to restore to, for example `t3.small`; otherwise that of the backup.
-    pub instance_type: Option<String>,
-    /// Which instance profile a restored machine gets.
-    pub instance_profile: InstanceProfile,
-    /// How long a restored machine may take to boot, from the end of the restore: until then a check that does not
-    /// pass says nothing and is tried again.
-    #[serde(with = "wire::seconds")]
-    pub boot_timeout: Duration,
+    /// What it says with keys that one resource type alone has.
+    pub types: TypeKeys,
     /// Restore metadata that replaces what the backup says, by AWS Backup's keys.
     pub restore: BTreeMap<String, String>,
     /// What the validation is measured against.
@@ -200,10 +156,38 @@ pub struct Rule {
     pub checks: Vec<Check>,
 }
 
+impl Rule {
+    /// How often a recovery point of one resource is restored; none if the rule restores nothing.
+    pub fn frequency(&self) -> Option<Frequency> {
+        let mut methods = self.methods.iter();
+        let restore = methods.find(|one| one.method == MethodKind::Restore)?;
+        Some(restore.frequency)
+    }
+}
+
+/// A way to test recovery points, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Method {
+    /// What is done.
+    pub method: MethodKind,
+    /// How often it is done with a recovery point of one resource.
+    pub frequency: Frequency,
+}
+
+/// What is done to test a recovery point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodKind {
+    /// It is restored, and what was restored is checked.
+    Restore,
+    /// It is read without a restore. No rule says so yet: no type is read.
+    Read,
+}
+
 /// Which recovery points a rule is about. What is set must all hold; nothing set matches all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Matcher {
-    /// One of [`RESOURCE_TYPES`].
+    /// One of [`crate::resource_type::known_names`].
     pub resource_type: Option<String>,
     /// The backed-up resource's ARN.
     pub source_arn: Option<Glob>,
@@ -241,7 +225,7 @@ impl Matcher {
     }
 }
 
-/// How often a recovery point of one resource is restored.
+/// How often a recovery point of one resource is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Frequency {
@@ -290,17 +274,6 @@ pub struct Objectives {
     pub data_age: Option<Duration>,
 }
 
-/// Which instance profile a restored machine gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstanceProfile {
-    /// None: a copy of production has no permissions in AWS.
-    #[default]
-    None,
-    /// The backup's own. AWS Backup attaches no other.
-    Original,
-}
-
 /// How checks log in to what was restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -317,6 +290,12 @@ pub enum Credentials {
 pub struct Check {
     /// Unique in its rule.
     pub name: String,
+    /// A label of the policy's own for people who read results, at most 128 characters.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The longest it may take.
+    #[serde(with = "wire::seconds")]
+    pub timeout: Duration,
     /// What is done.
     #[serde(flatten)]
     pub kind: CheckKind,
@@ -336,15 +315,6 @@ impl Check {
     /// Whether it logs in to what was restored.
     pub fn logs_in(&self) -> bool {
         matches!(self.kind, CheckKind::Sql(_))
-    }
-
-    /// The longest it may take.
-    pub fn timeout(&self) -> Duration {
-        match &self.kind {
-            CheckKind::Sql(sql) => sql.timeout,
-            CheckKind::Http(http) => http.timeout,
-            CheckKind::Connect(connect) => connect.timeout,
-        }
     }
 
     /// Whether it connects to the public address of a restored machine.
@@ -389,9 +359,6 @@ pub struct SqlCheck {
     pub query: String,
     /// What its first column of its first row must be.
     pub expect: Expectation,
-    /// The longest the query may run.
-    #[serde(with = "wire::seconds")]
-    pub timeout: Duration,
     /// IANA name, known to [`time_zone`], in which timestamps without a zone are read.
     pub time_zone: String,
     /// Whether the value says how new the newest data is.
@@ -433,9 +400,6 @@ pub struct HttpCheck {
     pub address: Address,
     /// How many redirects are followed, and only to the same machine and port; 0 to [`MOST_REDIRECTS`].
     pub redirects: u8,
-    /// The longest all steps together may take.
-    #[serde(with = "wire::seconds")]
-    pub timeout: Duration,
     /// In the file's order; 1 to [`MOST_STEPS`].
     pub steps: Vec<HttpStep>,
 }
@@ -443,7 +407,7 @@ pub struct HttpCheck {
 /// Method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Method {
+pub enum HttpMethod {
     /// Reads.
     #[default]
     Get,
@@ -459,7 +423,7 @@ pub struct HttpStep {
     /// Unique in its check; names the step in records and messages. The path when the policy gives none.
     pub name: String,
     /// Method.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Path and query; begins with `/`.
     pub path: String,
     /// Headers to send.
@@ -498,9 +462,6 @@ pub struct ConnectCheck {
     /// A regular expression of which the first bytes that the other side sends (as UTF-8, at most 1 KiB) must
     /// hold a match; otherwise nothing is read.
     pub greeting: Option<String>,
-    /// The longest it may take.
-    #[serde(with = "wire::seconds")]
-    pub timeout: Duration,
 }
 
 #[cfg(test)]

@@ -13,13 +13,19 @@ use sha2::{Digest, Sha256};
 use crate::arn::Arn;
 use crate::event::{CopyJobEvent, CopyState};
 use crate::expectation::CheckOutcome;
+use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
 use crate::verdict::Verdict;
 
+mod part;
 mod trouble;
 
+pub use part::{Origin, Part, PartKind, Step, StepState, not_found};
 pub use trouble::Trouble;
+
+/// The tag that says on a restored resource which validation it is of. For people: nothing is proved by it.
+pub const VALIDATION_TAG: &str = "restore-proof:validation";
 
 /// How far a validation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,15 +294,15 @@ pub struct Validation {
     pub preparation_minutes: Option<f64>,
     /// From the start of the checks to the end of the first passed one, minutes.
     pub first_passed_check_minutes: Option<f64>,
-    /// Volumes that came with a restored machine and that its termination leaves.
+    /// What must be deleted beside the restored resource, the gone among it.
     #[serde(default)]
-    pub volumes: Vec<String>,
-    /// When the master password of the restored copy was wished to be set: the intent, before each request.
+    pub parts: Vec<Part>,
+    /// What was done to the restored resource before its checks.
     #[serde(default)]
-    pub password_wished_at: Option<Timestamp>,
-    /// When RDS took the request.
+    pub steps: BTreeMap<Step, StepState>,
+    /// Whether the restored resource bears the validation's tag, or cannot be given it.
     #[serde(default)]
-    pub password_set_at: Option<Timestamp>,
+    pub tagged: bool,
     /// Since when the validation waits between two runs for the resource to be ready.
     #[serde(default)]
     pub waiting_since: Option<Timestamp>,
@@ -387,9 +393,9 @@ impl Validation {
             restore_seen_at: None,
             preparation_minutes: None,
             first_passed_check_minutes: None,
-            volumes: Vec::new(),
-            password_wished_at: None,
-            password_set_at: None,
+            parts: Vec::new(),
+            steps: BTreeMap::new(),
+            tagged: false,
             waiting_since: None,
             trouble: None,
             suspected_jobs: Vec::new(),
@@ -489,6 +495,16 @@ impl Validation {
         self.cleanup_reason = reason;
     }
 
+    /// The parts that are not known to be gone.
+    pub fn parts_left(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.gone_at.is_none())
+    }
+
+    /// When AWS took the request of a step; none before.
+    pub fn done_at(&self, step: Step) -> Option<Timestamp> {
+        self.steps.get(&step)?.done_at
+    }
+
     /// Notes once what was noticed.
     pub fn find(&mut self, finding: impl Into<String>) {
         let finding = finding.into();
@@ -497,9 +513,9 @@ impl Validation {
         }
     }
 
-    /// What the restored resource of this attempt is called: lower case, at most 63 characters.
+    /// What the restored resource of this attempt is called: see [`name::target_name`].
     pub fn target_name(&self, prefix: &str) -> String {
-        format!("{prefix}-{}-{}", self.id, self.attempt)
+        name::target_name(prefix, &self.id, self.attempt)
     }
 
     /// The record's key in the results bucket: the same for the validation's whole life.
@@ -535,18 +551,6 @@ pub fn validation_id(
         .take(10)
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// The validation's id in a name that we plan ([`Validation::target_name`]), `<prefix>-<20 hexadecimal digits>-<attempt>`; none
-/// if it is no such name. One prefix may be the beginning of another stack's.
-pub fn validation_named<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
-    let (id, attempt) = name
-        .strip_prefix(prefix)?
-        .strip_prefix('-')?
-        .split_once('-')?;
-    let is_id = id.len() == 20 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    let is_attempt = !attempt.is_empty() && attempt.bytes().all(|b| b.is_ascii_digit());
-    (is_id && is_attempt).then_some(id)
 }
 
 /// The name in a vault's ARN, `arn:aws:backup:region:account:backup-vault:name`; the whole text if it is none.

@@ -101,8 +101,12 @@ fn the_example_is_a_good_policy_and_matches_what_it_says() {
     );
     assert!(machines.checks.is_empty());
     assert_eq!(
-        (orders.frequency, crm.frequency, other.frequency),
-        (Frequency::EveryCopy, Frequency::Daily, Frequency::Weekly)
+        (orders.frequency(), crm.frequency(), other.frequency()),
+        (
+            Some(Frequency::EveryCopy),
+            Some(Frequency::Daily),
+            Some(Frequency::Weekly)
+        )
     );
     assert_eq!(
         (orders.tls, orders.notify, crm.notify),
@@ -166,8 +170,8 @@ fn twenty_mistakes_are_told_at_once_with_their_places() {
         ),
         (
             9,
-            18,
-            "rules[0].instance_class",
+            26,
+            "rules[0].rds.instance_class",
             "must be a DB instance class",
         ),
         (

@@ -21,11 +21,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{Cleanup, Stage, Validation};
+use restore_proof_core::validation::{Cleanup, Stage, Validation, not_found};
 use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};
 
 use crate::App;
+use crate::check::Login;
 use crate::ledger::{Claim, Lease};
 
 /// Kept of every run for the record and the deletion.
@@ -61,6 +62,8 @@ struct Run<'a> {
     deadline: Timestamp,
     /// Whether this run has given a slot back.
     gave_back: bool,
+    /// The login that this run has set on the restored copy, for the checks.
+    login: Option<Login>,
 }
 
 /// What became of a validation.
@@ -82,6 +85,7 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
         lease,
         deadline,
         gave_back: false,
+        login: None,
     };
     loop {
         let stage = run.lease.validation.stage;
@@ -247,7 +251,7 @@ impl Run<'_> {
         let validation = &self.lease.validation;
         let rule = validation.rule.as_ref()?;
         Claim::of(
-            rule.frequency,
+            rule.frequency()?,
             validation.recovery_point.resource_arn.as_deref()?,
             validation.opened_at,
         )
@@ -257,14 +261,12 @@ impl Run<'_> {
     /// the time to ask again is the error.
     async fn missing_twice(&mut self) -> anyhow::Result<Result<(), Timestamp>> {
         let (now, apart) = (self.now(), self.app.config.confirm_gone);
-        match self.lease.validation.missing_since {
-            Some(since) if now.duration_since(since) >= apart => Ok(Ok(())),
-            Some(since) => Ok(Err(since + apart)),
-            None => {
-                self.validation().missing_since = Some(now);
-                self.write().await?;
-                Ok(Err(now + apart))
-            }
+        let validation = self.validation();
+        let first = validation.missing_since.is_none();
+        let counts = not_found(&mut validation.missing_since, now, apart);
+        if first {
+            self.write().await?;
         }
+        Ok(counts)
     }
 }

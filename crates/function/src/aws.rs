@@ -1,5 +1,6 @@
 //! The clients of AWS, and what went wrong when they answer with an error.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -155,7 +156,20 @@ impl AwsError {
     }
 }
 
-/// Turns an SDK error into what is worth knowing of it: `.map_err(failed("rds:DescribeDBInstances"))`.
+/// One call of AWS: `call("rds:DescribeDBInstances", aws.rds.describe_db_instances().send()).await`. Boxed, since the SDK's
+/// futures are many kilobytes each, and whatever awaits one unboxed carries it.
+pub fn call<'a, T, E, R>(
+    operation: &'static str,
+    sent: impl Future<Output = Result<T, SdkError<E, R>>> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = Result<T, AwsError>> + Send + 'a>>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    Box::pin(async move { sent.await.map_err(failed(operation)) })
+}
+
+/// Turns an SDK error into what is worth knowing of it.
 pub fn failed<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

@@ -11,7 +11,7 @@ use aws_sdk_backup::types::CopyJob;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::aws::{Aws, AwsError, date_time, failed, timestamp};
+use crate::aws::{Aws, AwsError, call, date_time, failed, timestamp};
 
 /// What AWS Backup answers for the id of a job that it does not know, or that is no id.
 const UNKNOWN_JOB: [&str; 2] = [
@@ -238,17 +238,18 @@ pub async fn start_restore(
     intent: &Intent,
 ) -> Result<String, AwsError> {
     let metadata: HashMap<_, _> = intent.metadata.clone().into_iter().collect();
-    let answer = aws
-        .backup
-        .start_restore_job()
-        .recovery_point_arn(recovery_point_arn)
-        .resource_type(resource_type)
-        .iam_role_arn(role_arn)
-        .idempotency_token(&intent.idempotency_token)
-        .set_metadata(Some(metadata))
-        .send()
-        .await
-        .map_err(failed("backup:StartRestoreJob"))?;
+    let answer = call(
+        "backup:StartRestoreJob",
+        aws.backup
+            .start_restore_job()
+            .recovery_point_arn(recovery_point_arn)
+            .resource_type(resource_type)
+            .iam_role_arn(role_arn)
+            .idempotency_token(&intent.idempotency_token)
+            .set_metadata(Some(metadata))
+            .send(),
+    )
+    .await?;
     answer.restore_job_id.ok_or_else(|| AwsError {
         operation: "backup:StartRestoreJob",
         code: None,
@@ -261,13 +262,11 @@ pub async fn start_restore(
 /// # Errors
 /// When AWS Backup refuses or does not answer.
 pub async fn describe_restore_job(aws: &Aws, id: &str) -> Result<Option<RestoreJob>, AwsError> {
-    let result = aws
-        .backup
-        .describe_restore_job()
-        .restore_job_id(id)
-        .send()
-        .await
-        .map_err(failed("backup:DescribeRestoreJob"));
+    let result = call(
+        "backup:DescribeRestoreJob",
+        aws.backup.describe_restore_job().restore_job_id(id).send(),
+    )
+    .await;
     match result {
         Ok(job) => Ok(Some(restore_job!(job))),
         Err(error) if error.is(&["ResourceNotFoundException"]) => Ok(None),
@@ -283,13 +282,11 @@ pub async fn describe_copy_job(
     aws: &Aws,
     id: &str,
 ) -> Result<Result<CopyJobEvent, String>, AwsError> {
-    let result = aws
-        .backup
-        .describe_copy_job()
-        .copy_job_id(id)
-        .send()
-        .await
-        .map_err(failed("backup:DescribeCopyJob"));
+    let result = call(
+        "backup:DescribeCopyJob",
+        aws.backup.describe_copy_job().copy_job_id(id).send(),
+    )
+    .await;
     let job = match result {
         Ok(answer) => answer.copy_job,
         Err(error) if error.is(&UNKNOWN_JOB) => None,
@@ -336,13 +333,11 @@ pub async fn describe_backup_job(
     aws: &Aws,
     id: &str,
 ) -> Result<Result<BackupJobEvent, String>, AwsError> {
-    let result = aws
-        .backup
-        .describe_backup_job()
-        .backup_job_id(id)
-        .send()
-        .await
-        .map_err(failed("backup:DescribeBackupJob"));
+    let result = call(
+        "backup:DescribeBackupJob",
+        aws.backup.describe_backup_job().backup_job_id(id).send(),
+    )
+    .await;
     match result {
         Ok(job) => Ok(read_backup_job(job)),
         Err(error) if error.is(&UNKNOWN_JOB) => {
@@ -402,13 +397,14 @@ pub async fn restore_job_metadata(
     aws: &Aws,
     job_id: &str,
 ) -> Result<BTreeMap<String, String>, AwsError> {
-    let answer = aws
-        .backup
-        .get_restore_job_metadata()
-        .restore_job_id(job_id)
-        .send()
-        .await
-        .map_err(failed("backup:GetRestoreJobMetadata"))?;
+    let answer = call(
+        "backup:GetRestoreJobMetadata",
+        aws.backup
+            .get_restore_job_metadata()
+            .restore_job_id(job_id)
+            .send(),
+    )
+    .await?;
     Ok(answer.metadata.unwrap_or_default().into_iter().collect())
 }
 

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use jiff::SignedDuration;
 use restore_proof_core::arn::Arn;
 use restore_proof_core::cidr::Cidr;
+use restore_proof_core::name;
 use restore_proof_core::plan::Network;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::Validation;
 
 /// Where Lambda's Runtime API and the metadata services of EC2 and ECS listen.
@@ -55,6 +57,8 @@ pub struct Config {
     pub region: String,
     /// Begins the names of restored resources (`NAME_PREFIX`).
     pub name_prefix: String,
+    /// The resource types that this stack has permissions for (`TYPES`, separated by commas); at least one.
+    pub types: BTreeSet<ResourceType>,
     /// Names of the vaults that the sweep looks through (`BACKUP_VAULT_NAMES`).
     pub vaults: Vec<String>,
     /// Names of the vaults whose backups are validated, besides the copies in [`Config::vaults`]
@@ -113,6 +117,7 @@ impl Config {
         let restore_role_arn = required("RESTORE_ROLE_ARN");
         let region = required("AWS_REGION");
         let name_prefix = required("NAME_PREFIX");
+        let type_names = required("TYPES");
         let vaults = list(&required("BACKUP_VAULT_NAMES"));
         let db_subnet_group = required("DB_SUBNET_GROUP");
         let db_security_groups = list(&required("DB_SECURITY_GROUP_IDS"));
@@ -137,18 +142,16 @@ impl Config {
                 wrong.push(message);
             }
         };
-        // Restored databases are called <prefix>-<20 characters>-<attempt>; RDS takes 63.
         check(
-            name_prefix.is_empty()
-                || (name_prefix.len() <= 30
-                    && name_prefix.starts_with(|c: char| c.is_ascii_lowercase())
-                    && !name_prefix.contains("--")
-                    && !name_prefix.ends_with('-')
-                    && name_prefix
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')),
+            name_prefix.is_empty() || name::is_prefix(&name_prefix),
+            format!("NAME_PREFIX {name_prefix:?} must be {}", name::PREFIX_RULE),
+        );
+        let types = types_named(&type_names);
+        check(
+            type_names.is_empty() || types.is_some(),
             format!(
-                "NAME_PREFIX {name_prefix:?} must be at most 30 lower-case letters, digits and single hyphens, a letter first"
+                "TYPES {type_names:?} must name one or more of {}, separated by commas",
+                ResourceType::ALL.map(ResourceType::name).join(", ")
             ),
         );
         let role: Option<Arn> = restore_role_arn
@@ -207,13 +210,22 @@ impl Config {
         );
 
         let (
+            Some(types),
             Some(role),
             Some(policy),
             Some(max_concurrent_restores),
             Some(confirm),
             Some(network_cidr),
             true,
-        ) = (role, policy_uri, max, confirm, cidr, wrong.is_empty())
+        ) = (
+            types,
+            role,
+            policy_uri,
+            max,
+            confirm,
+            cidr,
+            wrong.is_empty(),
+        )
         else {
             return Err(ConfigError(wrong));
         };
@@ -228,6 +240,7 @@ impl Config {
             restore_role_arn,
             region,
             name_prefix,
+            types,
             vaults,
             backup_job_vaults,
             unwatched_vaults,
@@ -290,6 +303,15 @@ impl Config {
     }
 }
 
+/// None if one is no type that this version validates, or there is none.
+fn types_named(text: &str) -> Option<BTreeSet<ResourceType>> {
+    let named: Option<BTreeSet<ResourceType>> = list(text)
+        .iter()
+        .map(|name| ResourceType::from_name(name))
+        .collect();
+    named.filter(|types| !types.is_empty())
+}
+
 fn list(text: &str) -> Vec<String> {
     text.split(',')
         .map(str::trim)
@@ -322,6 +344,7 @@ mod tests {
             "RESTORE_ROLE_ARN" => "arn:aws:iam::111122223333:role/restore",
             "AWS_REGION" => "eu-central-1",
             "NAME_PREFIX" => "restore-proof",
+            "TYPES" => "EC2,RDS",
             "BACKUP_VAULT_NAMES" => "central, other",
             "DB_SUBNET_GROUP" => "isolated",
             "DB_SECURITY_GROUP_IDS" => "sg-1",
@@ -343,6 +366,7 @@ mod tests {
         let config = Config::read(good).unwrap();
         assert_eq!(config.account, "111122223333");
         assert_eq!(config.vaults, ["central", "other"]);
+        assert_eq!(config.types, ResourceType::ALL.into());
         assert_eq!(config.policy.to_string(), "s3://results/policy/policy.toml");
         assert_eq!(
             config.vault_arn("v"),
@@ -369,7 +393,8 @@ mod tests {
     fn everything_wrong_is_said_at_once() {
         let error = Config::read(|name| match name {
             "LEDGER_TABLE" => None,
-            "NAME_PREFIX" => Some("Restore_Proof".to_owned()),
+            "NAME_PREFIX" => Some("restore-proof-r".to_owned()),
+            "TYPES" => Some("EC2,Redshift".to_owned()),
             "POLICY_URI" => Some("results/policy.toml".to_owned()),
             "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
             "HOURS_WITHOUT_POINT" => Some("two".to_owned()),
@@ -381,7 +406,8 @@ mod tests {
         .to_string();
         for name in [
             "LEDGER_TABLE",
-            "NAME_PREFIX",
+            "NAME_PREFIX \"restore-proof-r\"",
+            "TYPES \"EC2,Redshift\"",
             "POLICY_URI",
             "CONFIRM_GONE_SECONDS",
             "HOURS_WITHOUT_POINT",
@@ -389,6 +415,31 @@ mod tests {
             "NETWORK_CIDR",
         ] {
             assert!(error.contains(name), "{error}");
+        }
+    }
+    #[test]
+    fn a_stack_without_types_does_not_start() {
+        for empty in [None, Some(""), Some(" , ")] {
+            let error = Config::read(|name| match name {
+                "TYPES" => empty.map(str::to_owned),
+                other => good(other),
+            });
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("TYPES"), "{error}");
+        }
+    }
+    /// Whoever adds a type gives it permissions, or the template does not allow it.
+    #[test]
+    fn the_template_allows_every_type_and_no_other() {
+        let template = include_str!("../../../template.yaml");
+        let (_, parameter) = template.split_once("\n  Types:\n").unwrap();
+        let (parameter, _) = parameter.split_once("Description:").unwrap();
+        let names = ResourceType::ALL.map(ResourceType::name);
+        for line in [
+            format!("    Default: {}\n", names.join(",")),
+            format!("    AllowedValues: [{}]\n", names.join(", ")),
+        ] {
+            assert!(parameter.contains(&line), "{line:?} is not in {parameter}");
         }
     }
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::policy::{Limits, VALIDATED_TYPES};
+use restore_proof_core::policy::Limits;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::Stage;
 use tracing::warn;
 
@@ -116,7 +117,7 @@ fn overdue_before(now: Timestamp, limits: &Limits) -> Timestamp {
 
 /// The beginnings of all lines.
 async fn lines(app: &App) -> anyhow::Result<Vec<Line>> {
-    let lines = VALIDATED_TYPES.map(|resource_type| async move {
+    let lines = ResourceType::names().map(|resource_type| async move {
         let page = app.ledger.waiting(resource_type, LOOKED_AT, None).await?;
         anyhow::Ok(Line {
             resource_type,

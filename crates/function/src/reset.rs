@@ -6,9 +6,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::aws::{Aws, failed};
+use crate::aws::{Aws, call};
 use crate::check::Login;
-use crate::resource::rds::Instance;
+use crate::resource::Master;
 
 /// The least a key must hold, characters.
 const SHORTEST_KEY: usize = 32;
@@ -20,24 +20,19 @@ const SHORTEST_KEY: usize = 32;
 pub async fn login(
     aws: &Aws,
     key_secret: &str,
-    instance: &Instance,
+    master: Option<&Master>,
     validation_id: &str,
     attempt: u32,
 ) -> Result<Login, String> {
-    let username = instance
-        .master_user
-        .clone()
-        .ok_or_else(|| "RDS does not name the master user".to_owned())?;
-    let answer = aws
-        .secrets
-        .get_secret_value()
-        .secret_id(key_secret)
-        .send()
-        .await
-        .map_err(failed("secretsmanager:GetSecretValue"))
-        .map_err(|error| {
-            format!("the secret that passwords are derived from could not be read: {error}")
-        })?;
+    let master = master.ok_or_else(|| "RDS does not name the master user".to_owned())?;
+    let answer = call(
+        "secretsmanager:GetSecretValue",
+        aws.secrets.get_secret_value().secret_id(key_secret).send(),
+    )
+    .await
+    .map_err(|error| {
+        format!("the secret that passwords are derived from could not be read: {error}")
+    })?;
     let key = answer
         .secret_string()
         .filter(|key| key.len() >= SHORTEST_KEY)
@@ -45,9 +40,9 @@ pub async fn login(
             format!("the secret that passwords are derived from holds no text of {SHORTEST_KEY} characters")
         })?;
     Ok(Login {
-        username,
+        username: master.user.clone(),
         password: password(key.as_bytes(), validation_id, attempt),
-        dbname: instance.database.clone(),
+        dbname: master.database.clone(),
     })
 }
 

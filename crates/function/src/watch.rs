@@ -5,7 +5,7 @@ mod unknown;
 pub(crate) mod vaults;
 
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::policy::VALIDATED_TYPES;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::Validation;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub async fn measure(app: &App) -> anyhow::Result<()> {
     let overdue = app.ledger.count_due(now - OVERDUE).await?;
     let due = app.ledger.count_due(Timestamp::MAX).await?;
     let (mut waiting, mut waited) = (0, SignedDuration::ZERO);
-    for resource_type in VALIDATED_TYPES {
+    for resource_type in ResourceType::names() {
         waiting += app.ledger.count_waiting(resource_type).await?;
         let first = app.ledger.waiting(resource_type, 1, None).await?;
         let since = first

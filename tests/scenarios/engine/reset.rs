@@ -57,7 +57,7 @@ fn assert_only_rds_was_told(shop: &Shop, id: &str, times: RangeInclusive<usize>)
     let scene = &shop.scene;
     let told = calls(shop, MODIFY);
     assert!(times.contains(&told.len()), "{told:#?}");
-    let copy = format!("restore-proof-{id}-1");
+    let copy = format!("restore-proof-r-{id}-1");
     assert!(told.iter().all(|call| call.mentions(&copy)), "{told:#?}");
     for call in scene.world.calls() {
         let name = call.name();
@@ -92,7 +92,7 @@ async fn passes_without_anybodys_secret() {
         let id = record["validation_id"].as_str().unwrap();
         assert_only_rds_was_told(&shop, id, 1..=1);
         let logged = canary::logged();
-        let told = format!("a master password was set on restore-proof-{id}-1");
+        let told = format!("a master password was set on restore-proof-r-{id}-1");
         assert!(logged.contains(&told), "{logged}");
         for secret in [derived(id).as_str(), RESET_KEY] {
             assert!(!logged.contains(secret), "{logged}");

@@ -127,7 +127,11 @@ async fn a_protected_restore_is_left_behind_told_once_and_deleted_a_day_later() 
     assert_eq!(scene.item("slots")["held"], Value::Null, "no slot is held");
     let messages = about_left_behind(&scene);
     assert_eq!(messages.len(), 1);
-    assert!(messages[0].body.contains(&format!("restore-proof-{id}-1")));
+    assert!(
+        messages[0]
+            .body
+            .contains(&format!("restore-proof-r-{id}-1"))
+    );
     let tries = || calls(&scene, "RDS.DeleteDBInstance");
     let today = tries();
     for _ in 0..3 {

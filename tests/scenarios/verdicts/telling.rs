@@ -113,7 +113,7 @@ async fn the_record_tells_the_whole_story() {
         ("resource_type", "RDS"),
         ("source_account", "222233334444"),
         ("restore_job_id", &job.id),
-        ("restored_instance_id", &format!("restore-proof-{id}-1")),
+        ("restored_instance_id", &format!("restore-proof-r-{id}-1")),
         ("policy_rule", "all"),
         ("policy_version", "test"),
         ("recovery_time_objective", "not_set"),

@@ -1,5 +1,6 @@
 //! What must hold after a run, whatever was done to it.
 
+use restore_proof_core::name::validation_named;
 use restore_proof_local_aws::{Attachment, DbInstance, Ec2Instance, RestoreJob, Volume, World};
 use serde_json::{Value, json};
 
@@ -140,7 +141,7 @@ pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severit
         .iter()
         .filter(|call| call.mutating && call.service == "RDS");
     for call in of_databases {
-        let is_ours = |name: &String| name.starts_with(&format!("{PREFIX}-"));
+        let is_ours = |name: &String| validation_named(PREFIX, name).is_some();
         if !call.resources.iter().any(is_ours) {
             found.push(format!("{} names {:?}", call.name(), call.resources));
         }

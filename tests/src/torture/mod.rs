@@ -3,9 +3,11 @@
 //!
 //! [`paths`] says what is validated, [`harm`] what is done to it, [`run`] runs one scene, [`inspect`] looks at what is left,
 //! [`suites`] lists the runs. [`burst`] lets thousands of copies land at once, and [`backlog`] looks what sweeps cost then.
+//! [`calls`] counts what one validation and one sweep ask of AWS.
 
 pub mod backlog;
 pub mod burst;
+pub mod calls;
 pub mod harm;
 pub mod inspect;
 pub mod lambda;

@@ -203,7 +203,7 @@ credentials = "reset"
     },
     Path {
         name: "damaged machine",
-        rule: concat!("boot_timeout = \"30s\"", front_page!()),
+        rule: concat!("ec2.boot_timeout = \"30s\"", front_page!()),
         change: |point, _| machine(point).files.clear(),
         verdict: "failed",
         ..MACHINE

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use restore_proof_core::name::validation_named;
 use restore_proof_local_aws::engine::{
     MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
 };
@@ -429,7 +430,5 @@ pub fn is_ours(job: &RestoreJob) -> bool {
 
 /// Whether a DB instance's name says that we restored it.
 pub fn is_our_name(identifier: &str) -> bool {
-    identifier
-        .strip_prefix(PREFIX)
-        .is_some_and(|rest| rest.starts_with('-'))
+    validation_named(PREFIX, identifier).is_some()
 }

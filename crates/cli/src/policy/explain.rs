@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use restore_proof_core::event;
+use restore_proof_core::name;
 use restore_proof_core::plan::{self, Network, Plan, Source};
-use restore_proof_core::policy::{Policy, Rule};
+use restore_proof_core::policy::{Limits, Policy, Rule};
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation;
 use serde_json::Value;
@@ -138,7 +139,7 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     let left_out = left_out(args, &policy, &point, &answer);
     let restore = match left_out {
         Some(_) => None,
-        None => restore(args, &point, metadata, &answer),
+        None => restore(args, &policy, &point, metadata, &answer),
     };
     let explanation = Explanation {
         policy: &policy,
@@ -172,11 +173,14 @@ fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) ->
     if validation::is_continuous(arn) {
         return Some(validation::CONTINUOUS.to_owned());
     }
-    let resource_type = point.resource_type.as_deref();
-    if resource_type.and_then(ResourceType::from_name).is_some()
-        && validation::is_kept_by_aws_backup(arn)
-    {
-        return Some(validation::KEPT_BY_AWS_BACKUP.to_owned());
+    if let Some(name) = &point.resource_type {
+        match ResourceType::of(name, arn) {
+            Err(why) => return Some(why),
+            Ok(_) if validation::is_kept_by_aws_backup(arn) => {
+                return Some(validation::KEPT_BY_AWS_BACKUP.to_owned());
+            }
+            Ok(_) => {}
+        }
     }
     let id = point.validation_id(&args.name_prefix);
     let whole = Rule {
@@ -190,6 +194,7 @@ fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) ->
 /// The restore, when the rule that decides is known and of a type that is validated.
 fn restore(
     args: &Args,
+    policy: &Policy,
     point: &Point,
     metadata: Option<BTreeMap<String, String>>,
     answer: &Answer<'_>,
@@ -205,15 +210,17 @@ fn restore(
         machine_security_groups: vec![args.security_group.clone()],
         volume_key_arn: args.volume_key.clone(),
     };
-    let target_name = format!(
-        "{}-{}-1",
-        args.name_prefix,
-        point
-            .validation_id(&args.name_prefix)
-            .as_deref()
-            .unwrap_or("<validation id>")
-    );
+    let validation = point.validation_id(&args.name_prefix);
+    let validation = validation.as_deref().unwrap_or("<validation id>");
+    let target_name = name::target_name(&args.name_prefix, validation, 1);
     let metadata_given = metadata.is_some();
+    // Without its metadata nobody knows the backup's class.
+    let limits = Limits::default();
+    let limits = if metadata_given {
+        &policy.limits
+    } else {
+        &limits
+    };
     let source = Source {
         metadata: metadata.unwrap_or_default(),
         devices: args.devices.clone(),
@@ -226,7 +233,7 @@ fn restore(
         devices_unknown: resource_type == ResourceType::Ec2
             && args.devices.is_empty()
             && !names_devices,
-        plan: plan::plan(resource_type, &source, rule, &network, &target_name),
+        plan: plan::plan(resource_type, &source, rule, limits, &network, &target_name),
         resource_type,
         target_name,
         metadata_given,

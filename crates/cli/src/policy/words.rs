@@ -2,8 +2,9 @@
 
 use restore_proof_core::policy::{
     self, Address, Check, CheckKind, Credentials, DEFAULT_LONGEST_WAIT, Frequency, HttpCheck,
-    HttpStep, InstanceProfile, Limits, Matcher, Method, Notify, Rule, Scheme, Tls, readable_size,
+    HttpMethod, HttpStep, Limits, Matcher, MethodKind, Notify, Rule, Scheme, Tls, readable_size,
 };
+use restore_proof_core::resource_type::ResourceType;
 
 use crate::output::{YELLOW, count, one_line, paint, printable, readable};
 
@@ -39,6 +40,17 @@ pub(crate) fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
         );
         facts.push(("may wait", words));
     }
+    if let Some(most) = limits.restores_per_month {
+        facts.push(("in a month", format!("{most} restores at most")));
+    }
+    if !limits.classes_allowed.is_empty() {
+        let globs: Vec<&str> = limits
+            .classes_allowed
+            .iter()
+            .map(policy::Glob::as_str)
+            .collect();
+        facts.push(("classes", printable(&globs.join(", "))));
+    }
     facts
 }
 
@@ -49,20 +61,22 @@ pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
         ("restores", frequency(rule)),
     ];
     if let Some(other) = rule.matcher.resource_type.as_deref()
-        && !policy::VALIDATED_TYPES.contains(&other)
+        && ResourceType::from_name(other).is_none()
     {
         let words = format!("{other} is not supported yet: nothing is restored");
         facts.push(("", paint(YELLOW, &words)));
     }
-    if let Some(class) = &rule.instance_class {
-        facts.push(("class", printable(class)));
-    }
-    if let Some(kind) = &rule.instance_type {
-        facts.push(("type", printable(kind)));
-    }
-    if rule.instance_profile == InstanceProfile::Original {
-        let words = "that of the source: the copy has the source's permissions in AWS";
-        facts.push(("profile", paint(YELLOW, words)));
+    for told in ResourceType::ALL
+        .into_iter()
+        .flat_map(|one| rule.types.told(one))
+    {
+        let words = printable(&told.words);
+        let words = if told.is_warning {
+            paint(YELLOW, &words)
+        } else {
+            words
+        };
+        facts.push((told.label, words));
     }
     if !rule.restore.is_empty() {
         let overrides: Vec<String> = rule
@@ -72,17 +86,18 @@ pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
             .collect();
         facts.push(("overrides", overrides.join(", ")));
     }
-    if rule.matcher.resource_type.as_deref() == Some("EC2")
-        || rule
-            .checks
-            .iter()
-            .any(|check| matches!(check.kind, CheckKind::Http(_)))
-    {
-        let words = format!(
-            "{}; until then checks are tried again",
-            readable(rule.boot_timeout)
-        );
-        facts.push(("may boot for", words));
+    let about = rule.matcher.resource_type.as_deref();
+    let is_http = |check: &Check| matches!(check.kind, CheckKind::Http(_));
+    for one in ResourceType::ALL {
+        if let Some(boot_timeout) = rule.types.boot_timeout(one)
+            && (about == Some(one.name()) || about.is_none() && rule.checks.iter().any(is_http))
+        {
+            let words = format!(
+                "{}; until then checks are tried again",
+                readable(boot_timeout)
+            );
+            facts.push(("may boot for", words));
+        }
     }
     if let Some(objectives) = objectives(rule) {
         facts.push(("objectives", objectives));
@@ -172,14 +187,26 @@ fn matching(matcher: &Matcher) -> String {
 
 /// How often.
 pub(crate) fn frequency(rule: &Rule) -> String {
-    let frequency = match rule.frequency {
-        Frequency::EveryCopy => "every copy",
-        Frequency::Daily => "at most one copy a day of each resource",
-        Frequency::Weekly => "at most one copy a week of each resource",
-    };
+    let methods: Vec<String> = rule
+        .methods
+        .iter()
+        .map(|one| {
+            let how = match one.method {
+                MethodKind::Restore => "",
+                MethodKind::Read => "reads ",
+            };
+            let often = match one.frequency {
+                Frequency::EveryCopy => "every copy",
+                Frequency::Daily => "at most one copy a day of each resource",
+                Frequency::Weekly => "at most one copy a week of each resource",
+            };
+            format!("{how}{often}")
+        })
+        .collect();
+    let frequency = methods.join("; ");
     match rule.sample {
         Some(sample) => format!("{frequency}, of a sample of {sample}"),
-        None => frequency.to_owned(),
+        None => frequency,
     }
 }
 
@@ -221,7 +248,7 @@ pub(crate) fn details(check: &Check) -> Vec<String> {
             }
             lines.push(printable(&format!(
                 "{words}; within {}",
-                readable(sql.timeout)
+                readable(check.timeout)
             )));
             lines
         }
@@ -237,7 +264,7 @@ pub(crate) fn details(check: &Check) -> Vec<String> {
             }
             lines.push(printable(&format!(
                 "{words}; all within {}",
-                readable(http.timeout)
+                readable(check.timeout)
             )));
             lines
         }
@@ -252,7 +279,7 @@ pub(crate) fn details(check: &Check) -> Vec<String> {
             vec![printable(&format!(
                 "{port}{} takes connections{greets}; within {}",
                 address(connect.address),
-                readable(connect.timeout)
+                readable(check.timeout)
             ))]
         }
     }
@@ -277,9 +304,9 @@ fn address(address: Address) -> &'static str {
 /// A step in one line.
 fn step(step: &HttpStep) -> String {
     let method = match step.method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
+        HttpMethod::Get => "GET",
+        HttpMethod::Head => "HEAD",
+        HttpMethod::Post => "POST",
     };
     let mut words = format!("{method} {}", step.path);
     if step.name != step.path {

@@ -6,7 +6,7 @@ use super::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, LONGEST_VALUE,
     NEWER_THAN_BACKUP_AT_MOST, Value, compile_regex, signed,
 };
-use crate::policy::{exact_duration, readable_duration};
+use crate::reader::{exact_duration, readable_duration};
 
 /// An outcome and the sentence that explains it.
 type Ruling = (CheckOutcome, String);

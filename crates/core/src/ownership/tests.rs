@@ -219,54 +219,48 @@ fn adoption_wants_role_recovery_point_and_name() {
     ));
 }
 
-#[test]
-fn a_volume_is_ours_when_it_came_with_the_restore_and_nobody_else_uses_it() {
-    let volume = || FoundVolume {
+fn volume() -> FoundPart {
+    FoundPart {
+        kind: PartKind::Volume,
         id: "vol-1".to_owned(),
         created_at: Some(at(150)),
-        attached_to: vec!["i-1".to_owned()],
+        belongs_to: vec!["i-1".to_owned()],
         attached_at: Some(at(150)),
-    };
-    let noted = ["vol-1".to_owned()];
-    let prove = |noted: &[String], found: FoundVolume| {
-        prove_volume(noted, "i-1", &job(), &found).map(|owned| owned.id().to_owned())
+    }
+}
+
+#[test]
+fn a_volume_is_ours_when_it_came_with_the_restore_and_nobody_else_uses_it() {
+    let noted = [Part::new(PartKind::Volume, "vol-1", Origin::RestoreJob)];
+    let prove = |noted: &[Part], found: FoundPart| {
+        let whole = Whole::Ended("i-1");
+        prove_part(noted, &BTreeMap::new(), whole, &job(), &found)
+            .map(|owned| owned.id().to_owned())
     };
     assert_eq!(prove(&noted, volume()), Ok("vol-1".to_owned()));
-    let free = FoundVolume {
-        attached_to: vec![],
+    let free = FoundPart {
+        belongs_to: vec![],
         ..volume()
     };
     assert_eq!(prove(&noted, free), Ok("vol-1".to_owned()));
-    let lent = FoundVolume {
-        attached_to: vec!["i-2".to_owned()],
+    let lent = FoundPart {
+        belongs_to: vec!["i-2".to_owned()],
+        ..volume()
+    };
+    let made = |second: Option<i64>| FoundPart {
+        created_at: second.map(at),
+        ..volume()
+    };
+    let same_id = FoundPart {
+        kind: PartKind::DbInstance,
         ..volume()
     };
     for (noted, found, why) in [
         (&noted[..0], volume(), "not noted"),
-        (
-            &noted,
-            FoundVolume {
-                created_at: Some(at(100)),
-                ..volume()
-            },
-            "not made by",
-        ),
-        (
-            &noted,
-            FoundVolume {
-                created_at: Some(at(201)),
-                ..volume()
-            },
-            "not made by",
-        ),
-        (
-            &noted,
-            FoundVolume {
-                created_at: None,
-                ..volume()
-            },
-            "not made by",
-        ),
+        (&noted, same_id, "not noted"),
+        (&noted, made(Some(100)), "not made by"),
+        (&noted, made(Some(201)), "not made by"),
+        (&noted, made(None), "not made by"),
         (&noted, lent, "attached to i-2"),
     ] {
         let error = prove(noted, found).expect_err(why).to_string();
@@ -274,13 +268,75 @@ fn a_volume_is_ours_when_it_came_with_the_restore_and_nobody_else_uses_it() {
     }
 }
 
+/// A writer: made by us for a cluster of ours, which nobody but the ledger can tell from a colleague's.
+#[test]
+fn a_writer_is_ours_when_we_wished_for_it_and_its_cluster_is_ours() {
+    let cluster = prove(&intent(), POINT, ROLE, &job(), &found()).expect("ours");
+    let noted: Vec<Part> = Step::Writer.makes("rp-1-1").into_iter().collect();
+    assert_eq!(noted[0].id, "rp-1-1-w");
+    let wished = |second| StepState {
+        wished_at: at(second),
+        done_at: None,
+        seen: false,
+    };
+    let steps: BTreeMap<Step, StepState> = [(Step::Writer, wished(300))].into();
+    let writer = || FoundPart {
+        kind: PartKind::DbInstance,
+        id: "rp-1-1-w".to_owned(),
+        created_at: Some(at(301)),
+        belongs_to: vec!["rp-1-1".to_owned()],
+        attached_at: None,
+    };
+    let owned = prove_part(&noted, &steps, Whole::Proved(&cluster), &job(), &writer());
+    let owned = owned.expect("ours");
+    assert_eq!(
+        (owned.kind(), owned.id()),
+        (PartKind::DbInstance, "rp-1-1-w")
+    );
+
+    let colleagues = FoundPart {
+        id: "annas-reader".to_owned(),
+        ..writer()
+    };
+    let older = FoundPart {
+        created_at: Some(at(300)),
+        ..writer()
+    };
+    let unknown = FoundPart {
+        created_at: None,
+        ..writer()
+    };
+    let alone = FoundPart {
+        belongs_to: vec![],
+        ..writer()
+    };
+    let elsewhere = FoundPart {
+        belongs_to: vec!["annas-cluster".to_owned()],
+        ..writer()
+    };
+    let none = BTreeMap::new();
+    let (whole, ended) = (Whole::Proved(&cluster), Whole::Ended("rp-1-1"));
+    for (steps, whole, found, why) in [
+        (&steps, whole, colleagues, "not noted"),
+        (&steps, whole, older, "not made after we wished"),
+        (&steps, whole, unknown, "not made after we wished"),
+        (&none, whole, writer(), "not made after we wished"),
+        (&steps, whole, alone, "does not belong to"),
+        (&steps, whole, elsewhere, "attached to annas-cluster"),
+        (&steps, ended, writer(), "has ended"),
+    ] {
+        let error = prove_part(&noted, steps, whole, &job(), &found);
+        let error = error.expect_err(why).to_string();
+        assert!(error.contains(why), "{error} should speak of {why}");
+    }
+}
+
 #[test]
 fn a_volume_that_somebody_attached_later_did_not_come_with_the_restore() {
-    let volume = |created_at: Option<i64>, attached_at: Option<i64>| FoundVolume {
-        id: "vol-1".to_owned(),
+    let volume = |created_at: Option<i64>, attached_at: Option<i64>| FoundPart {
         created_at: created_at.map(at),
-        attached_to: vec!["i-1".to_owned()],
         attached_at: attached_at.map(at),
+        ..volume()
     };
     for (created_at, attached_at, is_of) in [
         (Some(101), Some(101), true),

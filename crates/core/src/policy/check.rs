@@ -8,13 +8,13 @@ mod http;
 
 use std::time::Duration;
 
-use super::reader::{Item, Names, Section, hint, kind_of};
-use super::rule::{LONGEST_NAME, optional};
+use super::rule::LONGEST_NAME;
 use super::{
     Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone,
 };
 use crate::expectation::{Constant, Expectation, measure_regex};
-use crate::resource_type::ResourceType;
+use crate::reader::{Item, Names, Section, hint, kind_of, optional};
+use crate::resource_type::{Fit, ResourceType};
 
 use toml::de::DeValue;
 
@@ -50,16 +50,16 @@ enum Kind {
 }
 
 impl Kind {
-    /// What speaks against this kind in a rule about one resource type.
-    fn problem(self, about: Option<ResourceType>) -> Option<&'static str> {
-        match (self, about) {
-            (Kind::Sql, Some(ResourceType::Ec2)) => Some(
-                "a restored EC2 instance is no database; check it with kind \"http\" or \"connect\"",
-            ),
-            (Kind::Http, Some(ResourceType::Rds)) => Some(
-                "a restored database answers no HTTP; check it with kind \"sql\" or \"connect\"",
-            ),
-            _ => None,
+    /// Whether this kind fits a rule, which is about one resource type or about any.
+    fn fits(self, about: Option<ResourceType>) -> Fit {
+        let Some(about) = about else {
+            return Ok(());
+        };
+        let fits = &about.facts().fits;
+        match self {
+            Kind::Sql => fits.sql,
+            Kind::Http => fits.http,
+            Kind::Connect => fits.connect,
         }
     }
 
@@ -136,10 +136,15 @@ fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Nam
         ])
     });
     if let (Some(item), Some(Some(kind))) = (&kind_item, word)
-        && let Some(problem) = kind.problem(about)
+        && let Err(problem) = kind.fits(about)
     {
         item.mistake(problem);
     }
+    let group = optional(check.optional("group"), |item| {
+        item.line(LONGEST_NAME).map(str::to_owned)
+    });
+    let timeout = optional(check.optional("timeout"), read_timeout)
+        .map(|timeout| timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT));
     let (kind, needs_credentials, measures, could_measure) = match word {
         // Which keys an unknown kind has is anybody's guess.
         Some(None) => (None, false, None, false),
@@ -147,24 +152,29 @@ fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Nam
             Kind::Sql => {
                 let (sql, measures, could_measure) = sql(check);
                 // A login is of no use where the kind itself is wrong.
-                let logs_in = Kind::Sql.problem(about).is_none();
+                let logs_in = Kind::Sql.fits(about).is_ok();
                 (sql.map(CheckKind::Sql), logs_in, measures, could_measure)
             }
-            Kind::Http => (http::read(check).map(CheckKind::Http), false, None, false),
+            Kind::Http => {
+                let http = http::read(check, timeout).map(CheckKind::Http);
+                (http, false, None, false)
+            }
             Kind::Connect => {
                 let connect = connect::read(check, about).map(CheckKind::Connect);
                 (connect, false, None, false)
             }
         },
     };
+    let read = || {
+        Some(Check {
+            name: name?.to_owned(),
+            group: group?,
+            timeout: timeout?,
+            kind: kind?,
+        })
+    };
     Draft {
-        check: name
-            .zip(kind)
-            .filter(|_| kind_item.is_some())
-            .map(|(name, kind)| Check {
-                name: name.to_owned(),
-                kind,
-            }),
+        check: read().filter(|_| kind_item.is_some()),
         needs_credentials,
         measures,
         could_measure,
@@ -182,7 +192,6 @@ fn sql<'t>(mut check: Section<'t>) -> (Option<SqlCheck>, Option<Item<'t>>, bool)
         .and_then(|item| read_query(&item));
     let expect_item = check.required("expect", "expect = { min = 1 }");
     let expect = expect_item.as_ref().and_then(read_expectation);
-    let timeout = optional(check.optional("timeout"), read_timeout);
     let time_zone = optional(check.optional("time_zone"), read_time_zone);
     let data_age_item = check.optional("data_age");
     let data_age = optional(data_age_item.clone(), Item::boolean);
@@ -205,7 +214,6 @@ fn sql<'t>(mut check: Section<'t>) -> (Option<SqlCheck>, Option<Item<'t>>, bool)
             database: database?,
             query: query?,
             expect: expect?,
-            timeout: timeout?.unwrap_or(DEFAULT_CHECK_TIMEOUT),
             time_zone: time_zone?.unwrap_or_else(|| "UTC".to_owned()),
             data_age: data_age?.unwrap_or(false),
         })

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::reader::{Item, Section};
-use super::rule::optional;
+use crate::reader::{Item, Section, optional};
+use crate::resource_type::ResourceType;
+use crate::wire;
+
+use super::rule::read_glob;
 use super::{
-    DEFAULT_LONGEST_WAIT, LONGEST_WAIT_RANGE, MOST_CONCURRENT_RESTORES, Policy, Rule,
-    VALIDATED_TYPES, wire,
+    DEFAULT_LONGEST_WAIT, Glob, LONGEST_WAIT_RANGE, MOST_CONCURRENT_RESTORES, Policy, Rule,
 };
 
 /// The units of sizes with their bytes, the largest first.
@@ -38,6 +40,10 @@ pub struct Limits {
     /// The longest that a recovery point waits for a slot among the restores.
     #[serde(with = "wire::seconds")]
     pub longest_wait: Duration,
+    /// The most restores in a calendar month, of all types.
+    pub restores_per_month: Option<u32>,
+    /// The classes that restores may ask for, such as `db.t4g.*`; empty for all.
+    pub classes_allowed: Vec<Glob>,
 }
 
 impl Default for Limits {
@@ -47,6 +53,8 @@ impl Default for Limits {
             concurrent_restores_by_type: BTreeMap::new(),
             largest_size: None,
             longest_wait: DEFAULT_LONGEST_WAIT,
+            restores_per_month: None,
+            classes_allowed: Vec::new(),
         }
     }
 }
@@ -63,6 +71,21 @@ impl Limits {
         let slots = self.slots(allowed);
         let own = self.concurrent_restores_by_type.get(resource_type);
         own.map_or(slots, |own| slots.min(*own))
+    }
+
+    /// Whether a restore may ask for a class.
+    pub fn allows_class(&self, class: &str) -> bool {
+        let mut allowed = self.classes_allowed.iter();
+        self.classes_allowed.is_empty() || allowed.any(|glob| glob.matches(class))
+    }
+
+    /// That a class is not allowed, in words.
+    pub(crate) fn disallowed(&self, class: &str) -> String {
+        let allowed: Vec<&str> = self.classes_allowed.iter().map(Glob::as_str).collect();
+        format!(
+            "the class {class} is none of the policy's classes_allowed, {}",
+            allowed.join(", ")
+        )
     }
 }
 
@@ -249,7 +272,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Limits> {
     let concurrent_restores = optional(limits.optional("concurrent_restores"), slots);
     let by_type = optional(limits.optional("concurrent_restores_by_type"), |item| {
         let mut types = item.section()?;
-        let read = VALIDATED_TYPES.map(|name| of_type(&mut types, name));
+        let read = ResourceType::names().map(|name| of_type(&mut types, name));
         types.finish();
         let read: Option<Vec<_>> = read.into_iter().collect();
         Some(
@@ -277,12 +300,31 @@ pub(super) fn read(item: &Item<'_>) -> Option<Limits> {
         }
         Some(duration)
     });
+    let restores_per_month = optional(limits.optional("restores_per_month"), |item| {
+        let number = u32::try_from(item.integer()?).ok();
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            item.mistake("must be a positive whole number; leave it out for no limit");
+        }
+        number
+    });
+    let classes_allowed = optional(limits.optional("classes_allowed"), |item| {
+        let items = item.list()?;
+        if items.is_empty() {
+            item.mistake("is empty and allows nothing; leave it out to allow every class");
+            return None;
+        }
+        let globs: Vec<Option<Glob>> = items.iter().map(read_glob).collect();
+        globs.into_iter().collect()
+    });
     limits.finish();
     Some(Limits {
         concurrent_restores: concurrent_restores?,
         concurrent_restores_by_type: by_type?.unwrap_or_default(),
         largest_size: largest_size?,
         longest_wait: longest_wait?.unwrap_or(DEFAULT_LONGEST_WAIT),
+        restores_per_month: restores_per_month?,
+        classes_allowed: classes_allowed?.unwrap_or_default(),
     })
 }
 

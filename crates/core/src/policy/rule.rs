@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::plan::{instance_type_problem, override_problem};
-use crate::resource_type::ResourceType;
+use crate::keys::{Key, Shape, Table, Words, needed};
+use crate::plan::override_problem;
+use crate::reader::{Item, Mistakes, Names, Notes, Section, hint, kind_of, optional};
+use crate::resource_type::{ResourceType, TypeKeys, known_names};
 
 use super::check;
 use super::limits::{self, Limits};
-use super::mistake::{Mistakes, Notes};
-use super::reader::{Item, Names, Section, hint, kind_of};
 use super::{
-    Credentials, DEFAULT_BOOT_TIMEOUT, Frequency, Glob, InstanceProfile, KEEP_FAILED_AT_MOST,
-    LONGEST_BOOT_TIMEOUT, Matcher, Notify, Objectives, RESOURCE_TYPES, Rule, Tls, VALIDATED_TYPES,
+    Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Method, MethodKind, Notify,
+    Objectives, Rule, Tls,
 };
 
 /// The longest name, in characters: names stand in records, messages and metrics.
@@ -65,12 +65,12 @@ fn read_policy<'t>(tree: &'t DeTable<'t>, notes: &'t Notes<'t>) -> Option<Parts>
     let limits = optional(top.optional("limits"), limits::read);
     let rules = top
         .required("rules", "[[rules]] and below it the first rule's keys")
-        .and_then(|item| read_rules(&item));
+        .and_then(|item| read_rules(&item, limits.as_ref().and_then(Option::as_ref)));
     top.finish();
     Some((version?, limits?.unwrap_or_default(), rules?))
 }
 
-fn read_rules(item: &Item<'_>) -> Option<Vec<Rule>> {
+fn read_rules(item: &Item<'_>, limits: Option<&Limits>) -> Option<Vec<Rule>> {
     let items = item.list()?;
     if items.is_empty() {
         item.mistake("must hold at least one rule; without one nothing is ever restored");
@@ -79,13 +79,14 @@ fn read_rules(item: &Item<'_>) -> Option<Vec<Rule>> {
     let mut earlier: Vec<(Matcher, String)> = Vec::new();
     let rules: Vec<Option<Rule>> = items
         .iter()
-        .map(|item| read_rule(item.section()?, &mut names, &mut earlier))
+        .map(|item| read_rule(item.section()?, limits, &mut names, &mut earlier))
         .collect();
     rules.into_iter().collect()
 }
 
 fn read_rule<'t>(
     mut rule: Section<'t>,
+    limits: Option<&Limits>,
     names: &mut Names,
     earlier: &mut Vec<(Matcher, String)>,
 ) -> Option<Rule> {
@@ -103,50 +104,16 @@ fn read_rule<'t>(
     if let Some(matcher) = &matcher {
         earlier.push((matcher.clone(), rule.place.clone()));
     }
-    let frequency = rule
-        .required(
-            "frequency",
-            "frequency = \"daily\"; restores cost money, so it has no default",
-        )
-        .and_then(|item| {
-            item.one_of(&[
-                ("every-copy", Frequency::EveryCopy),
-                ("daily", Frequency::Daily),
-                ("weekly", Frequency::Weekly),
-            ])
-        });
+    let methods = read_methods(&mut rule);
     let sample = optional(rule.optional("sample"), limits::read_sample);
-    let about = matching.as_ref().and_then(resource_type);
-    let instance_class_item = rule.optional("instance_class");
-    let instance_class = optional(instance_class_item.clone(), read_instance_class);
-    let instance_type_item = rule.optional("instance_type");
-    let instance_type = optional(instance_type_item.clone(), |item| {
-        let value = item.text()?;
-        match instance_type_problem(value) {
-            Some(problem) => {
-                item.mistake(problem);
-                None
-            }
-            None => Some(value.to_owned()),
-        }
-    });
-    let instance_profile_item = rule.optional("instance_profile");
-    let instance_profile = optional(instance_profile_item.clone(), |item| {
-        item.one_of(&[
-            ("none", InstanceProfile::None),
-            ("original", InstanceProfile::Original),
-        ])
-    });
-    let boot_timeout_item = rule.optional("boot_timeout");
-    let boot_timeout = optional(boot_timeout_item.clone(), |item| {
-        let duration = item.duration()?;
-        if duration > LONGEST_BOOT_TIMEOUT {
-            item.mistake("a machine that has not booted after 1h is not waited for any longer");
-            return None;
-        }
-        Some(duration)
-    });
-    let restore = optional(rule.optional("restore"), |item| read_overrides(item, about));
+    let named = matching.as_ref().and_then(known_type);
+    let about = named.and_then(ResourceType::from_name);
+    let types = TypeKeys::read(&mut rule, named);
+    let restore_item = rule.optional("restore");
+    let restore = optional(restore_item.clone(), |item| read_overrides(item, about));
+    if let Some(limits) = limits {
+        note_classes(&rule, restore_item.as_ref(), limits);
+    }
     let objectives_item = rule.optional("objectives");
     let objectives = optional(objectives_item.clone(), read_objectives);
     let credentials_item = rule.optional("credentials");
@@ -185,36 +152,11 @@ fn read_rule<'t>(
             "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }, or credentials = \"reset\" for a password of the copy's own",
         );
     }
-    note_misplaced(
-        about,
-        &[
-            (
-                &instance_class_item,
-                ResourceType::Rds,
-                "is a database's; write instance_type = \"t3.small\" for a machine",
-            ),
-            (
-                &instance_type_item,
-                ResourceType::Ec2,
-                "is a machine's; write instance_class = \"db.t4g.small\" for a database",
-            ),
-            (
-                &instance_profile_item,
-                ResourceType::Ec2,
-                "is a machine's: a restored database has no instance profile",
-            ),
-            (
-                &boot_timeout_item,
-                ResourceType::Ec2,
-                "is a machine's: a restored database is waited for until RDS says that it is available",
-            ),
-            (
-                &credentials_item,
-                ResourceType::Rds,
-                "is a database's: checks of a machine do not log in",
-            ),
-        ],
-    );
+    if let Some(item) = &credentials_item
+        && let Some(Err(problem)) = about.map(|about| about.facts().fits.credentials)
+    {
+        item.mistake(problem);
+    }
     note_unsupported(
         matching.as_ref(),
         drafts.as_ref().is_some_and(|drafts| !drafts.is_empty()),
@@ -226,12 +168,9 @@ fn read_rule<'t>(
     let rule = Rule {
         name: name?.to_owned(),
         matcher: matcher?,
-        frequency: frequency?,
+        methods: methods?,
         sample: sample?,
-        instance_class: instance_class?,
-        instance_type: instance_type?,
-        instance_profile: instance_profile?.unwrap_or_default(),
-        boot_timeout: boot_timeout?.unwrap_or(DEFAULT_BOOT_TIMEOUT),
+        types: types?,
         restore: restore?.unwrap_or_default(),
         objectives: objectives?.unwrap_or_default(),
         credentials: credentials?,
@@ -250,14 +189,98 @@ fn read_rule<'t>(
     Some(rule)
 }
 
-/// What is not there is `Some(None)`, what is there and wrong is `None`.
-pub(super) fn optional<'t, T>(
-    item: Option<Item<'t>>,
-    read: impl FnOnce(&Item<'t>) -> Option<T>,
-) -> Option<Option<T>> {
-    match item {
-        None => Some(None),
-        Some(item) => read(&item).map(Some),
+/// A way to test recovery points.
+pub(super) static METHODS: Table = Table {
+    words: "What is done, and how often.",
+    keys: &[&METHOD, &FREQUENCY],
+};
+
+static METHOD: Key<Words<MethodKind>> = needed(
+    "method",
+    "What is done: restore, or read, which no type is yet.",
+    "method = \"restore\"",
+    Words(&[("restore", MethodKind::Restore), ("read", MethodKind::Read)]),
+);
+
+static FREQUENCY: Key<Words<Frequency>> = needed(
+    "frequency",
+    "How often it is done with a recovery point of one resource.",
+    "frequency = \"daily\"",
+    FREQUENCIES,
+);
+
+const FREQUENCIES: Words<Frequency> = Words(&[
+    ("every-copy", Frequency::EveryCopy),
+    ("daily", Frequency::Daily),
+    ("weekly", Frequency::Weekly),
+]);
+
+/// `methods`, or `frequency`, which is short for the method `restore`.
+fn read_methods(rule: &mut Section<'_>) -> Option<Vec<Method>> {
+    let Some(item) = rule.optional("methods") else {
+        let frequency = rule.needed(
+            "frequency",
+            "is missing; write for example frequency = \"daily\"; restores cost money, so it has no default",
+        )?;
+        return Some(vec![Method {
+            method: MethodKind::Restore,
+            frequency: FREQUENCIES.read(&frequency)?,
+        }]);
+    };
+    if let Some(item) = rule.optional("frequency") {
+        item.mistake(
+            "is short for a method, and methods say how often themselves; write one of both",
+        );
+    }
+    let items = item.list()?;
+    if items.is_empty() {
+        item.mistake("is empty; write for example methods = [{ method = \"restore\", frequency = \"daily\" }]");
+        return None;
+    }
+    let mut names = Names::default();
+    let methods: Vec<Option<Method>> = items
+        .iter()
+        .map(|item| {
+            let mut section = item.section()?;
+            let method = section.find(&METHOD).and_then(|item| {
+                let method = METHOD.shape.read(&item)?;
+                if method == MethodKind::Read {
+                    item.mistake(
+                        "no type is read without a restore yet; write method = \"restore\"",
+                    );
+                    return None;
+                }
+                names.take(item.text()?, &item).map(|_| method)
+            });
+            let frequency = section.need(&FREQUENCY);
+            section.finish();
+            Some(Method {
+                method: method?,
+                frequency: frequency?,
+            })
+        })
+        .collect();
+    methods.into_iter().collect()
+}
+
+/// Notes the classes that a rule asks for and the limits do not allow.
+fn note_classes(rule: &Section<'_>, overrides: Option<&Item<'_>>, limits: &Limits) {
+    for one in ResourceType::ALL {
+        let keys = &one.facts().rule_keys;
+        let (key, metadata_key) = keys.class;
+        let own = rule.quiet(keys.name).and_then(|table| table.quiet(key));
+        let overridden = overrides.into_iter().filter_map(Item::quiet_entries);
+        let overridden = overridden
+            .flatten()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(metadata_key))
+            .map(|(_, item)| item);
+        for item in own.into_iter().chain(overridden) {
+            if let Some(class) = item.quiet_text()
+                && !limits.allows_class(class)
+            {
+                item.mistake(format!("{}; name another class", limits.disallowed(class)));
+            }
+        }
     }
 }
 
@@ -275,50 +298,39 @@ fn note_unreachable(item: &Item<'_>, matcher: Option<&Matcher>, earlier: &[(Matc
 }
 
 fn note_unsupported(matching: Option<&Item<'_>>, has_checks: bool) {
-    let named = matching.and_then(|item| item.quiet("resource_type"));
-    if let Some(item) = named
+    if let Some(item) = matching
         && has_checks
-        && let Some(name) = item.quiet_text()
-        && RESOURCE_TYPES.contains(&name)
-        && !VALIDATED_TYPES.contains(&name)
+        && let Some(name) = known_type(item)
+        && ResourceType::from_name(name).is_none()
+        && let Some(named) = item.quiet("resource_type")
     {
-        item.mistake(format!(
+        named.mistake(format!(
             "checks of {name} are not supported yet; this version checks {}",
-            VALIDATED_TYPES.join(" and ")
+            ResourceType::names().join(" and ")
         ));
     }
 }
 
-/// The resource type a rule is about, when it names one whose restores are checked.
-fn resource_type(matching: &Item<'_>) -> Option<ResourceType> {
-    let named = matching.quiet("resource_type")?;
-    ResourceType::from_name(named.quiet_text()?)
-}
-
-/// Keys that a restore of the rule's resource type would never look at. A rule about any type may have them all.
-fn note_misplaced(about: Option<ResourceType>, keys: &[(&Option<Item<'_>>, ResourceType, &str)]) {
-    for (item, of, problem) in keys {
-        if let Some(item) = item
-            && about.is_some_and(|about| about != *of)
-        {
-            item.mistake(*problem);
-        }
-    }
+/// The resource type a rule is about, when it names one that AWS Backup restores.
+fn known_type<'t>(matching: &Item<'t>) -> Option<&'t str> {
+    let name = matching.quiet("resource_type")?.quiet_text()?;
+    known_names().contains(&name).then_some(name)
 }
 
 fn read_matcher(item: &Item<'_>) -> Option<Matcher> {
     let mut section = item.section()?;
     let resource_type = optional(section.optional("resource_type"), |item| {
         let name = item.text()?;
-        if RESOURCE_TYPES.contains(&name) {
+        let known = known_names();
+        if known.contains(&name) {
             return Some(name.to_owned());
         }
         item.mistake(format!(
             "AWS Backup restores no resource type \"{name}\"; {}",
             hint(
                 name,
-                RESOURCE_TYPES.into_iter(),
-                &format!("known: {}", RESOURCE_TYPES.join(", "))
+                known.iter().copied(),
+                &format!("known: {}", known.join(", "))
             )
         ));
         None
@@ -366,7 +378,7 @@ fn read_matcher(item: &Item<'_>) -> Option<Matcher> {
     })
 }
 
-fn read_glob(item: &Item<'_>) -> Option<Glob> {
+pub(super) fn read_glob(item: &Item<'_>) -> Option<Glob> {
     let text = item.text()?;
     if text.is_empty() {
         item.mistake("is empty and matches nothing; leave it out to match everything");
@@ -375,24 +387,6 @@ fn read_glob(item: &Item<'_>) -> Option<Glob> {
     Glob::new(text)
         .map_err(|problem| item.mistake(format!("this pattern {problem}")))
         .ok()
-}
-
-fn read_instance_class(item: &Item<'_>) -> Option<String> {
-    let class = item.text()?;
-    let parts: Vec<&str> = class.split('.').collect();
-    let sound = parts.len() >= 2
-        && parts[0] == "db"
-        && parts.iter().all(|part| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        });
-    if !sound {
-        item.mistake("must be a DB instance class such as \"db.t4g.medium\"");
-        return None;
-    }
-    Some(class.to_owned())
 }
 
 fn read_overrides(

@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rule::{LONGEST_NAME, RESET};
-use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS, RESOURCE_TYPES};
+use super::rule::{LONGEST_NAME, METHODS, RESET};
+use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS};
+use crate::resource_type::{ResourceType, known_names};
 
 /// The JSON Schema (draft 2020-12) of a policy file. Editors use it for TOML as they do for JSON.
 pub fn schema() -> Value {
@@ -81,10 +82,9 @@ fn limits() -> Value {
                 closed(
                     "Slots by type.",
                     &[],
-                    vec![
-                        ("EC2", "The most machines at one time.", slots()),
-                        ("RDS", "The most databases at one time.", slots()),
-                    ],
+                    ResourceType::names()
+                        .map(|name| (name, "The most of this type at one time.", slots()))
+                        .into(),
                 ),
             ),
             (
@@ -97,84 +97,76 @@ fn limits() -> Value {
                 "How long a recovery point waits for a slot among the restores, from 10m to 30d; then its record says not_tested. Default: 7d.",
                 reference("duration"),
             ),
+            (
+                "restores_per_month",
+                "The most restores in a calendar month, of all types.",
+                json!({ "type": "integer", "minimum": 1 }),
+            ),
+            (
+                "classes_allowed",
+                "The classes that restores may ask for; they know * and ?. A rule that asks for another is a mistake, and a backup of another is not restored. Default: all.",
+                json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 }, "examples": [["db.t4g.*", "t3.*"]] }),
+            ),
         ],
     )
 }
 
 fn rule() -> Value {
-    let mut rule = closed(
-        "What to do with the recovery points it matches.",
-        &["name", "match", "frequency"],
-        vec![
-            (
-                "name",
-                "Unique in the file; stands in records and messages.",
-                line(LONGEST_NAME),
+    let mut keys = vec![
+        (
+            "name",
+            "Unique in the file; stands in records and messages.",
+            line(LONGEST_NAME),
+        ),
+        (
+            "match",
+            "Which recovery points the rule is about. Everything given must hold; {} matches all.",
+            reference("match"),
+        ),
+        (
+            "frequency",
+            "How often a recovery point of one resource is restored: short for methods = [{ method = \"restore\", frequency = … }]. It has no default: every restore costs money.",
+            words(&["every-copy", "daily", "weekly"]),
+        ),
+        (
+            "methods",
+            "How recovery points are tested, and how often; instead of frequency.",
+            json!({ "type": "array", "minItems": 1, "items": METHODS.schema() }),
+        ),
+        (
+            "sample",
+            "Of the recovery points the rule matches, the share that is tested, beside frequency. The same one is always drawn the same way. Default: all.",
+            json!({ "type": "string", "pattern": SHARE, "examples": ["20%", "0.5%"] }),
+        ),
+        (
+            "restore",
+            "Replaces values of AWS Backup's restore metadata. Keys that safety needs cannot be replaced.",
+            json!({ "type": "object", "additionalProperties": { "type": "string", "minLength": 1 } }),
+        ),
+        (
+            "objectives",
+            "What the record measures against. Missing one never changes the verdict.",
+            closed(
+                "Targets.",
+                &[],
+                vec![
+                    (
+                        "recovery_time",
+                        "The longest a recovery may take: restore, preparation and first passed check.",
+                        reference("duration"),
+                    ),
+                    (
+                        "data_age",
+                        "The oldest the newest data may be when the backup is made. Needs a check with max_age, or with data_age = true.",
+                        reference("duration"),
+                    ),
+                ],
             ),
-            (
-                "match",
-                "Which recovery points the rule is about. Everything given must hold; {} matches all.",
-                reference("match"),
-            ),
-            (
-                "frequency",
-                "How often a recovery point of one resource is restored. It has no default: every restore costs money.",
-                words(&["every-copy", "daily", "weekly"]),
-            ),
-            (
-                "sample",
-                "Of the recovery points the rule matches, the share that is tested, beside frequency. The same one is always drawn the same way. Default: all.",
-                json!({ "type": "string", "pattern": SHARE, "examples": ["20%", "0.5%"] }),
-            ),
-            (
-                "instance_class",
-                "Databases: DB instance class to restore to. Default: that of the backup.",
-                json!({ "type": "string", "pattern": "^db(\\.[a-z0-9-]+)+$", "examples": ["db.t4g.medium"] }),
-            ),
-            (
-                "instance_type",
-                "Machines: EC2 instance type to restore to. Default: that of the backup.",
-                json!({ "type": "string", "pattern": "^[a-z0-9-]+\\.[a-z0-9-]+$", "examples": ["t3.small"] }),
-            ),
-            (
-                "instance_profile",
-                "Machines: the instance profile of the restored copy. Default: none, so that a copy of production has no permissions in AWS; original is the backup's own.",
-                words(&["none", "original"]),
-            ),
-            (
-                "boot_timeout",
-                "Machines: how long booting may take, from the end of the restore, at most 1h. Until then a check that does not pass is tried again. Default: 10m.",
-                reference("duration"),
-            ),
-            (
-                "restore",
-                "Replaces values of AWS Backup's restore metadata. Keys that safety needs cannot be replaced.",
-                json!({ "type": "object", "additionalProperties": { "type": "string", "minLength": 1 } }),
-            ),
-            (
-                "objectives",
-                "What the record measures against. Missing one never changes the verdict.",
-                closed(
-                    "Targets.",
-                    &[],
-                    vec![
-                        (
-                            "recovery_time",
-                            "The longest a recovery may take: restore, preparation and first passed check.",
-                            reference("duration"),
-                        ),
-                        (
-                            "data_age",
-                            "The oldest the newest data may be when the backup is made. Needs a check with max_age, or with data_age = true.",
-                            reference("duration"),
-                        ),
-                    ],
-                ),
-            ),
-            (
-                "credentials",
-                "Databases: how checks log in. \"reset\" sets a master password on the restored copy, so that no secret of production is needed here.",
-                json!({ "oneOf": [
+        ),
+        (
+            "credentials",
+            "Databases: how checks log in. \"reset\" sets a master password on the restored copy, so that no secret of production is needed here.",
+            json!({ "oneOf": [
                     { "const": RESET },
                     closed(
                         "A secret of AWS Secrets Manager.",
@@ -186,29 +178,38 @@ fn rule() -> Value {
                         )],
                     ),
                 ] }),
-            ),
-            (
-                "tls",
-                "How strictly connections of checks are secured. Default: verify.",
-                words(&["verify", "encrypt-only", "off"]),
-            ),
-            (
-                "keep_failed_for",
-                "How long to keep a restore whose verdict is failed, for people to look at it, at most 7d. Default: it is deleted at once.",
-                reference("duration"),
-            ),
-            (
-                "notify",
-                "When to send a message. Default: always.",
-                words(&["always", "problems", "never"]),
-            ),
-            (
-                "checks",
-                "What must be true of the restored copy. Without checks the verdict is unchecked, never passed.",
-                json!({ "type": "array", "items": reference("check") }),
-            ),
-        ],
+        ),
+        (
+            "tls",
+            "How strictly connections of checks are secured. Default: verify.",
+            words(&["verify", "encrypt-only", "off"]),
+        ),
+        (
+            "keep_failed_for",
+            "How long to keep a restore whose verdict is failed, for people to look at it, at most 7d. Default: it is deleted at once.",
+            reference("duration"),
+        ),
+        (
+            "notify",
+            "When to send a message. Default: always.",
+            words(&["always", "problems", "never"]),
+        ),
+        (
+            "checks",
+            "What must be true of the restored copy. Without checks the verdict is unchecked, never passed.",
+            json!({ "type": "array", "items": reference("check") }),
+        ),
+    ];
+    for one in ResourceType::ALL {
+        let own = &one.facts().rule_keys;
+        keys.push((own.name, own.table.words, own.table.schema()));
+    }
+    let mut rule = closed(
+        "What to do with the recovery points it matches.",
+        &["name", "match"],
+        keys,
     );
+    rule["oneOf"] = json!([{ "required": ["frequency"] }, { "required": ["methods"] }]);
     let about = |resource_type: &str, useless: &[&str], kinds: &[&str]| {
         let mut then: Map<String, Value> = useless
             .iter()
@@ -229,18 +230,25 @@ fn rule() -> Value {
             "then": { "properties": then },
         })
     };
-    rule["allOf"] = json!([
-        about(
-            "EC2",
-            &["instance_class", "credentials"],
-            &["http", "connect"]
-        ),
-        about(
-            "RDS",
-            &["instance_type", "instance_profile", "boot_timeout"],
-            &["sql", "connect"]
-        ),
-    ]);
+    let about = ResourceType::ALL.map(|one| {
+        let fits = &one.facts().fits;
+        let others = ResourceType::ALL.into_iter().filter(|other| *other != one);
+        let mut useless: Vec<&str> = others.map(|other| other.facts().rule_keys.name).collect();
+        if fits.credentials.is_err() {
+            useless.push("credentials");
+        }
+        let kinds = [
+            ("sql", fits.sql),
+            ("http", fits.http),
+            ("connect", fits.connect),
+        ];
+        let kinds: Vec<&str> = kinds
+            .into_iter()
+            .filter_map(|(kind, fit)| fit.is_ok().then_some(kind))
+            .collect();
+        about(one.name(), &useless, &kinds)
+    });
+    rule["allOf"] = json!(about);
     rule
 }
 
@@ -253,7 +261,7 @@ fn matcher() -> Value {
             (
                 "resource_type",
                 "AWS Backup's name of the resource type.",
-                words(&RESOURCE_TYPES),
+                words(&known_names()),
             ),
             (
                 "source_arn",
@@ -320,6 +328,11 @@ fn kind(
             "timeout",
             "The longest the check may take, from 1s to 10m. Default: 30s.",
             reference("duration"),
+        ),
+        (
+            "group",
+            "A label of your own for people who read results.",
+            line(LONGEST_NAME),
         ),
     ];
     keys.append(&mut own);

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::mistake::{Notes, Seen};
 use super::super::{CheckKind, Sample, parse_duration, parse_latency, parse_size, rule};
 use super::*;
+use crate::reader::{Notes, Seen};
 
 /// A rule that has every table, with one check of the kind.
 fn policy(kind: &str) -> String {
@@ -17,9 +17,13 @@ fn policy(kind: &str) -> String {
         "connect" => "port = 22\naddress = \"private\"",
         other => panic!("no example of kind {other}"),
     };
+    let frequency = match kind {
+        "connect" => "methods = [{ method = \"restore\", frequency = \"daily\" }]",
+        _ => "frequency = \"daily\"",
+    };
     format!(
-        "version = \"1\"\n[limits]\nconcurrent_restores_by_type = {{ RDS = 4 }}\n[[rules]]\nname = \"r\"\nmatch = {{ tags = {{ a = \"b\" }} }}\nfrequency = \"daily\"\n\
-         instance_profile = \"none\"\nobjectives = {{ recovery_time = \"1h\" }}\ncredentials = {{ secret = \"s\" }}\n\
+        "version = \"1\"\n[limits]\nconcurrent_restores_by_type = {{ RDS = 4 }}\n[[rules]]\nname = \"r\"\nmatch = {{ tags = {{ a = \"b\" }} }}\n{frequency}\n\
+         ec2 = {{ instance_profile = \"none\" }}\nrds = {{ instance_class = \"db.t4g.micro\" }}\nobjectives = {{ recovery_time = \"1h\" }}\ncredentials = {{ secret = \"s\" }}\n\
          tls = \"verify\"\nnotify = \"never\"\n[[rules.checks]]\nname = \"c\"\nkind = \"{kind}\"\n{check}\n"
     )
 }
@@ -67,7 +71,8 @@ fn node<'s>(schema: &'s Value, place: &str, kind: &str) -> &'s Value {
 
 /// `rules[0].checks[1]` as `rules[].checks[]`.
 fn without_numbers(place: &str) -> String {
-    place.chars().filter(|c| !c.is_ascii_digit()).collect()
+    let index = regex::Regex::new(r"\[[0-9]+\]").unwrap();
+    index.replace_all(place, "[]").into_owned()
 }
 
 fn texts(list: &Value) -> BTreeSet<String> {

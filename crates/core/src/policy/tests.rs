@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::expectation::Constant;
+use crate::resource_type::{InstanceProfile, ResourceType};
 
 /// A rule with the given lines instead of, or beside, the usual ones.
 fn rule(lines: &str) -> String {
@@ -167,12 +168,12 @@ fn mistakes_of_rules() {
             "rules[0].frequency: unknown value \"every_copy\"; did you mean \"every-copy\"?",
         ),
         (
-            "instance_class = \"db.\"",
-            "rules[0].instance_class: must be a DB instance class",
+            "rds = { instance_class = \"db.\" }",
+            "rules[0].rds.instance_class: must be a DB instance class",
         ),
         (
-            "instance_class = \"cache.t4g.small\"",
-            "rules[0].instance_class: must be",
+            "rds = { instance_class = \"cache.t4g.small\" }",
+            "rules[0].rds.instance_class: must be",
         ),
         (
             "restore = { Port = 5433 }",
@@ -195,20 +196,20 @@ fn mistakes_of_rules() {
             "rules[0].objectives.data_age: no check measures",
         ),
         (
-            "boot_timeout = \"61m\"",
-            "rules[0].boot_timeout: a machine that has not booted after 1h",
+            "ec2 = { boot_timeout = \"61m\" }",
+            "rules[0].ec2.boot_timeout: a machine that has not booted after 1h",
         ),
         (
-            "boot_timeout = 10",
-            "rules[0].boot_timeout: must be a text with a unit",
+            "ec2.boot_timeout = 10",
+            "rules[0].ec2.boot_timeout: must be a text with a unit",
         ),
         (
-            "instance_type = \"db.t3.small\"",
-            "rules[0].instance_type: an instance type looks like t3.small",
+            "ec2.instance_type = \"db.t3.small\"",
+            "rules[0].ec2.instance_type: an instance type looks like t3.small",
         ),
         (
-            "instance_profile = \"orignal\"",
-            "rules[0].instance_profile: unknown value \"orignal\"; did you mean \"original\"?",
+            "ec2.instance_profile = \"orignal\"",
+            "rules[0].ec2.instance_profile: unknown value \"orignal\"; did you mean \"original\"?",
         ),
         (
             "credentials = \"prod/orders-db\"",
@@ -233,6 +234,15 @@ fn mistakes_of_rules() {
         (
             "credentials = { secret = \"arn:aws:s3:::bucket\" }",
             "rules[0].credentials.secret: is not a secret's ARN",
+        ),
+        ("ec2 = true", "rules[0].ec2: must be a table"),
+        (
+            "rds = { instance_clas = \"db.t4g.small\" }",
+            "rules[0].rds.instance_clas: unknown key; did you mean `instance_class`?",
+        ),
+        (
+            "instance_class = \"db.t4g.small\"",
+            "rules[0].instance_class: unknown key; known here: name, match",
         ),
         ("tls = \"none\"", "rules[0].tls: unknown value"),
         (
@@ -529,8 +539,8 @@ fn what_a_resource_type_has_no_use_for_is_a_mistake() {
     for (resource_type, lines, start) in [
         (
             "EC2",
-            "instance_class = \"db.t4g.small\"",
-            "rules[0].instance_class: is a database's; write instance_type",
+            "rds.instance_class = \"db.t4g.small\"",
+            "rules[0].rds: holds keys of RDS, and this rule is about EC2",
         ),
         (
             "EC2",
@@ -559,18 +569,13 @@ fn what_a_resource_type_has_no_use_for_is_a_mistake() {
         ),
         (
             "RDS",
-            "instance_type = \"t3.small\"",
-            "rules[0].instance_type: is a machine's; write instance_class",
+            "ec2 = { instance_type = \"t3.small\" }",
+            "rules[0].ec2: holds keys of EC2, and this rule is about RDS",
         ),
         (
-            "RDS",
-            "instance_profile = \"none\"",
-            "rules[0].instance_profile: is a machine's",
-        ),
-        (
-            "RDS",
-            "boot_timeout = \"5m\"",
-            "rules[0].boot_timeout: is a machine's",
+            "S3",
+            "ec2 = {}",
+            "rules[0].ec2: holds keys of EC2, and this rule is about S3",
         ),
         (
             "RDS",
@@ -602,12 +607,12 @@ fn what_a_resource_type_has_no_use_for_is_a_mistake() {
     fine(&about(
         "EC2",
         &format!(
-            "instance_type = \"t3.small\"\ninstance_profile = \"original\"\nboot_timeout = \"1h\"\n{http}{connect}port = 22\naddress = \"public\"\n"
+            "ec2 = {{ instance_type = \"t3.small\", instance_profile = \"original\", boot_timeout = \"1h\" }}\n{http}{connect}port = 22\naddress = \"public\"\n"
         ),
     ));
     // Without a type, a rule may be about all of them.
     fine(&rule(&format!(
-        "instance_type = \"t3.small\"\ninstance_class = \"db.t4g.small\"\ncredentials = \"reset\"\nrestore = {{ Port = \"5433\" }}\n{http}{}",
+        "ec2.instance_type = \"t3.small\"\nrds.instance_class = \"db.t4g.small\"\ncredentials = \"reset\"\nrestore = {{ Port = \"5433\" }}\n{http}{}",
         check("name = \"d\"")
     )));
     one(
@@ -937,7 +942,9 @@ fn mistakes_of_connect_checks() {
 
 #[test]
 fn everything_of_a_web_check_is_read() {
-    let read = |text: &str| fine(&rule(text)).rules[0].checks[0].kind.clone();
+    let whole = |text: &str| fine(&rule(text)).rules[0].checks[0].clone();
+    let read = |text: &str| whole(text).kind;
+    let timeout = |text: &str| whole(text).timeout.as_secs();
     let full = web(
         "scheme = \"https\"\nhost = \"shop.example.com\"\naddress = \"public\"\nredirects = 2\ntimeout = \"1m\"",
         "{ path = \"/a?b=%20\", name = \"n\", method = \"POST\", headers = { X-A = \"b c\" }, body = \"d\", status = [200, 204], \
@@ -951,10 +958,9 @@ fn everything_of_a_web_check_is_read() {
             host: Some("shop.example.com".into()),
             address: Address::Public,
             redirects: 2,
-            timeout: Duration::from_secs(60),
             steps: vec![HttpStep {
                 name: "n".into(),
-                method: Method::Post,
+                method: HttpMethod::Post,
                 path: "/a?b=%20".into(),
                 headers: BTreeMap::from([("X-A".into(), "b c".into())]),
                 body: Some("d".into()),
@@ -969,6 +975,8 @@ fn everything_of_a_web_check_is_read() {
             }],
         })
     );
+    assert_eq!(timeout(&full), 60);
+    assert_eq!(timeout(&web("", "{ path = \"/\" }")), 30);
     assert_eq!(
         read(&web("", "{ path = \"/\" }")),
         CheckKind::Http(HttpCheck {
@@ -977,10 +985,9 @@ fn everything_of_a_web_check_is_read() {
             host: None,
             address: Address::Private,
             redirects: 0,
-            timeout: Duration::from_secs(30),
             steps: vec![HttpStep {
                 name: "/".into(),
-                method: Method::Get,
+                method: HttpMethod::Get,
                 path: "/".into(),
                 headers: BTreeMap::new(),
                 body: None,
@@ -1003,7 +1010,6 @@ fn everything_of_a_web_check_is_read() {
             port: Some(22),
             address: Address::Public,
             greeting: Some("^SSH-2\\.0-".into()),
-            timeout: Duration::from_secs(5),
         })
     );
     assert_eq!(
@@ -1012,7 +1018,6 @@ fn everything_of_a_web_check_is_read() {
             port: Some(22),
             address: Address::Private,
             greeting: None,
-            timeout: Duration::from_secs(30),
         })
     );
     // What is frozen in the ledger comes back as it was, milliseconds included.
@@ -1025,23 +1030,125 @@ fn everything_of_a_web_check_is_read() {
 fn everything_of_a_machines_rule_is_read() {
     let policy = fine(&about(
         "EC2",
-        "instance_type = \"t3.small\"\ninstance_profile = \"original\"\nboot_timeout = \"5m\"",
+        "ec2 = { instance_type = \"t3.small\", instance_profile = \"original\", boot_timeout = \"5m\" }",
     ));
-    let rule = &policy.rules[0];
-    assert_eq!(rule.instance_type.as_deref(), Some("t3.small"));
-    assert_eq!(rule.instance_profile, InstanceProfile::Original);
-    assert_eq!(rule.boot_timeout, Duration::from_secs(300));
+    let types = &policy.rules[0].types;
+    assert_eq!(types.ec2.instance_type.as_deref(), Some("t3.small"));
+    assert_eq!(types.ec2.instance_profile, InstanceProfile::Original);
+    assert_eq!(
+        types.boot_timeout(ResourceType::Ec2),
+        Some(Duration::from_secs(300))
+    );
+    assert_eq!(types.boot_timeout(ResourceType::Rds), None);
     let policy = fine(&about("RDS", "credentials = \"reset\""));
     let rule = &policy.rules[0];
     assert_eq!(rule.credentials, Some(Credentials::Reset));
     assert_eq!(
-        (rule.instance_profile, rule.boot_timeout),
+        (rule.types.ec2.instance_profile, rule.types.ec2.boot_timeout),
         (InstanceProfile::None, Duration::from_secs(600))
     );
     fine(&about(
         "RDS",
         &format!("credentials = \"reset\"\n{}", check("")),
     ));
+}
+
+#[test]
+fn a_frequency_is_short_for_a_method() {
+    let methods = |lines: &str| {
+        let text = rule(lines).replace("frequency = \"daily\"\n", "");
+        fine(&text).rules[0].methods.clone()
+    };
+    let restore = "methods = [{ method = \"restore\", frequency = \"weekly\" }]";
+    let weekly = Method {
+        method: MethodKind::Restore,
+        frequency: Frequency::Weekly,
+    };
+    assert_eq!(methods(restore), [weekly]);
+    let short = fine(&rule("frequency = \"weekly\""));
+    assert_eq!(short.rules[0].methods, [weekly]);
+    assert_eq!(short.rules[0].frequency(), Some(Frequency::Weekly));
+
+    one(
+        &rule(restore),
+        "rules[0].frequency: is short for a method, and methods say how often themselves",
+    );
+    for (methods, start) in [
+        ("[]", ": is empty; write for example"),
+        ("\"restore\"", ": must be a list"),
+        ("[\"restore\"]", "[0]: must be a table"),
+        (
+            "[{ method = \"restore\" }]",
+            "[0].frequency: is missing; write for example frequency = \"daily\"",
+        ),
+        (
+            "[{ frequency = \"daily\" }]",
+            "[0].method: is missing; write for example method = \"restore\"",
+        ),
+        (
+            "[{ method = \"read\", frequency = \"daily\" }]",
+            "[0].method: no type is read without a restore yet",
+        ),
+        (
+            "[{ method = \"restroe\", frequency = \"daily\" }]",
+            "[0].method: unknown value \"restroe\"; did you mean \"restore\"?",
+        ),
+        (
+            "[{ method = \"restore\", frequency = \"daily\" }, { method = \"restore\", frequency = \"weekly\" }]",
+            "[1].method: the name \"restore\" is already that of rules[0].methods[0]",
+        ),
+    ] {
+        let text = rule(&format!("methods = {methods}"));
+        let text = text.replace("frequency = \"daily\"\nmethods", "methods");
+        one(&text, &format!("rules[0].methods{start}"));
+    }
+}
+
+#[test]
+fn groups_are_labels_of_checks_of_every_kind() {
+    let connect =
+        "[[rules.checks]]\nname = \"c\"\nkind = \"connect\"\nport = 22\ngroup = \"reach\"\n";
+    for (text, group) in [
+        (rule_with_check("group = \"integrity\""), "integrity"),
+        (rule(&web("group = \"shop\"", "{ path = \"/\" }")), "shop"),
+        (rule(connect), "reach"),
+    ] {
+        let checks = &fine(&text).rules[0].checks;
+        assert_eq!(checks[0].group.as_deref(), Some(group));
+    }
+    let long = "g".repeat(129);
+    one(
+        &rule_with_check(&format!("group = \"{long}\"")),
+        "rules[0].checks[0].group: must not be longer than 128",
+    );
+}
+
+#[test]
+fn a_class_that_the_limits_do_not_allow_is_a_mistake_of_the_rule() {
+    let with = |lines: &str| {
+        let limits = "[limits]\nclasses_allowed = [\"db.t4g.*\", \"t3.small\"]\n[[rules]]";
+        rule(lines).replacen("[[rules]]", limits, 1)
+    };
+    fine(&with(
+        "rds.instance_class = \"db.t4g.small\"\nec2.instance_type = \"t3.small\"",
+    ));
+    fine(&with("restore = { DBInstanceClass = \"db.t4g.small\" }"));
+    for (lines, start) in [
+        (
+            "rds.instance_class = \"db.r6g.large\"",
+            "rules[0].rds.instance_class: the class db.r6g.large is none of the policy's classes_allowed, db.t4g.*, t3.small; name another",
+        ),
+        (
+            "ec2.instance_type = \"t3.large\"",
+            "rules[0].ec2.instance_type: the class t3.large is none of",
+        ),
+        (
+            "restore = { dbInstanceClass = \"db.r6g.large\" }",
+            "rules[0].restore.dbInstanceClass: the class db.r6g.large is none of",
+        ),
+    ] {
+        one(&with(lines), start);
+    }
 }
 
 #[test]
@@ -1100,10 +1207,11 @@ fn defaults_are_the_documented_ones() {
         (rule.tls, rule.notify, rule.keep_failed_for),
         (Tls::Verify, Notify::Always, None)
     );
-    let sql = sql(&rule.checks[0]);
+    let check = &rule.checks[0];
+    let sql = sql(check);
     assert_eq!(
-        (sql.timeout, sql.time_zone.as_str()),
-        (Duration::from_secs(30), "UTC")
+        (check.timeout, sql.time_zone.as_str(), &check.group),
+        (Duration::from_secs(30), "UTC", &None)
     );
     assert_eq!((sql.database.as_deref(), sql.data_age), (None, false));
 }
@@ -1141,13 +1249,18 @@ fn limited(lines: &str) -> String {
 fn limits_are_read_and_absent_they_limit_nothing_but_the_wait() {
     let policy = fine(&limited(
         "concurrent_restores = 10\nconcurrent_restores_by_type = { RDS = 4, EC2 = 6 }\n\
-         largest_size = \"500 GiB\"\nlongest_wait = \"24h\"",
+         largest_size = \"500 GiB\"\nlongest_wait = \"24h\"\nrestores_per_month = 2000\n\
+         classes_allowed = [\"db.t4g.*\", \"db.serverless\"]",
     ));
     let wanted = Limits {
         concurrent_restores: Some(10),
         concurrent_restores_by_type: [("EC2".to_owned(), 6), ("RDS".to_owned(), 4)].into(),
         largest_size: Some(500 << 30),
         longest_wait: Duration::from_secs(86_400),
+        restores_per_month: Some(2000),
+        classes_allowed: ["db.t4g.*", "db.serverless"]
+            .map(|glob| Glob::new(glob).unwrap())
+            .into(),
     };
     assert_eq!(policy.limits, wanted);
     let seven_days = Duration::from_secs(7 * 86_400);
@@ -1224,6 +1337,24 @@ fn limits_that_cannot_be_are_refused() {
     );
     about("longest_wait = \"9m\"", "longest_wait: must be from 10m");
     about("longest_wait = \"31d\"", "longest_wait: must be from 10m");
+    for number in ["0", "-1", "4294967296"] {
+        about(
+            &format!("restores_per_month = {number}"),
+            "restores_per_month: must be a positive whole number",
+        );
+    }
+    about(
+        "classes_allowed = []",
+        "classes_allowed: is empty and allows nothing",
+    );
+    about(
+        "classes_allowed = \"t3.*\"",
+        "classes_allowed: must be a list",
+    );
+    about(
+        "classes_allowed = [\"t3.*\", \"[ab]\"]",
+        "classes_allowed[1]: this pattern knows only",
+    );
     about(
         "longest_wait = 5",
         "longest_wait: must be a text with a unit",

@@ -157,7 +157,7 @@ fn names_and_keys_are_made_of_the_id() {
     let mut validation = opened();
     validation.opened_at = at(86_400 - 1);
     validation.attempt = 2;
-    assert_eq!(validation.target_name("rp"), "rp-7202bea7dbbd9194a072-2");
+    assert_eq!(validation.target_name("rp"), "rp-r-7202bea7dbbd9194a072-2");
     let key = "records/dt=1970-01-01/7202bea7dbbd9194a072.json";
     assert_eq!(validation.record_key(), key);
 }
@@ -283,23 +283,6 @@ fn what_is_heard_later_is_added_to_what_is_known() {
 }
 
 #[test]
-fn only_names_of_ours_tell_a_validation() {
-    let id = "0123456789abcdef0123";
-    let name = format!("restore-proof-{id}-12");
-    assert_eq!(validation_named("restore-proof", &name), Some(id));
-    for other in [
-        format!("restore-proof-{id}"),
-        format!("restore-proof-{id}-"),
-        format!("restore-proof-{id}-1-2"),
-        format!("restore-proof-{}-1", &id[1..]),
-        format!("restore-proof2-{id}-1"),
-        "orders".to_owned(),
-    ] {
-        assert_eq!(validation_named("restore-proof", &other), None, "{other}");
-    }
-}
-
-#[test]
 fn a_cleanup_found_the_same_again_keeps_its_time() {
     let mut validation = opened();
     validation.settle(Cleanup::Pending, None, at(1));
@@ -331,7 +314,7 @@ fn a_validation_comes_back_from_the_ledger_as_it_was() {
     let mut kept: Value = serde_json::to_value(&validation).expect("JSON");
     let back = |kept: &Value| serde_json::from_value::<Validation>(kept.clone()).ok();
     assert_eq!(back(&kept).as_ref(), Some(&validation));
-    for later in ["trouble", "suspected_jobs", "volumes", "password_set_at"] {
+    for later in ["trouble", "suspected_jobs", "parts", "steps", "tagged"] {
         kept.as_object_mut().expect("an object").remove(later);
     }
     assert_eq!(back(&kept), Some(validation));

@@ -1,10 +1,11 @@
 //! Recorded, Deleting and Closed: what was restored is deleted, confirmed gone, and the record is made final.
 
-use jiff::SignedDuration;
-use restore_proof_core::ownership;
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::ownership::{self, Whole};
 use restore_proof_core::policy::Rule;
 use restore_proof_core::record::Record;
-use restore_proof_core::validation::{Cleanup, Stage};
+use restore_proof_core::resource_type::DeletionOrder;
+use restore_proof_core::validation::{Cleanup, RestoreJob, Stage, not_found};
 use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};
 
@@ -12,10 +13,7 @@ use super::restored::Looked;
 use super::{DAILY, Next, RETRY, Run};
 use crate::policy_file::{self, PolicyFile};
 use crate::publish;
-use crate::resource::{self, Deletion, ec2};
-
-/// How long a deletion may take, until what is left counts as left behind.
-const DELETED_AT_MOST: SignedDuration = SignedDuration::from_hours(3);
+use crate::resource::{self, Deletion, PartState};
 
 /// After this long a try is that of another day.
 const TRIED_ANEW: SignedDuration = SignedDuration::from_hours(20);
@@ -37,8 +35,11 @@ impl Run<'_> {
             return Ok(next);
         }
         match self.look().await? {
-            Looked::Ours(resource, _) => {
-                self.note_volumes(&resource).await?;
+            Looked::Ours(restored, _) => {
+                if let Some(why) = restored.used_by {
+                    return self.leave_behind(why).await;
+                }
+                self.note_parts(&restored).await?;
                 let validation = self.validation();
                 validation.missing_since = None;
                 validation.deletion_asked_at.get_or_insert(now);
@@ -54,11 +55,11 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes, or confirms that it is gone.
+    /// Deletes the resource and its parts in the order of its type, or confirms that they are gone.
     pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
-        let (resource, owned) = match self.look().await? {
-            Looked::Ours(resource, owned) => (resource, owned),
+        let (restored, owned) = match self.look().await? {
+            Looked::Ours(restored, owned) => (restored, owned),
             Looked::Missing => return self.missing().await,
             Looked::Gone => return self.gone().await,
             Looked::NotYet => return self.not_deletable_yet().await,
@@ -66,10 +67,22 @@ impl Run<'_> {
             Looked::NotOurs(why) => return self.leave_behind(why).await,
         };
         self.validation().missing_since = None;
+        if let Some(why) = restored.used_by {
+            return self.leave_behind(why).await;
+        }
+        let resource_type = self.resource_type()?;
+        match resource_type.facts().deletion {
+            DeletionOrder::WholeFirst => {}
+            DeletionOrder::PartsFirst => {
+                if let Some(next) = self.delete_parts(Whole::Proved(&owned)).await? {
+                    return Ok(next);
+                }
+            }
+        }
         info!(validation.id = %self.lease.validation.id, resource.name = owned.name(), "deleting {}", owned.name());
-        match resource::delete(&app.aws, self.resource_type()?, owned).await? {
-            Deletion::Asked if self.is_overdue() => {
-                let hours = DELETED_AT_MOST.as_hours();
+        match resource::delete(&app.aws, resource_type, owned).await? {
+            Deletion::Asked if self.is_overdue()? => {
+                let hours = self.without_progress()?.as_hours();
                 let why =
                     format!("AWS takes its deletion, and it still exists after {hours} hours");
                 self.leave_behind(why).await
@@ -80,11 +93,13 @@ impl Run<'_> {
                 Looked::Missing | Looked::Gone | Looked::Ending => Ok(Next::At(self.look_again())),
                 // Just restored, it may be backing up or modifying itself: soon it can be deleted.
                 Looked::Ours(now, _)
-                    if (resource.is_passing() || now.is_passing()) && !self.is_overdue() =>
+                    if (restored.is_passing || now.is_passing) && !self.is_overdue()? =>
                 {
                     Ok(Next::At(self.now() + RETRY))
                 }
-                _ => self.leave_behind(why).await,
+                Looked::Ours(..) | Looked::NotYet | Looked::NotOurs(_) => {
+                    self.leave_behind(why).await
+                }
             },
         }
     }
@@ -92,25 +107,30 @@ impl Run<'_> {
     /// Waits for the end of what is ending, as long as that may take.
     async fn ending(&mut self) -> anyhow::Result<Next> {
         self.validation().missing_since = None;
-        if self.is_overdue() {
-            let hours = DELETED_AT_MOST.as_hours();
+        if self.is_overdue()? {
+            let hours = self.without_progress()?.as_hours();
             let why = format!("it is being deleted, and was not gone after {hours} hours");
             return self.leave_behind(why).await;
         }
         Ok(Next::At(self.look_again()))
     }
 
-    /// Whether this try at the deletion has taken too long.
-    pub(super) fn is_overdue(&mut self) -> bool {
-        let now = self.now();
+    /// How long a deletion may take without anything being gone.
+    fn without_progress(&self) -> anyhow::Result<SignedDuration> {
+        Ok(self.resource_type()?.facts().deadlines.without_progress)
+    }
+
+    /// Whether this try at the deletion has taken too long without progress.
+    pub(super) fn is_overdue(&mut self) -> anyhow::Result<bool> {
+        let (now, at_most) = (self.now(), self.without_progress()?);
         let tried_since = &mut self.validation().deletion_tried_since;
-        match tried_since.map(|since| now.duration_since(since)) {
-            Some(tried) if tried < TRIED_ANEW => tried > DELETED_AT_MOST,
+        Ok(match tried_since.map(|since| now.duration_since(since)) {
+            Some(tried) if tried < TRIED_ANEW => tried > at_most,
             _ => {
                 *tried_since = Some(now);
                 false
             }
-        }
+        })
     }
 
     /// Until when a failed restore is kept; none when it may go.
@@ -131,78 +151,120 @@ impl Run<'_> {
 
     /// Takes for gone what AWS twice said it does not know.
     async fn missing(&mut self) -> anyhow::Result<Next> {
-        if !self.lease.validation.volumes.is_empty() {
-            return self.gone().await;
-        }
-        match self.missing_twice().await? {
-            Ok(()) => self.close_deleted().await,
-            Err(again) => Ok(Next::At(again)),
+        let whole = self.missing_twice().await?;
+        match (self.delete_parts_of_ended().await?, whole) {
+            (Some(next), _) => Ok(next),
+            (None, Ok(())) => self.close_deleted().await,
+            (None, Err(again)) => Ok(Next::At(again)),
         }
     }
 
-    /// Deletes the volumes that a machine has left, and closes when AWS twice said that it knows none of them.
+    /// What AWS shows as ended is gone; its parts may not be.
     async fn gone(&mut self) -> anyhow::Result<Next> {
-        let app = self.app;
-        let validation = &self.lease.validation;
-        let machine = validation
-            .restore
-            .as_ref()
-            .and_then(ownership::created_name);
-        let (Some(job), Some(machine), false) = (
-            validation.restore.clone(),
-            machine,
-            validation.volumes.is_empty(),
-        ) else {
-            return self.close_deleted().await;
+        match self.delete_parts_of_ended().await? {
+            Some(next) => Ok(next),
+            None => self.close_deleted().await,
+        }
+    }
+
+    async fn delete_parts_of_ended(&mut self) -> anyhow::Result<Option<Next>> {
+        let job = self.lease.validation.restore.as_ref();
+        match job.and_then(ownership::created_name) {
+            Some(name) => self.delete_parts(Whole::Ended(&name)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes the parts that are left, each proved right before. Answers what is next until AWS has twice said of each
+    /// that it knows it no more.
+    async fn delete_parts(&mut self, whole: Whole<'_>) -> anyhow::Result<Option<Next>> {
+        let Some(job) = self.lease.validation.restore.clone() else {
+            return Ok(None);
         };
-        let mut left = None;
         // One that is not to be deleted keeps none of the others.
-        let mut kept_by = None;
-        for id in validation.volumes.clone() {
-            let Some(volume) = ec2::find_volume(&app.aws, &id).await? else {
-                continue;
-            };
-            left.get_or_insert_with(|| id.clone());
-            if volume.state == "deleting" {
-                continue;
-            }
-            let noted = &self.lease.validation.volumes;
-            let owned = match ownership::prove_volume(noted, &machine, &job, &volume.found) {
-                Ok(owned) => owned,
-                Err(not_ours) => {
-                    kept_by.get_or_insert(not_ours.to_string());
-                    continue;
+        let (mut left, mut kept_by, mut again) = (None, None, None);
+        for index in 0..self.lease.validation.parts.len() {
+            match self.delete_part(index, whole, &job).await? {
+                PartLeft::Gone => {}
+                PartLeft::Missing(at) => again = again.max(Some(at)),
+                PartLeft::There => {
+                    let part = &self.lease.validation.parts[index];
+                    left.get_or_insert_with(|| part.to_string());
                 }
-            };
-            // Termination has not let go of it yet.
-            if !volume.found.attached_to.is_empty() || volume.state == "in-use" {
-                continue;
-            }
-            info!(validation.id = %self.lease.validation.id, volume.id = owned.id(), "deleting {}", owned.id());
-            if let Deletion::Blocked(why) = ec2::delete_volume(&app.aws, owned).await? {
-                // As above: it may be refused because it was taken before.
-                let now = ec2::find_volume(&app.aws, &id).await?;
-                if now.is_some_and(|volume| volume.state != "deleting") {
+                PartLeft::Kept(why) => {
                     kept_by.get_or_insert(why);
                 }
             }
         }
         if let Some(why) = kept_by {
-            return self.leave_behind(why).await;
+            return self.leave_behind(why).await.map(Some);
         }
-        if let Some(id) = left {
-            self.validation().missing_since = None;
-            if self.is_overdue() {
-                let hours = DELETED_AT_MOST.as_hours();
-                let why = format!("volume {id} was not gone after {hours} hours");
-                return self.leave_behind(why).await;
+        if let Some(what) = left {
+            if self.is_overdue()? {
+                let hours = self.without_progress()?.as_hours();
+                let why = format!("{what} was not gone after {hours} hours");
+                return self.leave_behind(why).await.map(Some);
             }
-            return Ok(Next::At(self.look_again()));
+            return Ok(Some(Next::At(self.look_again())));
         }
-        match self.missing_twice().await? {
-            Ok(()) => self.close_deleted().await,
-            Err(again) => Ok(Next::At(again)),
+        Ok(again.map(Next::At))
+    }
+
+    async fn delete_part(
+        &mut self,
+        index: usize,
+        whole: Whole<'_>,
+        job: &RestoreJob,
+    ) -> anyhow::Result<PartLeft> {
+        let (app, now) = (self.app, self.now());
+        let part = self.lease.validation.parts[index].clone();
+        if part.gone_at.is_some() {
+            return Ok(PartLeft::Gone);
         }
+        let Some(seen) = resource::look_at_part(&app.aws, &part).await? else {
+            let noted = &mut self.validation().parts[index];
+            let counts = not_found(&mut noted.missing_since, now, app.config.confirm_gone);
+            if counts.is_ok() {
+                noted.gone_at = Some(now);
+                // What is left has its time anew: a deletion is measured by its progress.
+                self.validation().deletion_tried_since = None;
+            }
+            if counts.is_ok() || part.missing_since.is_none() {
+                self.write().await?;
+            }
+            return Ok(counts.map_or_else(PartLeft::Missing, |()| PartLeft::Gone));
+        };
+        self.validation().parts[index].missing_since = None;
+        // What is still being made cannot be proved ours, and what is ending is not touched again.
+        if seen.state == PartState::Deleting
+            || (seen.state == PartState::Passing && seen.found.created_at.is_none())
+        {
+            return Ok(PartLeft::There);
+        }
+        let validation = &self.lease.validation;
+        let proved = ownership::prove_part(
+            &validation.parts,
+            &validation.steps,
+            whole,
+            job,
+            &seen.found,
+        );
+        let owned = match proved {
+            Ok(owned) => owned,
+            Err(not_ours) => return Ok(PartLeft::Kept(not_ours.to_string())),
+        };
+        if seen.state == PartState::Passing {
+            return Ok(PartLeft::There);
+        }
+        info!(validation.id = %validation.id, "deleting {part}");
+        if let Deletion::Blocked(why) = resource::delete_part(&app.aws, owned).await? {
+            // As above: it may be refused because it was taken before, or in a state that passes.
+            let now = resource::look_at_part(&app.aws, &part).await?;
+            if now.is_some_and(|seen| seen.state == PartState::There) {
+                return Ok(PartLeft::Kept(why));
+            }
+        }
+        Ok(PartLeft::There)
     }
 
     async fn close_deleted(&mut self) -> anyhow::Result<Next> {
@@ -295,4 +357,16 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// What is left of a part.
+enum PartLeft {
+    /// Nothing.
+    Gone,
+    /// AWS does not know it; then it is to be asked once more.
+    Missing(Timestamp),
+    /// It exists, and was or can soon be deleted.
+    There,
+    /// It is not to be deleted; why, in words.
+    Kept(String),
 }

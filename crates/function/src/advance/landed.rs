@@ -36,6 +36,7 @@ impl Run<'_> {
         let policy = policy_file::read(&app.aws, &app.config.policy).await?;
         let mut has_slot = false;
         if let (PolicyFile::Good(policy), Ok(resource_type)) = (&policy, self.resource_type())
+            && app.config.types.contains(&resource_type)
             && self.waited_too_long(&policy.limits).is_none()
         {
             has_slot = self.take_slot(resource_type, &policy.limits).await?;
@@ -87,7 +88,17 @@ impl Run<'_> {
                 return self.decide_unrestored(Verdict::NotTested, reason).await;
             }
         }
-        let backed_up = match resource::backed_up(&app.aws, &point.arn).await? {
+        let type_name = described.resource_type.clone().or(point.resource_type);
+        let is_in_types = type_name
+            .as_deref()
+            .and_then(ResourceType::from_name)
+            .map(|resource_type| app.config.types.contains(&resource_type));
+        let backed_up = match is_in_types {
+            Some(true) => resource::backed_up(&app.aws, &point.arn).await?,
+            // There is neither a permission to ask its service nor a way to it.
+            Some(false) | None => Some(BackedUp::default()),
+        };
+        let backed_up = match backed_up {
             Some(backed_up) => backed_up,
             // Without its tags another rule may match, or none: "not found" counts the second time only, here too.
             None => {
@@ -104,7 +115,7 @@ impl Run<'_> {
         validation.missing_since = None;
         validation.snapshot_missing_since = None;
         let known = &mut validation.recovery_point;
-        known.resource_type = described.resource_type.or(known.resource_type.take());
+        known.resource_type = type_name;
         known.resource_arn = described.resource_arn.or(known.resource_arn.take());
         known.size_bytes = described.size_bytes.or(known.size_bytes);
         known.encryption_key_arn = described.encryption_key_arn;
@@ -114,6 +125,10 @@ impl Run<'_> {
             .flatten()
             .min();
         let point = known.clone();
+        if is_in_types == Some(false) {
+            let reason = "the stack's parameter Types does not name this resource type";
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
 
         let policy = match policy {
             PolicyFile::Good(policy) => policy,
@@ -141,12 +156,9 @@ impl Run<'_> {
                 .await;
         };
         validation.rule = Some(rule.clone());
-        let Some(resource_type) = ResourceType::from_name(subject.resource_type) else {
-            let reason = format!(
-                "resources of type {} are not validated by this version",
-                subject.resource_type
-            );
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        let resource_type = match ResourceType::of(subject.resource_type, &point.arn) {
+            Ok(resource_type) => resource_type,
+            Err(why) => return self.decide_unrestored(Verdict::NotTested, why).await,
         };
         if validation::is_kept_by_aws_backup(&point.arn) {
             let reason = validation::KEPT_BY_AWS_BACKUP;
@@ -177,11 +189,11 @@ impl Run<'_> {
             }
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
-        if let Some(claim) = Claim::of(
-            rule.frequency,
-            subject.source_arn,
-            self.lease.validation.opened_at,
-        ) {
+        let opened_at = self.lease.validation.opened_at;
+        let claim = rule
+            .frequency()
+            .and_then(|frequency| Claim::of(frequency, subject.source_arn, opened_at));
+        if let Some(claim) = claim {
             let by = app.ledger.claim(&claim, &id, self.now()).await?;
             if by != id {
                 let reason =
@@ -203,7 +215,14 @@ impl Run<'_> {
         let validation = self.validation();
         let target_name = validation.target_name(&app.config.name_prefix);
         let network = app.config.network_of(validation);
-        let plan = plan::plan(resource_type, &source, &rule, &network, &target_name);
+        let plan = plan::plan(
+            resource_type,
+            &source,
+            &rule,
+            &policy.limits,
+            &network,
+            &target_name,
+        );
         if let Some(problem) = plan.problem {
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }

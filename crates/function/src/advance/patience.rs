@@ -15,9 +15,6 @@ use crate::{App, backup, watch};
 /// How long runs may meet nothing but errors before the verdict: a day, in which people hear of the errors and can
 /// mend what is denied or down.
 pub(super) const TROUBLE_AT_MOST: SignedDuration = SignedDuration::from_hours(24);
-/// How long a restore may run, from its intent. RDS and EC2 restore within minutes to hours whatever their size, since
-/// they load the data afterwards; twice the day that AWS may take for types that copy it all is an end for every one.
-const RESTORED_AT_MOST: SignedDuration = SignedDuration::from_hours(48);
 /// How long a recovery point may be `CREATING` from our first hearing of it: copies of terabytes into another Region
 /// take days.
 const CREATED_AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -104,10 +101,11 @@ impl Run<'_> {
 
     /// The restore job of this intent runs.
     pub(super) async fn still_restoring(&mut self, intent: &Intent) -> anyhow::Result<Next> {
-        if self.now().duration_since(intent.planned_at) <= RESTORED_AT_MOST {
+        let at_most = self.resource_type()?.facts().deadlines.restored;
+        if self.now().duration_since(intent.planned_at) <= at_most {
             return Ok(Next::At(self.look_again()));
         }
-        let hours = RESTORED_AT_MOST.as_hours();
+        let hours = at_most.as_hours();
         let id = intent.restore_job_id.as_deref().unwrap_or_default();
         self.give_up(format!(
             "restore job {id} had not ended after {hours} hours"
@@ -181,7 +179,7 @@ impl Run<'_> {
     /// AWS Backup knows our restore job no more, so that nothing can be proved by it: what it may have left is for people.
     async fn unknown_job(&mut self, intent: &Intent, id: &str) -> anyhow::Result<Next> {
         let since = Some(intent.planned_at);
-        if let Some(name) = self.left_unnamed(intent, since).await?.first() {
+        if let Some(name) = self.orphan_candidates(intent, since).await?.first() {
             let why = format!(
                 "AWS Backup knows restore job {id} no more, so that {name} is not provably ours"
             );
@@ -206,7 +204,7 @@ impl Run<'_> {
 
     /// What is still being created cannot be proved ours; that, too, has an end.
     pub(super) async fn not_deletable_yet(&mut self) -> anyhow::Result<Next> {
-        if self.is_overdue() {
+        if self.is_overdue()? {
             let why = "it is still being created, and cannot be deleted before".to_owned();
             return self.leave_behind(why).await;
         }

@@ -6,16 +6,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::ownership::{self, OwnedResource};
-use restore_proof_core::policy::{Check, Credentials, Rule};
+use restore_proof_core::policy::Rule;
 use restore_proof_core::record::minutes_between;
-use restore_proof_core::validation::Cleanup;
+use restore_proof_core::validation::{Cleanup, Origin, Part, Step, StepState};
 use restore_proof_core::verdict::{self, Verdict};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Next, POLL, Run};
 use crate::check::{self, Access, Login, Target};
-use crate::resource::rds::{self, PasswordSet};
-use crate::resource::{self, Condition, Resource};
+use crate::resource::{self, Condition, Prepared, Restored};
 use crate::{backup, reset};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
@@ -27,17 +26,13 @@ const MOST_WAITED: SignedDuration = SignedDuration::from_mins(5);
 const UNSEEN_LOOKS: u32 = 6;
 /// A booting machine is asked again in the same run only when so much of it is left, or what its checks may take.
 const MOST_KEPT_FOR_CHECKS: Duration = Duration::from_secs(5 * 60);
-/// How long a restored resource may take to be ready, from our seeing the end of its restore.
-const READY_AT_MOST: SignedDuration = SignedDuration::from_hours(6);
-/// How long RDS may take to set a password, from the first wish.
-const PASSWORD_SET_AT_MOST: SignedDuration = SignedDuration::from_mins(30);
-/// RDS may not show a password that is being set at once: what it shows counts from then on.
-const PASSWORD_SETTLES: SignedDuration = SignedDuration::from_secs(60);
+/// AWS may not show a change at once: what it shows counts from then on, or once it has shown the change.
+const STEP_SETTLES: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a restored resource turned out to be.
 pub(super) enum Looked {
     /// Ours, as its service describes it.
-    Ours(Box<Resource>, OwnedResource),
+    Ours(Box<Restored>, OwnedResource),
     /// Its service knows none of this name.
     Missing,
     /// Its service shows it as ended.
@@ -52,14 +47,13 @@ pub(super) enum Looked {
 
 /// A resource that is ours and ready.
 struct Ready {
-    resource: Box<Resource>,
-    owned: OwnedResource,
+    restored: Box<Restored>,
     target: Target,
 }
 
 impl Run<'_> {
-    /// 1. Proves ownership. 2. Waits until it is ready. 3. Asserts its isolation. 4. Sets a password, when the policy asks for
-    ///    it. 5. Runs the checks, until the machine has booted.
+    /// 1. Proves ownership. 2. Waits until it is ready, and takes the steps it needs. 3. Asserts its isolation. 4. Runs the
+    ///    checks, until a machine has booted.
     pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
         let runs = self.lease.validation.check_runs;
         let next = Box::pin(self.try_checks()).await;
@@ -87,48 +81,33 @@ impl Run<'_> {
                 ControlFlow::Continue(ready) => ready,
                 ControlFlow::Break(next) => return Ok(next),
             };
-            let now = self.now();
-            let validation = self.validation();
-            if validation.preparation_minutes.is_none() {
-                // Ready at the first look after a wait: when it became so is not known, and our waiting is not the backup's.
-                let ready_at = validation.waiting_since.unwrap_or(now);
-                validation.preparation_minutes = validation
-                    .restore_seen_at
-                    .map(|seen| minutes_between(seen, ready_at));
-            }
-            let (Some(rule), Some(recovery_point_created)) = (
-                validation.rule.clone(),
-                validation.recovery_point.created_at,
-            ) else {
-                anyhow::bail!("validation {} was restored without a rule", validation.id);
+            self.note_ready();
+            let rule = self.rule()?;
+            let Some(recovery_point_created) = self.lease.validation.recovery_point.created_at
+            else {
+                anyhow::bail!(
+                    "validation {} was restored without a date",
+                    self.lease.validation.id
+                );
             };
-            let point = &validation.recovery_point;
-            let isolation = ready
-                .resource
-                .isolation_problems(&app.aws, &app.config, &rule, point);
-            let problems = isolation.await?;
-            if !problems.is_empty() {
-                for problem in &problems {
-                    validation.find(problem.clone());
-                }
-                let reason = format!("no check was begun: {}", problems.join("; "));
-                return self.decide(Verdict::Inconclusive, reason).await;
+            if let Some(next) = self.unless_isolated(&ready.restored).await? {
+                return Ok(next);
             }
             if rule.checks.is_empty() {
                 let (verdict, reason) = verdict::of_checks(&[]);
                 return self.decide(verdict, reason).await;
             }
-            if validation.check_runs >= CHECK_RUNS && access.is_none() {
+            if self.lease.validation.check_runs >= CHECK_RUNS && access.is_none() {
                 let reason = format!(
                     "the checks were begun {CHECK_RUNS} times and ended the function each time"
                 );
-                validation.checks = check::not_begun(&rule, &reason);
+                self.validation().checks = check::not_begun(&rule, &reason);
                 return self.decide(Verdict::Inconclusive, reason).await;
             }
             let access = match &access {
                 Some(access) => access,
                 None => {
-                    let reset = match Box::pin(self.reset_login(&rule, &ready)).await? {
+                    let reset = match Box::pin(self.reset_login(&rule, &ready.restored)).await? {
                         ControlFlow::Continue(login) => login,
                         ControlFlow::Break(next) => return Ok(next),
                     };
@@ -150,12 +129,12 @@ impl Run<'_> {
                 .results
                 .iter()
                 .all(|result| result.outcome == CheckOutcome::Passed);
-            if !all_passed && self.is_booting(&rule, &ready.resource) {
+            if !all_passed && self.is_booting(&ready.restored) {
                 // What it answers says nothing yet, and its recovery is not over.
                 let validation = self.validation();
                 validation.preparation_minutes = None;
                 validation.waiting_since = None;
-                let needed: Duration = rule.checks.iter().map(Check::timeout).sum();
+                let needed: Duration = rule.checks.iter().map(|check| check.timeout).sum();
                 if self.time_left() > needed.min(MOST_KEPT_FOR_CHECKS) + POLL {
                     app.pause().await;
                     continue;
@@ -177,14 +156,51 @@ impl Run<'_> {
         }
     }
 
-    /// Looks until the resource is ready, or there is another step to take.
+    /// Notes how long it took until the resource could be looked into.
+    fn note_ready(&mut self) {
+        let now = self.now();
+        let validation = self.validation();
+        if validation.preparation_minutes.is_none() {
+            // Ready at the first look after a wait: when it became so is not known, and our waiting is not the backup's.
+            let ready_at = validation.waiting_since.unwrap_or(now);
+            validation.preparation_minutes = validation
+                .restore_seen_at
+                .map(|seen| minutes_between(seen, ready_at));
+        }
+    }
+
+    /// The rule that was frozen.
+    fn rule(&self) -> anyhow::Result<Rule> {
+        let validation = &self.lease.validation;
+        validation.rule.clone().ok_or_else(|| {
+            anyhow::anyhow!("validation {} was restored without a rule", validation.id)
+        })
+    }
+
+    /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
+    async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
+        let mut problems = restored.isolation.clone();
+        if problems.is_empty() {
+            problems = resource::ways_out(&self.app.aws, restored).await?;
+        }
+        if problems.is_empty() {
+            return Ok(None);
+        }
+        for problem in &problems {
+            self.validation().find(problem.clone());
+        }
+        let reason = format!("no check was begun: {}", problems.join("; "));
+        self.decide(Verdict::Inconclusive, reason).await.map(Some)
+    }
+
+    /// Looks until the resource is ready, taking the steps it needs, or until there is another stage.
     async fn ready(&mut self) -> anyhow::Result<ControlFlow<Next, Ready>> {
         let mut unseen = 0;
         let patience = self.now() + MOST_WAITED;
         loop {
             let may_wait = self.now() < patience && self.time_left() > POLL * 2;
-            let (resource, owned) = match self.look().await? {
-                Looked::Ours(resource, owned) => (resource, owned),
+            let (restored, owned) = match self.look().await? {
+                Looked::Ours(restored, owned) => (restored, owned),
                 Looked::NotOurs(why) => {
                     return self.give_up_unowned(why).await.map(ControlFlow::Break);
                 }
@@ -204,39 +220,71 @@ impl Run<'_> {
                 Looked::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
             };
             self.validation().missing_since = None;
-            self.note_volumes(&resource).await?;
-            match resource.condition(&self.app.config) {
-                Condition::Ready(target) => {
-                    return Ok(ControlFlow::Continue(Ready {
-                        resource,
-                        owned,
-                        target,
-                    }));
+            self.note_parts(&restored).await?;
+            match restored.condition.clone() {
+                Condition::Ready(target) if !self.is_settling() => {
+                    self.tag(&restored, &owned).await;
+                    return Ok(ControlFlow::Continue(Ready { restored, target }));
+                }
+                Condition::Needs(step) => {
+                    let taken = Box::pin(self.take_step(step, &restored, &owned)).await?;
+                    if let ControlFlow::Break(next) = taken {
+                        return Ok(ControlFlow::Break(next));
+                    }
                 }
                 Condition::Broken(reason) => {
                     let next = self.decide(Verdict::Inconclusive, reason).await?;
                     return Ok(ControlFlow::Break(next));
                 }
                 Condition::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
-                Condition::Preparing | Condition::Deleting if may_wait => {
+                Condition::Changing => {
+                    for state in self.validation().steps.values_mut() {
+                        state.seen |= state.done_at.is_some();
+                    }
+                    if !may_wait {
+                        return self.not_ready().await;
+                    }
                     self.validation().waiting_since = None;
                     self.app.pause().await;
                 }
-                Condition::Preparing | Condition::Deleting => return self.not_ready().await,
+                Condition::Ready(_) | Condition::Deleting if may_wait => {
+                    self.validation().waiting_since = None;
+                    self.app.pause().await;
+                }
+                Condition::Ready(_) | Condition::Deleting => return self.not_ready().await,
             }
         }
     }
 
-    /// Comes back later, unless the resource has had its time.
+    /// Whether a step was taken so shortly before that AWS may not show what it changes.
+    fn is_settling(&self) -> bool {
+        let now = self.now();
+        let mut steps = self.lease.validation.steps.values();
+        steps.any(|state| {
+            let just_done = |at: Timestamp| now.duration_since(at) < STEP_SETTLES;
+            !state.seen && state.done_at.is_some_and(just_done)
+        })
+    }
+
+    /// Comes back later, unless a step or the resource has had its time.
     async fn not_ready(&mut self) -> anyhow::Result<ControlFlow<Next, Ready>> {
         let now = self.now();
+        let ready_at_most = self.resource_type()?.facts().deadlines.ready;
         let validation = self.validation();
         validation.waiting_since = None;
+        let late = validation
+            .steps
+            .iter()
+            .find(|(step, state)| now.duration_since(state.wished_at) > step.at_most());
+        if let Some((step, _)) = late {
+            let problem = too_late(*step);
+            return self.give_up_step(problem).await.map(ControlFlow::Break);
+        }
         let overdue = validation
             .restore_seen_at
-            .is_some_and(|seen| now.duration_since(seen) > READY_AT_MOST);
+            .is_some_and(|seen| now.duration_since(seen) > ready_at_most);
         let next = if overdue {
-            let hours = READY_AT_MOST.as_hours();
+            let hours = ready_at_most.as_hours();
             let reason = format!("what was restored was not ready within {hours} hours");
             self.decide(Verdict::Inconclusive, reason).await?
         } else {
@@ -246,140 +294,152 @@ impl Run<'_> {
     }
 
     /// Whether a machine may still be booting.
-    fn is_booting(&self, rule: &Rule, resource: &Resource) -> bool {
+    fn is_booting(&self, restored: &Restored) -> bool {
         let validation = &self.lease.validation;
         let restored_at = validation
             .restore
             .as_ref()
             .and_then(|job| job.completed_at)
             .or(validation.restore_seen_at);
-        let until: Option<Timestamp> =
-            restored_at.and_then(|at| at.checked_add(rule.boot_timeout).ok());
-        matches!(resource, Resource::Ec2(_)) && until.is_some_and(|until| self.now() < until)
+        let until = restored_at
+            .zip(restored.boot_timeout)
+            .and_then(|(at, timeout)| at.checked_add(timeout).ok());
+        until.is_some_and(|until| self.now() < until)
     }
 
-    /// The login of the master user under a password of our own, set on the copy; none when the policy does not ask
-    /// for it. The password is derived, so that it can be set again after a death and is kept nowhere.
+    /// Takes a step: its isolation is asserted, the part that it makes noted and the wish written before AWS is asked.
+    async fn take_step(
+        &mut self,
+        step: Step,
+        restored: &Restored,
+        owned: &OwnedResource,
+    ) -> anyhow::Result<ControlFlow<Next>> {
+        let app = self.app;
+        let rule = self.rule()?;
+        if !step.is_of_recovery() {
+            self.note_ready();
+        }
+        if let Some(next) = self.unless_isolated(restored).await? {
+            return Ok(ControlFlow::Break(next));
+        }
+        if rule.checks.is_empty() {
+            // Nobody will look into it.
+            let (verdict, reason) = verdict::of_checks(&[]);
+            return self.decide(verdict, reason).await.map(ControlFlow::Break);
+        }
+        let login = match step {
+            Step::Password => match self.own_login(restored).await {
+                Ok(login) => Some(login),
+                Err(problem) => return self.give_up_step(problem).await.map(ControlFlow::Break),
+            },
+            Step::Capacity | Step::Writer => None,
+        };
+        let now = self.now();
+        let validation = self.validation();
+        let wished = StepState {
+            wished_at: now,
+            done_at: None,
+            seen: false,
+        };
+        let wished_at = validation.steps.entry(step).or_insert(wished).wished_at;
+        if let Some(part) = step.makes(owned.name())
+            && !validation.parts.iter().any(|known| known.id == part.id)
+        {
+            validation.parts.push(part);
+        }
+        self.write().await?;
+        let password = login.as_ref().map(|login| login.password.as_str());
+        let resource_type = self.resource_type()?;
+        match resource::prepare(app, resource_type, step, owned, password).await? {
+            Prepared::Asked => {
+                let now = self.now();
+                if let Some(state) = self.validation().steps.get_mut(&step) {
+                    state.done_at = Some(now);
+                }
+                self.write().await?;
+                info!(validation.id = %self.lease.validation.id, "step {step:?} was taken on {}", owned.name());
+                self.login = login.or(self.login.take());
+                Ok(ControlFlow::Continue(()))
+            }
+            Prepared::NotNow if now.duration_since(wished_at) > step.at_most() => self
+                .give_up_step(too_late(step))
+                .await
+                .map(ControlFlow::Break),
+            Prepared::NotNow => Ok(ControlFlow::Break(Next::At(self.look_again()))),
+            Prepared::Refused(problem) => self.give_up_step(problem).await.map(ControlFlow::Break),
+        }
+    }
+
+    /// The checks are not begun, because the resource could not be made ready for them.
+    async fn give_up_step(&mut self, problem: String) -> anyhow::Result<Next> {
+        self.validation().checks = check::not_begun(&self.rule()?, &problem);
+        let (verdict, reason) = verdict::of_checks(&self.lease.validation.checks);
+        self.decide(verdict, reason).await
+    }
+
+    /// The login of the master user under a password of our own, which a step has set on the copy; none when the policy
+    /// does not ask for it.
     async fn reset_login(
         &mut self,
         rule: &Rule,
-        ready: &Ready,
+        restored: &Restored,
     ) -> anyhow::Result<ControlFlow<Next, Option<Login>>> {
-        let app = self.app;
-        let Resource::Rds(instance) = &*ready.resource else {
-            return Ok(ControlFlow::Continue(None));
-        };
-        if rule.credentials != Some(Credentials::Reset)
-            || !rule.checks.iter().any(|check| check.logs_in())
-        {
+        if !resource::wants_password(rule) {
             return Ok(ControlFlow::Continue(None));
         }
+        match self.own_login(restored).await {
+            Ok(login) => Ok(ControlFlow::Continue(Some(login))),
+            Err(problem) => self.give_up_step(problem).await.map(ControlFlow::Break),
+        }
+    }
+
+    /// The master user's login under a password that is derived, so that it can be set again after a death and is kept
+    /// nowhere.
+    async fn own_login(&mut self, restored: &Restored) -> Result<Login, String> {
+        if let Some(login) = self.login.take() {
+            return Ok(login);
+        }
+        let app = self.app;
         let validation = &self.lease.validation;
-        let login = reset::login(
+        reset::login(
             &app.aws,
             &app.config.reset_key_secret,
-            instance,
+            restored.master.as_ref(),
             &validation.id,
             validation.attempt,
         )
-        .await;
-        let login = match login {
-            Ok(login) => login,
-            Err(problem) => return self.give_up_login(rule, problem).await,
+        .await
+    }
+
+    /// Gives the resource the tag of its validation, for people who find it; once, and nothing depends on it.
+    async fn tag(&mut self, restored: &Restored, owned: &OwnedResource) {
+        let Ok(resource_type) = self.resource_type() else {
+            return;
         };
-        if validation.password_set_at.is_none() {
-            let now = self.now();
-            self.validation().password_wished_at.get_or_insert(now);
-            self.write().await?;
-            match rds::set_password(&app.aws, &ready.owned, &login.password).await? {
-                PasswordSet::Asked => {}
-                PasswordSet::NotNow => return self.password_not_yet(rule).await,
-                PasswordSet::Refused(code) => {
-                    let problem = format!("RDS refuses to set a master password: {code}");
-                    return self.give_up_login(rule, problem).await;
-                }
-            }
-            let now = self.now();
-            self.validation().password_set_at = Some(now);
-            self.write().await?;
-            info!(validation.id = %self.lease.validation.id, "a master password was set on {}", ready.owned.name());
+        if self.lease.validation.tagged {
+            return;
         }
-        if self.password_settles().await? {
-            Ok(ControlFlow::Continue(Some(login)))
-        } else {
-            self.password_not_yet(rule).await
+        self.validation().tagged = true;
+        let (arn, id) = (&restored.found.arn, &self.lease.validation.id);
+        if let Err(problem) = resource::tag(&self.app.aws, resource_type, owned, arn, id).await {
+            warn!(validation.id = %id, "{} could not be tagged: {problem}", owned.name());
         }
     }
 
-    /// Comes back later, unless RDS has had its time.
-    async fn password_not_yet(
-        &mut self,
-        rule: &Rule,
-    ) -> anyhow::Result<ControlFlow<Next, Option<Login>>> {
-        let wished_at = self.lease.validation.password_wished_at;
-        if wished_at.is_some_and(|at| self.now().duration_since(at) > PASSWORD_SET_AT_MOST) {
-            let minutes = PASSWORD_SET_AT_MOST.as_mins();
-            let problem = format!("RDS has not set the master password within {minutes} minutes");
-            return self.give_up_login(rule, problem).await;
-        }
-        Ok(ControlFlow::Break(Next::At(self.look_again())))
-    }
-
-    /// Waits until RDS has set the password: it showed the change and is done with it, or has had time enough to show it.
-    async fn password_settles(&mut self) -> anyhow::Result<bool> {
-        let mut shown = false;
-        let patience = self.now() + MOST_WAITED;
-        loop {
-            let Looked::Ours(resource, _) = self.look().await? else {
-                // Whatever became of it, the next run looks from the beginning.
-                return Ok(false);
-            };
-            let Resource::Rds(instance) = &*resource else {
-                return Ok(false);
-            };
-            let changing = instance.password_pending || instance.status != "available";
-            shown |= changing;
-            let had_time = self
-                .lease
-                .validation
-                .password_set_at
-                .is_some_and(|at| self.now().duration_since(at) >= PASSWORD_SETTLES);
-            if !changing && (shown || had_time) {
-                return Ok(true);
-            }
-            if self.now() >= patience || self.time_left() <= POLL * 2 {
-                return Ok(false);
-            }
-            self.app.pause().await;
-        }
-    }
-
-    async fn give_up_login(
-        &mut self,
-        rule: &Rule,
-        problem: String,
-    ) -> anyhow::Result<ControlFlow<Next, Option<Login>>> {
-        self.validation().checks = check::not_begun(rule, &problem);
-        let (verdict, reason) = verdict::of_checks(&self.lease.validation.checks);
-        self.decide(verdict, reason).await.map(ControlFlow::Break)
-    }
-
-    /// Notes the volumes that the termination of a machine would leave, while they can be told from others.
-    pub(super) async fn note_volumes(&mut self, resource: &Resource) -> anyhow::Result<()> {
-        let (Resource::Ec2(machine), Some(job)) = (resource, &self.lease.validation.restore) else {
+    /// Notes what must be deleted beside the resource, while it can be told from other things.
+    pub(super) async fn note_parts(&mut self, restored: &Restored) -> anyhow::Result<()> {
+        let validation = &self.lease.validation;
+        let Some(job) = &validation.restore else {
             return Ok(());
         };
-        let noted = &self.lease.validation.volumes;
-        let new: Vec<String> = machine
-            .volumes
-            .iter()
-            .filter(|volume| !volume.goes_with_machine)
-            .filter(|volume| ownership::is_of_restore(job, &volume.found))
-            .map(|volume| volume.found.id.clone())
-            .filter(|id| !noted.contains(id))
+        let came_with = restored.came_with.iter();
+        let new: Vec<Part> = came_with
+            .filter(|found| ownership::is_of_restore(job, found))
+            .filter(|found| !validation.parts.iter().any(|known| known.id == found.id))
+            .map(|found| Part::new(found.kind, found.id.clone(), Origin::RestoreJob))
             .collect();
         if !new.is_empty() {
-            self.validation().volumes.extend(new);
+            self.validation().parts.extend(new);
             self.write().await?;
         }
         Ok(())
@@ -393,9 +453,10 @@ impl Run<'_> {
             return self.look_at_suspects().await;
         };
         let resource_type = self.resource_type()?;
-        let Some(name) = resource::made_by(resource_type, job) else {
+        let arn = job.created_resource_arn.as_deref();
+        let Some(name) = arn.and_then(|arn| resource_type.created_name(arn)) else {
             // It may have left something all the same: then that is not provably ours, and people are told.
-            let left = self.left_unnamed(intent, job.created_at).await?;
+            let left = self.orphan_candidates(intent, job.created_at).await?;
             return Ok(match left.first() {
                 Some(name) => Looked::NotOurs(format!(
                     "not provably ours: restore job {} does not name {name}",
@@ -404,28 +465,32 @@ impl Run<'_> {
                 None => Looked::Missing,
             });
         };
-        let Some(found) = resource::find(&app.aws, &app.config, resource_type, &name).await? else {
+        let Some(restored) = resource::look(app, validation, resource_type, &name).await? else {
             return Ok(Looked::Missing);
         };
-        match found.condition(&app.config) {
+        match restored.condition {
             Condition::Gone => return Ok(Looked::Gone),
-            Condition::Preparing if found.found().created_at.is_none() => {
+            Condition::Changing if restored.found.created_at.is_none() => {
                 return Ok(Looked::NotYet);
             }
             // What is ending may have lost what it is proved by; nothing more is done to it.
             Condition::Deleting
                 if validation.deletion_asked_at.is_some()
-                    && job.created_resource_arn.as_ref() == Some(&found.found().arn) =>
+                    && job.created_resource_arn.as_ref() == Some(&restored.found.arn) =>
             {
                 return Ok(Looked::Ending);
             }
-            _ => {}
+            Condition::Ready(_)
+            | Condition::Changing
+            | Condition::Needs(_)
+            | Condition::Broken(_)
+            | Condition::Deleting => {}
         }
         let role = &app.config.restore_role_arn;
         let arn = &validation.recovery_point.arn;
         Ok(
-            match ownership::prove(intent, arn, role, job, found.found()) {
-                Ok(owned) => Looked::Ours(Box::new(found), owned),
+            match ownership::prove(intent, arn, role, job, &restored.found) {
+                Ok(owned) => Looked::Ours(Box::new(restored), owned),
                 Err(not_ours) => Looked::NotOurs(not_ours.to_string()),
             },
         )
@@ -448,11 +513,12 @@ impl Run<'_> {
                 return Ok(why());
             };
             let resource_type = self.resource_type()?;
-            let Some(name) = resource::made_by(resource_type, &job) else {
+            let arn = job.created_resource_arn.as_deref();
+            let Some(name) = arn.and_then(|arn| resource_type.created_name(arn)) else {
                 continue;
             };
-            let found = resource::find(&app.aws, &app.config, resource_type, &name).await?;
-            if found.is_some_and(|one| !matches!(one.condition(&app.config), Condition::Gone)) {
+            let found = resource::look(app, validation, resource_type, &name).await?;
+            if found.is_some_and(|one| !matches!(one.condition, Condition::Gone)) {
                 return Ok(why());
             }
         }
@@ -463,8 +529,8 @@ impl Run<'_> {
         let now = self.now();
         let reason = "what was restored no longer exists; it was not deleted by us";
         let validation = self.validation();
-        // Its volumes may still be there.
-        if validation.volumes.is_empty() {
+        // Its parts may still be there.
+        if validation.parts_left().next().is_none() {
             validation.settle(Cleanup::AlreadyGone, Some(reason.to_owned()), now);
         }
         self.decide(Verdict::Inconclusive, reason).await
@@ -480,4 +546,9 @@ impl Run<'_> {
         )
         .await
     }
+}
+
+fn too_late(step: Step) -> String {
+    let minutes = step.at_most().as_mins();
+    format!("AWS has not {} within {minutes} minutes", step.words())
 }

@@ -68,7 +68,7 @@ impl Run<'_> {
                 let unnamed = if named {
                     Vec::new()
                 } else {
-                    self.left_unnamed(&intent, job.created_at).await?
+                    self.orphan_candidates(&intent, job.created_at).await?
                 };
                 let validation = self.validation();
                 validation.restore = Some(job);
@@ -210,13 +210,13 @@ impl Run<'_> {
     }
 
     /// What a restore job that ended without naming anything may have left, or one that began then and is forgotten.
-    pub(super) async fn left_unnamed(
+    pub(super) async fn orphan_candidates(
         &self,
         intent: &Intent,
         job_created_at: Option<Timestamp>,
     ) -> anyhow::Result<Vec<String>> {
         let app = self.app;
-        Ok(resource::left_unnamed(
+        Ok(resource::orphan_candidates(
             &app.aws,
             &app.config,
             self.resource_type()?,

@@ -13,13 +13,13 @@ use tokio::time::Instant;
 /// The most of a greeting that is read, bytes.
 const LONGEST_GREETING: usize = 1024;
 
-/// Connects, and reads the greeting when one is expected.
+/// Connects, and reads the greeting when one is expected. `cut_short` says that the limit is not the check's own.
 pub(super) async fn run(
     check: &ConnectCheck,
     target: &Target,
     limit: Duration,
+    cut_short: bool,
 ) -> Result<Judgement, Trouble> {
-    let own_time = limit < check.timeout;
     // A little is left to tell what came in time.
     let deadline = Instant::now() + limit.mul_f64(0.98);
     let cannot = Trouble::CannotTell;
@@ -73,13 +73,13 @@ pub(super) async fn run(
         End::Full => true,
         End::Closed => length > 0,
         End::Broken => greeting.contains(&b'\n'),
-        End::Time => greeting.contains(&b'\n') && !own_time,
+        End::Time => greeting.contains(&b'\n') && !cut_short,
     };
     let words = match end {
         End::Full => "no more is read",
         End::Closed => "then the connection was closed",
         End::Broken => "then the connection broke off",
-        End::Time if own_time => "the function's time was used up",
+        End::Time if cut_short => "the function's time was used up",
         End::Time => "nothing more in time",
     };
     let detail = format!("{so_far}: {words}");
@@ -140,7 +140,6 @@ mod tests {
             port: Some(listener.local_addr().unwrap().port()),
             address: Address::Private,
             greeting: greeting.map(str::to_owned),
-            timeout: Duration::from_secs(2),
         };
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -157,7 +156,7 @@ mod tests {
         };
         let began = Instant::now();
         let machine = machine("127.77.200.1");
-        let client = run(&check, &machine, limit);
+        let client = run(&check, &machine, limit, limit < Duration::from_secs(2));
         tokio::pin!(client);
         let ran = tokio::select! {
             biased;
@@ -260,12 +259,17 @@ mod tests {
             port: Some(free.local_addr().unwrap().port()),
             address: Address::Private,
             greeting: None,
-            timeout: Duration::from_secs(2),
         };
         drop(free);
-        let ran = run(&check, &machine("127.77.200.2"), check.timeout).await;
+        let ran = run(
+            &check,
+            &machine("127.77.200.2"),
+            Duration::from_secs(2),
+            false,
+        )
+        .await;
         assert!(cannot_tell(ran).contains("refused"));
-        let ran = run(&check, &machine("127.0.0.1"), check.timeout).await;
+        let ran = run(&check, &machine("127.0.0.1"), Duration::from_secs(2), false).await;
         assert!(cannot_tell(ran).contains("isolated network"));
     }
 }

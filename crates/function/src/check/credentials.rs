@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::aws::{Aws, failed};
+use crate::aws::{Aws, call};
 
 /// A login in the JSON layout that RDS uses for secrets. Its password is shown by nothing.
 #[derive(Clone, Deserialize)]
@@ -32,14 +32,12 @@ impl Login {
     /// # Errors
     /// Why there is none, in words that hold nothing of the secret.
     pub async fn read(aws: &Aws, secret: &str) -> Result<Login, String> {
-        let answer = aws
-            .secrets
-            .get_secret_value()
-            .secret_id(secret)
-            .send()
-            .await
-            .map_err(failed("secretsmanager:GetSecretValue"))
-            .map_err(|error| format!("the secret {secret} could not be read: {error}"))?;
+        let answer = call(
+            "secretsmanager:GetSecretValue",
+            aws.secrets.get_secret_value().secret_id(secret).send(),
+        )
+        .await
+        .map_err(|error| format!("the secret {secret} could not be read: {error}"))?;
         let text = answer
             .secret_string()
             .ok_or_else(|| format!("the secret {secret} holds no text"))?;

@@ -13,7 +13,7 @@ use restore_proof_core::check::body::{self, Body};
 use restore_proof_core::check::redirect::{Next, Server};
 use restore_proof_core::check::{Target, Trouble, address, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
-use restore_proof_core::policy::{HttpCheck, HttpStep, Method};
+use restore_proof_core::policy::{HttpCheck, HttpMethod, HttpStep};
 use url::Url;
 
 use super::apart::apart;
@@ -107,9 +107,9 @@ impl Visit {
     /// The answer to a step, of a status it expects, after the redirects that may be followed.
     async fn answer(&self, step: &HttpStep) -> Result<Response, Trouble> {
         let mut method = match step.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Head => reqwest::Method::HEAD,
-            Method::Post => reqwest::Method::POST,
+            HttpMethod::Get => reqwest::Method::GET,
+            HttpMethod::Head => reqwest::Method::HEAD,
+            HttpMethod::Post => reqwest::Method::POST,
         };
         let mut url = self.server.url(&step.path)?;
         let mut followed = 0;
@@ -163,7 +163,7 @@ impl Visit {
 
     /// The body, which must be complete and not too large.
     async fn body(&self, step: &HttpStep, mut response: Response) -> Result<Vec<u8>, Trouble> {
-        if step.method == Method::Head {
+        if step.method == HttpMethod::Head {
             return Ok(Vec::new());
         }
         let mut body = Body::announced(response.content_length())?;

@@ -70,7 +70,7 @@ async fn look(
     clocks: &Clocks,
     left: Duration,
 ) -> Judgement {
-    let limit = check.timeout().min(left);
+    let limit = check.timeout.min(left);
     let place = Place::default();
     let running = async {
         match &check.kind {
@@ -85,7 +85,9 @@ async fn look(
                 .await
             }
             CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
-            CheckKind::Connect(connect) => connect::run(connect, target, limit).await,
+            CheckKind::Connect(connect) => {
+                connect::run(connect, target, limit, limit < check.timeout).await
+            }
         }
     };
     let ran = tokio::time::timeout(limit, AssertUnwindSafe(running).catch_unwind()).await;
@@ -98,7 +100,7 @@ async fn look(
         }
         Ok(Ok(Err(trouble))) => trouble,
         Ok(Err(_)) => Trouble::CannotTell("the check panicked; this is a fault of ours".to_owned()),
-        Err(_) if limit < check.timeout() => {
+        Err(_) if limit < check.timeout => {
             Trouble::CannotTell("the function's time was used up".to_owned())
         }
         Err(_) => Trouble::CannotTell(format!("no answer within {} s", limit.as_secs())),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use restore_proof_core::policy::VALIDATED_TYPES;
+use restore_proof_core::resource_type::ResourceType;
 
 use super::{DUE_INDEX, Item, Ledger, LedgerError, OPEN, n, number, s, text};
 use crate::aws::failed;
@@ -35,7 +35,7 @@ impl Slots {
         };
         Slots {
             held: set(HELD),
-            by_type: VALIDATED_TYPES
+            by_type: ResourceType::names()
                 .into_iter()
                 .map(|name| (name, set(&held_by(name))))
                 .collect(),
@@ -125,7 +125,7 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn free_slot(&self, id: &str) -> Result<bool, LedgerError> {
-        let names: Vec<(String, String)> = VALIDATED_TYPES
+        let names: Vec<(String, String)> = ResourceType::names()
             .iter()
             .zip(0..)
             .map(|(name, number)| (format!("#t{number}"), held_by(name)))

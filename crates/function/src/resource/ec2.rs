@@ -3,19 +3,21 @@
 //! A restored machine takes no name. It is ours when our restore job names it, it lies in our isolated subnet and
 //! it was launched after the job began.
 
+use aws_sdk_ec2::types::{Filter, Tag};
 use jiff::Timestamp;
-use restore_proof_core::ownership::{Found, FoundVolume, Mark, OwnedResource, OwnedVolume};
-use restore_proof_core::policy::{InstanceProfile, Rule};
-use restore_proof_core::validation::RecoveryPoint;
+use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
+use restore_proof_core::policy::Rule;
+use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
+use restore_proof_core::validation::{PartKind, RecoveryPoint, VALIDATION_TAG, Validation};
 
-use super::{BackedUp, Condition, Deletion};
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
 /// A machine as EC2 describes it.
 #[derive(Clone, Debug)]
-pub struct Machine {
+struct Machine {
     /// What ownership is proved by.
     pub found: Found,
     /// `pending`, `running`, `shutting-down`, `terminated`, `stopping`, `stopped`.
@@ -46,9 +48,9 @@ pub struct Machine {
 
 /// A volume as EC2 describes it.
 #[derive(Clone, Debug)]
-pub struct Volume {
+struct Volume {
     /// What ownership is proved by.
-    pub found: FoundVolume,
+    pub found: FoundPart,
     /// `creating`, `available`, `in-use`, `deleting`, …
     pub state: String,
     /// Whether the termination of the machine it is attached to deletes it.
@@ -58,7 +60,7 @@ pub struct Volume {
 }
 
 impl Machine {
-    pub(super) fn condition(&self, config: &Config) -> Condition {
+    fn condition(&self, config: &Config) -> Condition {
         match self.state.as_str() {
             "running" => Condition::Ready(Target::Machine {
                 private: self.private_address,
@@ -74,30 +76,53 @@ impl Machine {
             }
             "shutting-down" => Condition::Deleting,
             "terminated" => Condition::Gone,
-            _ => Condition::Preparing,
+            _ => Condition::Changing,
         }
     }
 
     /// States that a machine leaves by itself.
-    pub(super) fn is_passing(&self) -> bool {
+    fn is_passing(&self) -> bool {
         matches!(self.state.as_str(), "pending" | "stopping")
     }
 }
 
-/// Describes a machine by its id; none when EC2 says that there is none.
-pub(super) async fn find(
+/// Describes the machine of this id that was restored for a validation; none when EC2 says that there is none.
+pub(super) async fn look(
     aws: &Aws,
     config: &Config,
+    validation: &Validation,
     id: &str,
-) -> Result<Option<Machine>, AwsError> {
+) -> Result<Option<Restored>, AwsError> {
+    let Some(machine) = find(aws, config, id).await? else {
+        return Ok(None);
+    };
+    let rule = validation.rule.as_ref();
+    Ok(Some(Restored {
+        condition: machine.condition(config),
+        is_passing: machine.is_passing(),
+        isolation: isolation_problems(&machine, config, rule, &validation.recovery_point),
+        boot_timeout: rule.map(|rule| rule.types.ec2.boot_timeout),
+        came_with: machine
+            .volumes
+            .into_iter()
+            .filter(|volume| !volume.goes_with_machine)
+            .map(|volume| volume.found)
+            .collect(),
+        found: machine.found,
+        security_groups: machine.security_groups,
+        used_by: None,
+        master: None,
+    }))
+}
+
+/// Describes a machine by its id; none when EC2 says that there is none.
+async fn find(aws: &Aws, config: &Config, id: &str) -> Result<Option<Machine>, AwsError> {
     const OPERATION: &str = "ec2:DescribeInstances";
-    let result = aws
-        .ec2
-        .describe_instances()
-        .instance_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.ec2.describe_instances().instance_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Ok(None),
@@ -204,9 +229,6 @@ pub(super) async fn find(
 
 /// The machines of an image in our subnets that were launched after a point in time and have not ended. For a restore
 /// that failed without naming what it made.
-///
-/// # Errors
-/// When EC2 refuses or does not answer.
 pub(super) async fn launched_from(
     aws: &Aws,
     config: &Config,
@@ -214,7 +236,7 @@ pub(super) async fn launched_from(
     since: Timestamp,
 ) -> Result<Vec<String>, AwsError> {
     let filter = |name: &str, values: Vec<String>| {
-        aws_sdk_ec2::types::Filter::builder()
+        Filter::builder()
             .name(name)
             .set_values(Some(values))
             .build()
@@ -248,7 +270,7 @@ pub(super) async fn launched_from(
 }
 
 async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, AwsError> {
-    let filter = aws_sdk_ec2::types::Filter::builder()
+    let filter = Filter::builder()
         .name("attachment.instance-id")
         .values(machine_id)
         .build();
@@ -271,40 +293,46 @@ async fn attached_volumes(aws: &Aws, machine_id: &str) -> Result<Vec<Volume>, Aw
 }
 
 /// Describes a volume by its id; none when EC2 says that there is none.
-///
-/// # Errors
-/// When EC2 refuses or does not answer; an answer without the volume is an error too, never "gone".
-pub async fn find_volume(aws: &Aws, id: &str) -> Result<Option<Volume>, AwsError> {
+pub(super) async fn look_at_volume(aws: &Aws, id: &str) -> Result<Option<SeenPart>, AwsError> {
     const OPERATION: &str = "ec2:DescribeVolumes";
-    let result = aws
-        .ec2
-        .describe_volumes()
-        .volume_ids(id)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(OPERATION, aws.ec2.describe_volumes().volume_ids(id).send()).await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["InvalidVolume.NotFound"]) => return Ok(None),
         Err(error) => return Err(error),
     };
-    match answer.volumes() {
-        [described] if described.volume_id() == Some(id) => Ok(volume(described, None)),
-        _ => Err(AwsError {
+    let seen = match answer.volumes() {
+        [described] if described.volume_id() == Some(id) => volume(described, None),
+        _ => None,
+    };
+    let Some(seen) = seen else {
+        return Err(AwsError {
             operation: OPERATION,
             code: None,
             message: "the answer does not hold the volume asked for".to_owned(),
-        }),
-    }
+        });
+    };
+    let state = match seen.state.as_str() {
+        "deleting" => PartState::Deleting,
+        // Termination has not let go of it yet.
+        "in-use" => PartState::Passing,
+        _ if !seen.found.belongs_to.is_empty() => PartState::Passing,
+        _ => PartState::There,
+    };
+    Ok(Some(SeenPart {
+        found: seen.found,
+        state,
+    }))
 }
 
 fn volume(described: &aws_sdk_ec2::types::Volume, machine_id: Option<&str>) -> Option<Volume> {
     let attachments = described.attachments();
     Some(Volume {
-        found: FoundVolume {
+        found: FoundPart {
+            kind: PartKind::Volume,
             id: described.volume_id()?.to_owned(),
             created_at: described.create_time().and_then(timestamp),
-            attached_to: attachments
+            belongs_to: attachments
                 .iter()
                 .filter_map(|attachment| attachment.instance_id().map(str::to_owned))
                 .collect(),
@@ -328,15 +356,16 @@ fn volume(described: &aws_sdk_ec2::types::Volume, machine_id: Option<&str>) -> O
     })
 }
 
-pub(super) fn isolation_problems(
+fn isolation_problems(
     machine: &Machine,
     config: &Config,
-    rule: &Rule,
+    rule: Option<&Rule>,
     point: &RecoveryPoint,
 ) -> Vec<String> {
     let mut problems = Vec::new();
     let network = &config.network;
-    if !rule.checks.iter().any(|check| check.wants_public_address()) {
+    let wants_public = |rule: &Rule| rule.checks.iter().any(|check| check.wants_public_address());
+    if !rule.is_some_and(wants_public) {
         for address in &machine.public_addresses {
             problems.push(format!(
                 "the restored machine has a public address, {address}"
@@ -378,7 +407,7 @@ pub(super) fn isolation_problems(
         ));
     }
     if let Some(profile) = &machine.instance_profile_arn
-        && rule.instance_profile == InstanceProfile::None
+        && rule.is_none_or(|rule| rule.types.ec2.instance_profile == InstanceProfile::None)
     {
         problems.push(format!(
             "the restored machine has instance profile {profile}"
@@ -405,28 +434,24 @@ pub(super) fn isolation_problems(
 
 /// Terminates a machine that is proved to be ours.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .terminate_instances()
-        .instance_ids(owned.name())
-        .send()
-        .await
-        .map_err(failed("ec2:TerminateInstances"));
+    let result = call(
+        "ec2:TerminateInstances",
+        aws.ec2
+            .terminate_instances()
+            .instance_ids(owned.name())
+            .send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidInstanceID.NotFound")
 }
 
 /// Deletes a volume that is proved to have come with a machine of ours.
-///
-/// # Errors
-/// When EC2 does not answer, or asks to try again.
-pub async fn delete_volume(aws: &Aws, owned: OwnedVolume) -> Result<Deletion, AwsError> {
-    let result = aws
-        .ec2
-        .delete_volume()
-        .volume_id(owned.id())
-        .send()
-        .await
-        .map_err(failed("ec2:DeleteVolume"));
+pub(super) async fn delete_volume(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
+    let result = call(
+        "ec2:DeleteVolume",
+        aws.ec2.delete_volume().volume_id(owned.id()).send(),
+    )
+    .await;
     asked(result.map(|_| ()), "InvalidVolume.NotFound")
 }
 
@@ -441,15 +466,36 @@ fn asked(result: Result<(), AwsError>, gone: &str) -> Result<Deletion, AwsError>
     }
 }
 
+/// Gives a machine of ours the tag of its validation.
+pub(super) async fn tag(
+    aws: &Aws,
+    owned: &OwnedResource,
+    validation_id: &str,
+) -> Result<(), AwsError> {
+    call(
+        "ec2:CreateTags",
+        aws.ec2
+            .create_tags()
+            .resources(owned.name())
+            .tags(
+                Tag::builder()
+                    .key(VALIDATION_TAG)
+                    .value(validation_id)
+                    .build(),
+            )
+            .send(),
+    )
+    .await?;
+    Ok(())
+}
+
 /// Describes the image that a recovery point is; none when EC2 does not know it.
 pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .ec2
-        .describe_images()
-        .image_ids(id)
-        .send()
-        .await
-        .map_err(failed("ec2:DescribeImages"));
+    let result = call(
+        "ec2:DescribeImages",
+        aws.ec2.describe_images().image_ids(id).send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error)
@@ -486,4 +532,46 @@ pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsEr
             .filter_map(|mapping| mapping.device_name().map(str::to_owned))
             .collect(),
     }))
+}
+
+/// The machines with an interface in our subnets that have not ended.
+pub(super) async fn network_inventory(
+    aws: &Aws,
+    config: &Config,
+) -> Result<Vec<Neighbour>, AwsError> {
+    let in_our_subnets = Filter::builder()
+        .name("network-interface.subnet-id")
+        .set_values(Some(config.subnets.clone()))
+        .build();
+    let mut pages = aws
+        .ec2
+        .describe_instances()
+        .filters(in_our_subnets)
+        .into_paginator()
+        .send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("ec2:DescribeInstances"))?;
+        for reservation in page.reservations() {
+            let owner = reservation.owner_id().unwrap_or_default();
+            for instance in reservation.instances() {
+                let state = instance.state().and_then(|state| state.name());
+                let state = state.map_or("", |name| name.as_str());
+                let Some(id) = instance.instance_id() else {
+                    continue;
+                };
+                if matches!(state, "shutting-down" | "terminated") {
+                    continue;
+                }
+                found.push(Neighbour {
+                    arn: config.machine_arn(owner, id),
+                    name: id.to_owned(),
+                    resource_type: ResourceType::Ec2,
+                    created_at: instance.launch_time().and_then(timestamp),
+                    image: instance.image_id().map(str::to_owned),
+                });
+            }
+        }
+    }
+    Ok(found)
 }

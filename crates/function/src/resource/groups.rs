@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::IpPermission;
 
-use crate::aws::{Aws, AwsError, failed};
+use crate::aws::{Aws, AwsError, call};
 
 /// The one range that rules may name: always the host itself. `infra/network.yaml` closes its groups by it, since a group
 /// without rules would be made by CloudFormation with one that lets everything out.
@@ -14,13 +14,14 @@ const ONESELF: &str = "127.0.0.1/32";
 /// When EC2 refuses or does not answer; an answer without all the groups is an error too, never "closed".
 pub(super) async fn ways_out(aws: &Aws, ids: &[String]) -> Result<Vec<String>, AwsError> {
     const OPERATION: &str = "ec2:DescribeSecurityGroups";
-    let answer = aws
-        .ec2
-        .describe_security_groups()
-        .set_group_ids(Some(ids.to_vec()))
-        .send()
-        .await
-        .map_err(failed(OPERATION))?;
+    let answer = call(
+        OPERATION,
+        aws.ec2
+            .describe_security_groups()
+            .set_group_ids(Some(ids.to_vec()))
+            .send(),
+    )
+    .await?;
     let groups = answer.security_groups();
     let mut ways = Vec::new();
     for id in ids {

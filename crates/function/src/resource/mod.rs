@@ -1,31 +1,55 @@
-//! What is restored: found, looked at, deleted, confirmed gone. One file for each resource type; what the state
-//! machine asks of all of them is asked here, once for each question.
+//! What is restored: looked at, made ready, deleted, confirmed gone. One file for each resource type; the state machine
+//! asks each question here and knows no type.
 
-pub mod ec2;
+mod ec2;
 mod groups;
-pub mod neighbours;
-pub mod rds;
+mod rds;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use restore_proof_core::arn::Arn;
-use restore_proof_core::ownership::{Found, OwnedResource};
-use restore_proof_core::policy::Rule;
+use restore_proof_core::ownership::{Found, FoundPart, OwnedPart, OwnedResource};
+use restore_proof_core::policy::{Credentials, Rule};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{RecoveryPoint, RestoreJob};
+use restore_proof_core::validation::{Part, PartKind, Step, Validation};
 
+use crate::App;
 use crate::aws::{Aws, AwsError};
 use crate::check::Target;
 use crate::config::Config;
 
 /// A restored resource as its own service describes it.
 #[derive(Clone, Debug)]
-pub enum Resource {
-    /// A DB instance.
-    Rds(rds::Instance),
-    /// A machine.
-    Ec2(ec2::Machine),
+pub struct Restored {
+    /// What ownership is proved by.
+    pub found: Found,
+    /// How it is.
+    pub condition: Condition,
+    /// Whether it leaves its state by itself, so that a deletion refused now is taken soon.
+    pub is_passing: bool,
+    /// What is not as it was planned of where it lies, how it is reached and by what it is encrypted, each in words.
+    pub isolation: Vec<String>,
+    /// Ids of the security groups it is behind.
+    pub security_groups: Vec<String>,
+    /// The parts attached to it that its deletion leaves.
+    pub came_with: Vec<FoundPart>,
+    /// What somebody else has put into it, in words: as long as it is there nothing is deleted.
+    pub used_by: Option<String>,
+    /// Its master user, of a database.
+    pub master: Option<Master>,
+    /// How long, from the end of the restore, what its checks find says nothing yet unless they pass: a machine boots.
+    pub boot_timeout: Option<Duration>,
+}
+
+/// Who may do everything in a restored database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// The user's name.
+    pub user: String,
+    /// The database that was made with the source, if one was.
+    pub database: Option<String>,
 }
 
 /// How a resource is.
@@ -33,14 +57,27 @@ pub enum Resource {
 pub enum Condition {
     /// Ready for checks, which go to this target.
     Ready(Target),
-    /// It is being made, and will be ready.
-    Preparing,
+    /// It is being made or changed, and will be ready.
+    Changing,
+    /// It will be ready once this is done.
+    Needs(Step),
     /// It will not be ready; why, in words.
     Broken(String),
     /// It is being deleted.
     Deleting,
     /// It is shown still, and exists no more.
     Gone,
+}
+
+/// What became of the wish to take a step.
+#[derive(Debug)]
+pub enum Prepared {
+    /// AWS took it, or has taken it before; it works some time later.
+    Asked,
+    /// Not in the state the resource is in now.
+    NotNow,
+    /// AWS refuses; why, in words that hold nothing of what was sent.
+    Refused(String),
 }
 
 /// What became of the wish to delete.
@@ -50,6 +87,26 @@ pub enum Deletion {
     Asked,
     /// AWS refuses; the reason in its words.
     Blocked(String),
+}
+
+/// A part as its own service describes it.
+#[derive(Clone, Debug)]
+pub struct SeenPart {
+    /// What ownership is proved by.
+    pub found: FoundPart,
+    /// How it is.
+    pub state: PartState,
+}
+
+/// How a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartState {
+    /// It can be deleted.
+    There,
+    /// It can be deleted soon: it is being made or changed, or what holds it has not let go of it yet.
+    Passing,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// What the service itself knows of the recovery point.
@@ -63,87 +120,101 @@ pub struct BackedUp {
     pub devices: Vec<String>,
 }
 
-impl Resource {
-    /// What ownership is proved by.
-    pub fn found(&self) -> &Found {
-        match self {
-            Resource::Rds(instance) => &instance.found,
-            Resource::Ec2(machine) => &machine.found,
-        }
-    }
-
-    /// How it is.
-    pub fn condition(&self, config: &Config) -> Condition {
-        match self {
-            Resource::Rds(instance) => instance.condition(),
-            Resource::Ec2(machine) => machine.condition(config),
-        }
-    }
-
-    /// Whether it leaves its state by itself, so that a deletion refused now is taken soon.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Resource::Rds(instance) => instance.is_passing(),
-            Resource::Ec2(machine) => machine.is_passing(),
-        }
-    }
-
-    /// What the plan asked for and what the metadata cannot force, asserted on the result: where it lies, behind what, and
-    /// that the groups it is behind let nothing out. Each problem in words; none when it is isolated and encrypted as it
-    /// should be.
-    ///
-    /// # Errors
-    /// When EC2 refuses or does not answer: that says nothing of the isolation.
-    pub async fn isolation_problems(
-        &self,
-        aws: &Aws,
-        config: &Config,
-        rule: &Rule,
-        point: &RecoveryPoint,
-    ) -> Result<Vec<String>, AwsError> {
-        let (problems, groups) = match self {
-            Resource::Rds(instance) => (
-                rds::isolation_problems(instance, config, point),
-                &instance.security_groups,
-            ),
-            Resource::Ec2(machine) => (
-                ec2::isolation_problems(machine, config, rule, point),
-                &machine.security_groups,
-            ),
-        };
-        if !problems.is_empty() {
-            return Ok(problems);
-        }
-        // Ours by now; and what they let out anybody may have changed since the network was made.
-        groups::ways_out(aws, groups).await
-    }
+/// Something in our network, whoever made it: looked at, never touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name or id.
+    pub name: String,
+    /// What it is a restore of, if it is one.
+    pub resource_type: ResourceType,
+    /// When it was created, once that is known.
+    pub created_at: Option<Timestamp>,
+    /// The image a machine was launched from.
+    pub image: Option<String>,
 }
 
-/// Describes a resource; none when its service says that there is none of this name.
+/// Describes the resource of this name that was restored for a validation; none when its service says that there is none.
 ///
 /// # Errors
 /// When the service refuses or does not answer; an answer without the resource is an error too, never "gone".
-pub async fn find(
-    aws: &Aws,
-    config: &Config,
+pub async fn look(
+    app: &App,
+    validation: &Validation,
     resource_type: ResourceType,
     name: &str,
-) -> Result<Option<Resource>, AwsError> {
-    Ok(match resource_type {
-        ResourceType::Rds => rds::find(aws, name).await?.map(Resource::Rds),
-        ResourceType::Ec2 => ec2::find(aws, config, name).await?.map(Resource::Ec2),
-    })
+) -> Result<Option<Restored>, AwsError> {
+    match resource_type {
+        ResourceType::Ec2 => ec2::look(&app.aws, &app.config, validation, name).await,
+        ResourceType::Rds => rds::look(&app.aws, &app.config, validation, name).await,
+    }
 }
 
-/// The name or id of what a restore job says it made; none when it names nothing of this type.
-pub fn made_by(resource_type: ResourceType, job: &RestoreJob) -> Option<String> {
-    let arn: Arn = job.created_resource_arn.as_deref()?.parse().ok()?;
-    let (service, kind) = match resource_type {
-        ResourceType::Rds => ("rds", "db"),
-        ResourceType::Ec2 => ("ec2", "instance"),
-    };
-    let (is, name) = arn.resource.split_once(['/', ':'])?;
-    (arn.service == service && is == kind).then(|| name.to_owned())
+/// What the groups let out that a restored resource of ours is behind, each in words; nothing when they let nothing out.
+/// What they let out anybody may have changed since the network was made.
+///
+/// # Errors
+/// When EC2 refuses or does not answer: that says nothing of the isolation.
+pub async fn ways_out(aws: &Aws, restored: &Restored) -> Result<Vec<String>, AwsError> {
+    // Some types lie behind none.
+    if restored.security_groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    groups::ways_out(aws, &restored.security_groups).await
+}
+
+/// Describes a part; none when its service says that there is none.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_at_part(aws: &Aws, part: &Part) -> Result<Option<SeenPart>, AwsError> {
+    match part.kind {
+        PartKind::Volume => ec2::look_at_volume(aws, &part.id).await,
+        PartKind::DbInstance => rds::look_at_member(aws, &part.id).await,
+    }
+}
+
+/// Takes a step on a resource that is proved ours. `password` is the one to be set, where the step sets one.
+///
+/// # Errors
+/// When the service does not answer, or asks to try again.
+pub async fn prepare(
+    app: &App,
+    resource_type: ResourceType,
+    step: Step,
+    owned: &OwnedResource,
+    password: Option<&str>,
+) -> Result<Prepared, AwsError> {
+    match resource_type {
+        ResourceType::Rds => rds::prepare(&app.aws, step, owned, password).await,
+        ResourceType::Ec2 => Ok(not_a_step_of(resource_type, step)),
+    }
+}
+
+/// No look asks for such a step.
+fn not_a_step_of(resource_type: ResourceType, step: Step) -> Prepared {
+    Prepared::Refused(format!(
+        "{step:?} is no step of type {}",
+        resource_type.name()
+    ))
+}
+
+/// Gives a resource that is proved ours the tag that says whose it is. Nothing is proved by it.
+///
+/// # Errors
+/// When the service refuses or does not answer.
+pub async fn tag(
+    aws: &Aws,
+    resource_type: ResourceType,
+    owned: &OwnedResource,
+    arn: &str,
+    validation_id: &str,
+) -> Result<(), AwsError> {
+    match resource_type {
+        ResourceType::Ec2 => ec2::tag(aws, owned, validation_id).await,
+        ResourceType::Rds => rds::tag(aws, arn, validation_id).await,
+    }
 }
 
 /// What a restore job that ended without naming anything may have left: of the planned name, or launched from the
@@ -151,7 +222,7 @@ pub fn made_by(resource_type: ResourceType, job: &RestoreJob) -> Option<String> 
 ///
 /// # Errors
 /// When the service refuses or does not answer.
-pub async fn left_unnamed(
+pub async fn orphan_candidates(
     aws: &Aws,
     config: &Config,
     resource_type: ResourceType,
@@ -160,10 +231,6 @@ pub async fn left_unnamed(
     job_created_at: Option<Timestamp>,
 ) -> Result<Vec<String>, AwsError> {
     match resource_type {
-        ResourceType::Rds => {
-            let found = find(aws, config, resource_type, target_name).await?;
-            Ok(found.iter().map(|one| one.found().name.clone()).collect())
-        }
         ResourceType::Ec2 => {
             let image = recovery_point_arn.parse::<Arn>();
             match (image, job_created_at) {
@@ -172,6 +239,10 @@ pub async fn left_unnamed(
                 }
                 _ => Ok(Vec::new()),
             }
+        }
+        ResourceType::Rds => {
+            let found = rds::find(aws, target_name).await?;
+            Ok(found.into_iter().map(|one| one.found.name).collect())
         }
     }
 }
@@ -186,8 +257,19 @@ pub async fn delete(
     owned: OwnedResource,
 ) -> Result<Deletion, AwsError> {
     match resource_type {
-        ResourceType::Rds => rds::delete(aws, owned).await,
         ResourceType::Ec2 => ec2::delete(aws, owned).await,
+        ResourceType::Rds => rds::delete(aws, owned).await,
+    }
+}
+
+/// Deletes a part that is proved to be ours.
+///
+/// # Errors
+/// When the service does not answer, or asks to try again.
+pub async fn delete_part(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
+    match owned.kind() {
+        PartKind::Volume => ec2::delete_volume(aws, owned).await,
+        PartKind::DbInstance => rds::delete_member(aws, owned).await,
     }
 }
 
@@ -205,4 +287,24 @@ pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<Option<Bac
         ("ec2", Some(("image", id))) => ec2::image(aws, id).await,
         _ => Ok(Some(BackedUp::default())),
     }
+}
+
+/// What lies in our network of the kind that a restore of this type makes, whoever made it.
+///
+/// # Errors
+/// When the service refuses or does not answer.
+pub async fn network_inventory(
+    aws: &Aws,
+    config: &Config,
+    resource_type: ResourceType,
+) -> Result<Vec<Neighbour>, AwsError> {
+    match resource_type {
+        ResourceType::Ec2 => ec2::network_inventory(aws, config).await,
+        ResourceType::Rds => rds::network_inventory(aws, config).await,
+    }
+}
+
+/// Whether the rule wants a password of the copy's own.
+pub fn wants_password(rule: &Rule) -> bool {
+    rule.credentials == Some(Credentials::Reset) && rule.checks.iter().any(|check| check.logs_in())
 }

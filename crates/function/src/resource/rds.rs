@@ -1,16 +1,22 @@
 //! RDS DB instances.
 
-use restore_proof_core::ownership::{Found, Mark, OwnedResource};
-use restore_proof_core::validation::RecoveryPoint;
+use aws_sdk_rds::types::{DbInstance, Tag};
+use restore_proof_core::name::validation_named;
+use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
+use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::validation::{PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation};
 
-use super::{BackedUp, Condition, Deletion};
-use crate::aws::{Aws, AwsError, failed, timestamp};
+use super::{
+    BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,
+    not_a_step_of, wants_password,
+};
+use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
 
 /// A DB instance as RDS describes it.
 #[derive(Clone, Debug)]
-pub struct Instance {
+pub(super) struct Instance {
     /// What ownership is proved by.
     pub found: Found,
     /// `available`, `creating`, `deleting`, …
@@ -40,8 +46,15 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(super) fn condition(&self) -> Condition {
+    fn condition(&self, validation: &Validation) -> Condition {
+        let password_wanted = validation.rule.as_ref().is_some_and(wants_password);
         match (self.status.as_str(), &self.endpoint) {
+            ("available", Some(_))
+                if password_wanted && validation.done_at(Step::Password).is_none() =>
+            {
+                Condition::Needs(Step::Password)
+            }
+            ("available", Some(_)) if self.password_pending => Condition::Changing,
             ("available", Some((host, port))) => Condition::Ready(Target::Database {
                 host: host.clone(),
                 port: *port,
@@ -49,53 +62,85 @@ impl Instance {
                 database: self.database.clone(),
             }),
             ("deleting", _) => Condition::Deleting,
-            ("failed" | "storage-full" | "inaccessible-encryption-credentials", _) => {
-                Condition::Broken(format!("the restored database is {}", self.status))
-            }
-            (status, _) if status.starts_with("incompatible-") => {
-                Condition::Broken(format!("the restored database is {status}"))
-            }
-            _ => Condition::Preparing,
+            (status, _) => match broken(status) {
+                Some(why) => Condition::Broken(why),
+                None => Condition::Changing,
+            },
         }
-    }
-
-    /// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(
-            self.status.as_str(),
-            "backing-up"
-                | "configuring-enhanced-monitoring"
-                | "configuring-iam-database-auth"
-                | "configuring-log-exports"
-                | "creating"
-                | "maintenance"
-                | "modifying"
-                | "moving-to-vpc"
-                | "rebooting"
-                | "renaming"
-                | "resetting-master-credentials"
-                | "starting"
-                | "stopping"
-                | "storage-initialization"
-                | "storage-optimization"
-                | "upgrading"
-        )
     }
 }
 
-/// Describes an instance; none when RDS says that there is none of this name.
-///
-/// # Errors
-/// When RDS refuses or does not answer; an answer without the instance is an error too, never "gone".
-pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
+/// Why a database in this state will not be available; none for a state that passes.
+fn broken(status: &str) -> Option<String> {
+    let ended = matches!(
+        status,
+        "failed" | "storage-full" | "inaccessible-encryption-credentials"
+    );
+    (ended || status.starts_with("incompatible-"))
+        .then(|| format!("the restored database is {status}"))
+}
+
+/// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
+fn is_passing(status: &str) -> bool {
+    matches!(
+        status,
+        "backing-up"
+            | "configuring-enhanced-monitoring"
+            | "configuring-iam-database-auth"
+            | "configuring-log-exports"
+            | "creating"
+            | "maintenance"
+            | "modifying"
+            | "moving-to-vpc"
+            | "rebooting"
+            | "renaming"
+            | "resetting-master-credentials"
+            | "starting"
+            | "stopping"
+            | "storage-initialization"
+            | "storage-optimization"
+            | "upgrading"
+    )
+}
+
+/// Describes the instance of this name that was restored for a validation; none when RDS says that there is none.
+pub(super) async fn look(
+    aws: &Aws,
+    config: &Config,
+    validation: &Validation,
+    name: &str,
+) -> Result<Option<Restored>, AwsError> {
+    let Some(instance) = find(aws, name).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Restored {
+        condition: instance.condition(validation),
+        is_passing: is_passing(&instance.status),
+        isolation: isolation_problems(&instance, config, &validation.recovery_point),
+        came_with: Vec::new(),
+        used_by: None,
+        master: instance.master_user.map(|user| Master {
+            user,
+            database: instance.database,
+        }),
+        boot_timeout: None,
+        found: instance.found,
+        security_groups: instance.security_groups,
+    }))
+}
+
+/// Describes an instance as RDS does; none when it says that there is none of this name. An answer without the instance
+/// is an error too, never "gone".
+async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>, AwsError> {
     const OPERATION: &str = "rds:DescribeDBInstances";
-    let result = aws
-        .rds
-        .describe_db_instances()
-        .db_instance_identifier(name)
-        .send()
-        .await
-        .map_err(failed(OPERATION));
+    let result = call(
+        OPERATION,
+        aws.rds
+            .describe_db_instances()
+            .db_instance_identifier(name)
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => {
@@ -113,6 +158,22 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
         return Err(strange(format!(
             "the answer holds {count} instances, not the one asked for"
         )));
+    };
+    if instance.db_instance_identifier() != Some(name) {
+        return Err(strange("the answer names another instance".to_owned()));
+    }
+    Ok(Some(instance.clone()))
+}
+
+/// An instance of this name; none when RDS says that there is none.
+pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
+    let Some(instance) = describe(aws, name).await? else {
+        return Ok(None);
+    };
+    let strange = |message: String| AwsError {
+        operation: "rds:DescribeDBInstances",
+        code: None,
+        message,
     };
     let (Some(arn), Some(name)) = (
         instance.db_instance_arn(),
@@ -169,11 +230,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
 
 /// What the plan asked for and what the metadata cannot force, asserted on the result. Each problem in words;
 /// none when the instance is isolated and encrypted as it should be.
-pub(super) fn isolation_problems(
-    instance: &Instance,
-    config: &Config,
-    point: &RecoveryPoint,
-) -> Vec<String> {
+fn isolation_problems(instance: &Instance, config: &Config, point: &RecoveryPoint) -> Vec<String> {
     let mut problems = Vec::new();
     let network = &config.network;
     if instance.public {
@@ -223,21 +280,37 @@ pub(super) fn isolation_problems(
 }
 
 /// Deletes an instance that is proved to be ours, without a final snapshot and with its automated backups.
-///
-/// # Errors
-/// When RDS does not answer, or asks to try again.
 pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, AwsError> {
-    let result = aws
-        .rds
-        .delete_db_instance()
-        .db_instance_identifier(owned.name())
-        .skip_final_snapshot(true)
-        .delete_automated_backups(true)
-        .send()
-        .await
-        .map_err(failed("rds:DeleteDBInstance"));
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.name())
+            .skip_final_snapshot(true)
+            .delete_automated_backups(true)
+            .send(),
+    )
+    .await;
+    asked(result.map(|_| ()))
+}
+
+/// Deletes an instance of a cluster that is proved to be ours. The data stays with the cluster.
+pub(super) async fn delete_member(aws: &Aws, owned: OwnedPart) -> Result<Deletion, AwsError> {
+    let result = call(
+        "rds:DeleteDBInstance",
+        aws.rds
+            .delete_db_instance()
+            .db_instance_identifier(owned.id())
+            .skip_final_snapshot(true)
+            .send(),
+    )
+    .await;
+    asked(result.map(|_| ()))
+}
+
+fn asked(result: Result<(), AwsError>) -> Result<Deletion, AwsError> {
     match result {
-        Ok(_) => Ok(Deletion::Asked),
+        Ok(()) => Ok(Deletion::Asked),
         // Gone in between: what follows confirms it.
         Err(error) if error.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => {
             Ok(Deletion::Asked)
@@ -248,61 +321,108 @@ pub(super) async fn delete(aws: &Aws, owned: OwnedResource) -> Result<Deletion, 
     }
 }
 
-/// What became of the wish to set a password.
-#[derive(Debug)]
-pub enum PasswordSet {
-    /// RDS took it; it works some time later.
-    Asked,
-    /// Not in the state the instance is in now.
-    NotNow,
-    /// RDS refuses; its error code, since its words may quote what was sent.
-    Refused(String),
+/// Describes an instance of a cluster; none when RDS says that there is none.
+pub(super) async fn look_at_member(aws: &Aws, name: &str) -> Result<Option<SeenPart>, AwsError> {
+    let Some(instance) = describe(aws, name).await? else {
+        return Ok(None);
+    };
+    let status = instance.db_instance_status().unwrap_or_default();
+    let created_at = instance.instance_create_time().and_then(timestamp);
+    let state = match status {
+        "deleting" => PartState::Deleting,
+        // While it is being made RDS does not say since when it exists.
+        _ if created_at.is_none() || is_passing(status) => PartState::Passing,
+        _ => PartState::There,
+    };
+    Ok(Some(SeenPart {
+        found: FoundPart {
+            kind: PartKind::DbInstance,
+            id: name.to_owned(),
+            created_at,
+            belongs_to: instance
+                .db_cluster_identifier()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+            attached_at: None,
+        },
+        state,
+    }))
 }
 
-/// Asks RDS to give the master user of a restored instance, proved to be ours, a password of our own.
-///
-/// # Errors
-/// When RDS does not answer, or asks to try again.
-pub async fn set_password(
+/// Takes a step on an instance that is proved ours.
+pub(super) async fn prepare(
     aws: &Aws,
+    step: Step,
     owned: &OwnedResource,
-    password: &str,
-) -> Result<PasswordSet, AwsError> {
-    let result = aws
-        .rds
-        .modify_db_instance()
-        .db_instance_identifier(owned.name())
-        .master_user_password(password)
-        .apply_immediately(true)
-        .send()
-        .await
-        .map_err(failed("rds:ModifyDBInstance"));
+    password: Option<&str>,
+) -> Result<Prepared, AwsError> {
+    match step {
+        Step::Password => {
+            let result = call(
+                "rds:ModifyDBInstance",
+                aws.rds
+                    .modify_db_instance()
+                    .db_instance_identifier(owned.name())
+                    .set_master_user_password(password.map(str::to_owned))
+                    .apply_immediately(true)
+                    .send(),
+            )
+            .await;
+            taken(result.map(|_| ()), "InvalidDBInstanceState")
+        }
+        Step::Capacity | Step::Writer => Ok(not_a_step_of(ResourceType::Rds, step)),
+    }
+}
+
+/// What RDS made of a request with a password. Its words may quote what was sent, and stay here.
+fn taken(result: Result<(), AwsError>, not_now: &str) -> Result<Prepared, AwsError> {
     let error = match result {
-        Ok(_) => return Ok(PasswordSet::Asked),
+        Ok(()) => return Ok(Prepared::Asked),
         Err(error) => error,
     };
     match &error.code {
-        Some(code) if code.starts_with("InvalidDBInstanceState") => Ok(PasswordSet::NotNow),
-        // RDS may be asked again; its words may quote what was sent, and stay here.
+        Some(code) if code.starts_with(not_now) => Ok(Prepared::NotNow),
         _ if error.may_pass() => Err(AwsError {
             message: "RDS did not take the request".to_owned(),
             ..error
         }),
-        code => Ok(PasswordSet::Refused(code.clone().unwrap_or_default())),
+        code => Ok(Prepared::Refused(format!(
+            "RDS refuses to set a master password: {}",
+            code.as_deref().unwrap_or_default()
+        ))),
     }
+}
+
+/// Gives what is ours the tag of its validation.
+pub(super) async fn tag(aws: &Aws, arn: &str, validation_id: &str) -> Result<(), AwsError> {
+    let request = aws
+        .rds
+        .add_tags_to_resource()
+        .resource_name(arn)
+        .tags(
+            Tag::builder()
+                .key(VALIDATION_TAG)
+                .value(validation_id)
+                .build(),
+        )
+        .send();
+    call("rds:AddTagsToResource", request).await?;
+    Ok(())
 }
 
 /// Describes the snapshot of a recovery point; none when RDS does not know it.
 pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, AwsError> {
-    let result = aws
-        .rds
-        .describe_db_snapshots()
-        .db_snapshot_identifier(name)
-        // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
-        .snapshot_type("awsbackup")
-        .send()
-        .await
-        .map_err(failed("rds:DescribeDBSnapshots"));
+    let result = call(
+        "rds:DescribeDBSnapshots",
+        aws.rds
+            .describe_db_snapshots()
+            .db_snapshot_identifier(name)
+            // Without it RDS returns automated and manual snapshots only (RDS API reference, DescribeDBSnapshots).
+            .snapshot_type("awsbackup")
+            .send(),
+    )
+    .await;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) if error.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => {
@@ -327,4 +447,47 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
             .collect(),
         devices: Vec::new(),
     }))
+}
+
+/// The databases in our subnets, or with a name as we give.
+pub(super) async fn network_inventory(
+    aws: &Aws,
+    config: &Config,
+) -> Result<Vec<Neighbour>, AwsError> {
+    let mut pages = aws.rds.describe_db_instances().into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("rds:DescribeDBInstances"))?;
+        for instance in page.db_instances() {
+            let (Some(arn), Some(name)) = (
+                instance.db_instance_arn(),
+                instance.db_instance_identifier(),
+            ) else {
+                continue;
+            };
+            let group = instance.db_subnet_group();
+            let in_our_group = group.and_then(|group| group.db_subnet_group_name())
+                == Some(config.network.db_subnet_group.as_str());
+            // Anybody can make another group of our subnets.
+            let in_our_subnets = group.is_some_and(|group| {
+                let mut subnets = group.subnets().iter();
+                subnets.any(|subnet| {
+                    let id = subnet.subnet_identifier().unwrap_or_default();
+                    config.subnets.iter().any(|ours| ours == id)
+                })
+            });
+            let is_named_by_us = validation_named(&config.name_prefix, name).is_some();
+            let is_ending = instance.db_instance_status() == Some("deleting");
+            if (in_our_group || in_our_subnets || is_named_by_us) && !is_ending {
+                found.push(Neighbour {
+                    arn: arn.to_owned(),
+                    name: name.to_owned(),
+                    resource_type: ResourceType::Rds,
+                    created_at: instance.instance_create_time().and_then(timestamp),
+                    image: None,
+                });
+            }
+        }
+    }
+    Ok(found)
 }

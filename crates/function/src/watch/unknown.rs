@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::message;
-use restore_proof_core::validation::{RestoreJob, Stage, validation_named};
+use restore_proof_core::name::validation_named;
+use restore_proof_core::resource_type::MarkedBy;
+use restore_proof_core::validation::{RestoreJob, Stage};
 use serde_json::json;
 use tracing::warn;
 
 use crate::publish::{self, Metric};
-use crate::resource::neighbours::{self, Neighbour};
+use crate::resource::{self, Neighbour};
 use crate::{App, backup};
 
 /// Younger than this, whose it is may not be written down yet.
@@ -32,22 +34,27 @@ pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
         one.created_at
             .is_some_and(|at| now.duration_since(at) > SETTLES)
     };
-    let mut databases = neighbours::databases(&app.aws, &app.config).await?;
-    databases.retain(settled);
-    let mut machines = neighbours::machines(&app.aws, &app.config).await?;
-    machines.retain(settled);
     let mut unknown = Vec::new();
-    for database in databases {
-        if !is_accounted_database(app, &database).await? {
-            unknown.push(database);
-        }
-    }
-    let oldest = machines.iter().filter_map(|one| one.created_at).min();
-    if let Some(oldest) = oldest {
-        let jobs = backup::restore_jobs_since(&app.aws, oldest - JOB_BEFORE).await?;
-        for machine in machines {
-            if !is_accounted_machine(app, &machine, &jobs).await? {
-                unknown.push(machine);
+    // Asked for at most once, and only when something is there that nothing but its restore job accounts for.
+    let mut jobs = None;
+    // Of other types the stack has no permission to ask.
+    for &resource_type in &app.config.types {
+        let mut there = resource::network_inventory(&app.aws, &app.config, resource_type).await?;
+        there.retain(settled);
+        let oldest = there.iter().filter_map(|one| one.created_at).min();
+        for one in there {
+            let is_accounted = match resource_type.facts().marked_by {
+                MarkedBy::Name => is_accounted_by_name(app, &one).await?,
+                MarkedBy::Subnet => {
+                    if let (None, Some(oldest)) = (&jobs, oldest) {
+                        let since = oldest - JOB_BEFORE;
+                        jobs = Some(backup::restore_jobs_since(&app.aws, since).await?);
+                    }
+                    is_accounted_by_job(app, &one, jobs.as_deref().unwrap_or_default()).await?
+                }
+            };
+            if !is_accounted {
+                unknown.push(one);
             }
         }
     }
@@ -62,9 +69,9 @@ pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
     Ok(unknown.len())
 }
 
-/// Whether a database bears the name that an open validation has planned.
-async fn is_accounted_database(app: &App, database: &Neighbour) -> anyhow::Result<bool> {
-    let Some(id) = validation_named(&app.config.name_prefix, &database.name) else {
+/// Whether it bears the name that an open validation has planned.
+async fn is_accounted_by_name(app: &App, one: &Neighbour) -> anyhow::Result<bool> {
+    let Some(id) = validation_named(&app.config.name_prefix, &one.name) else {
         return Ok(false);
     };
     let Some(validation) = app.ledger.find(id).await? else {
@@ -72,18 +79,18 @@ async fn is_accounted_database(app: &App, database: &Neighbour) -> anyhow::Resul
     };
     let planned = validation
         .intent
-        .is_some_and(|intent| intent.target_name == database.name);
+        .is_some_and(|intent| intent.target_name == one.name);
     Ok(planned && validation.stage != Stage::Closed)
 }
 
-/// Whether a machine was made, or may be being made, by a restore job of an open validation.
-async fn is_accounted_machine(
+/// Whether it was made, or may be being made, by a restore job of an open validation.
+async fn is_accounted_by_job(
     app: &App,
-    machine: &Neighbour,
+    one: &Neighbour,
     jobs: &[RestoreJob],
 ) -> anyhow::Result<bool> {
     let may_have_made = |job: &&RestoreJob| match &job.created_resource_arn {
-        Some(made) => *made == machine.arn,
+        Some(made) => *made == one.arn,
         // While it runs it names nothing: then the image tells.
         None => {
             let image = job
@@ -91,7 +98,7 @@ async fn is_accounted_machine(
                 .as_deref()
                 .and_then(|arn| arn.parse().ok());
             let image = image.map(|arn: Arn| arn.name().to_owned());
-            !job.has_ended() && image.is_some() && image == machine.image
+            !job.has_ended() && image.is_some() && image == one.image
         }
     };
     let ours = Some(app.config.restore_role_arn.as_str());
@@ -129,12 +136,13 @@ async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> anyhow::Result<bool
     warn!(resource.arn = %one.arn, "{} lies in the isolated network: {reason}; it is left alone", one.arn);
     let facts = json!({
         "resource_arn": one.arn,
-        "resource_type": one.resource_type,
+        "resource_type": one.resource_type.name(),
         "created": created,
         "reason": reason,
     });
     publish::log_event(&app.aws, &app.config, "unknown_resource", facts, &[], now).await?;
-    let message = message::of_unknown_resource(&one.arn, one.resource_type, &created, &reason);
+    let message =
+        message::of_unknown_resource(&one.arn, one.resource_type.name(), &created, &reason);
     publish::send(&app.aws, &app.config, &message).await?;
     app.ledger.remember_told_of(&what, now).await?;
     Ok(true)

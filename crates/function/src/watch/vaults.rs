@@ -5,7 +5,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::message;
-use restore_proof_core::policy::VALIDATED_TYPES;
+use restore_proof_core::resource_type::ResourceType;
 use serde_json::json;
 use tracing::warn;
 
@@ -237,7 +237,7 @@ async fn oldest(
         .iter()
         .filter(|(_, outcome)| *outcome == Outcome::Open);
     let mut oldest = open.map(|(at, _)| *at).min();
-    for resource_type in VALIDATED_TYPES {
+    for resource_type in ResourceType::names() {
         let first = app.ledger.waiting(resource_type, 1, None).await?;
         let waits = first.listed.first().map(|first| first.at);
         oldest = [oldest, waits].into_iter().flatten().min();

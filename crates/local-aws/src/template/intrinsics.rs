@@ -1,6 +1,6 @@
 //! CloudFormation's references, functions and conditions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value};
@@ -11,6 +11,8 @@ use super::{Deployment, mapping, text};
 pub(super) struct Scope<'a> {
     conditions: &'a Map<String, Value>,
     parameters: BTreeMap<String, String>,
+    /// The parameters whose `Ref` is a list (`CommaDelimitedList`).
+    lists: BTreeSet<&'a str>,
     deployment: &'a Deployment,
 }
 
@@ -28,6 +30,11 @@ impl<'a> Scope<'a> {
             bail!("it has no parameter `{unknown}`");
         }
         let mut parameters = BTreeMap::new();
+        let lists = declared
+            .iter()
+            .filter(|(_, declaration)| declaration["Type"] == "CommaDelimitedList")
+            .map(|(name, _)| name.as_str())
+            .collect();
         for (name, declaration) in declared {
             let default = &declaration["Default"];
             if let Some(value) = deployment.parameters.get(name) {
@@ -39,6 +46,7 @@ impl<'a> Scope<'a> {
         Ok(Scope {
             conditions: mapping(&body["Conditions"], "Conditions")?,
             parameters,
+            lists,
             deployment,
         })
     }
@@ -96,6 +104,11 @@ impl<'a> Scope<'a> {
     fn call(&self, name: &str, argument: &Value) -> Result<Value> {
         let items = argument.as_array().map(Vec::as_slice);
         match (name, argument, items) {
+            ("Ref", Value::String(target), _) if self.lists.contains(target.as_str()) => {
+                let whole = self.reference(target)?;
+                // CloudFormation takes the spaces away.
+                Ok(whole.split(',').map(str::trim).map(Value::from).collect())
+            }
             ("Ref", Value::String(target), _) => self.reference(target).map(Value::String),
             ("Fn::GetAtt", _, Some([Value::String(resource), Value::String(attribute)])) => self
                 .reference(&format!("{resource}.{attribute}"))

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use restore_proof_core::policy::{self, Credentials, InstanceProfile, Limits, Rule};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::policy::{Credentials, Limits, Rule};
+use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
 use restore_proof_core::validation::vault_name;
 use serde_json::{Value, json};
 
@@ -43,20 +43,11 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
         return out;
     }
     let Some(restore) = &explanation.restore else {
-        let kind = explanation.point.resource_type.as_deref();
-        let kind = kind.unwrap_or("of an unknown type");
-        let _ = match explanation.point.resource_type {
-            Some(_) => writeln!(
-                out,
-                "\n{YELLOW}Resources of type {} are not validated by this version:{YELLOW:#} nothing is restored, and the record says `not_tested`.",
-                printable(kind)
-            ),
-            None => writeln!(
-                out,
-                "\nThe restore depends on the type of the resource, which the event does not tell: give --resource-type {}.",
-                policy::VALIDATED_TYPES.join(" or ")
-            ),
-        };
+        let _ = writeln!(
+            out,
+            "\nThe restore depends on the type of the resource, which the event does not tell: give --resource-type {}.",
+            ResourceType::names().join(" or ")
+        );
         return out;
     };
     out += &restored(&explanation.point, rule, restore);
@@ -290,7 +281,7 @@ fn place(rule: &Rule, restore: &Restore) -> String {
             restore.target_name, restore.db_subnet_group
         ),
         ResourceType::Ec2 => {
-            let profile = match rule.instance_profile {
+            let profile = match rule.types.ec2.instance_profile {
                 InstanceProfile::None => "without an instance profile",
                 InstanceProfile::Original => "with the backup's instance profile",
             };
@@ -356,8 +347,8 @@ fn checks(rule: &Rule, restore: &Restore) -> String {
     if rule.checks.iter().any(|check| check.logs_in()) {
         fact("login", login(rule));
     }
-    if restore.resource_type == ResourceType::Ec2 {
-        let boot = crate::output::readable(rule.boot_timeout);
+    if let Some(boot) = rule.types.boot_timeout(restore.resource_type) {
+        let boot = crate::output::readable(boot);
         fact(
             "may boot for",
             format!("{boot}; until then checks are tried again"),

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::super::reader::{Item, Names, Section};
-use super::super::rule::{LONGEST_NAME, optional};
+use super::super::rule::LONGEST_NAME;
 use super::super::{
-    DEFAULT_CHECK_TIMEOUT, HttpCheck, HttpStep, JsonExpectation, MOST_REDIRECTS, MOST_STEPS,
-    Method, Scheme, readable_latency,
+    HttpCheck, HttpMethod, HttpStep, JsonExpectation, MOST_REDIRECTS, MOST_STEPS, Scheme,
+    readable_latency,
 };
-use super::{read_address, read_expectation, read_port, read_regex, read_timeout};
+use super::{read_address, read_expectation, read_port, read_regex};
+use crate::reader::{Item, Names, Section, optional};
 
 /// The longest path and the longest header value, in characters: servers take hardly more.
 const LONGEST_PATH: usize = 2048;
@@ -42,8 +42,8 @@ const NOT_THE_POLICYS: [(&str, &str); 9] = [
     ),
 ];
 
-/// A check of kind `http`.
-pub(super) fn read(mut check: Section<'_>) -> Option<HttpCheck> {
+/// A check of kind `http`, which may take so long.
+pub(super) fn read(mut check: Section<'_>, longest: Option<Duration>) -> Option<HttpCheck> {
     let scheme = optional(check.optional("scheme"), |item| {
         item.one_of(&[("http", Scheme::Http), ("https", Scheme::Https)])
     });
@@ -58,8 +58,6 @@ pub(super) fn read(mut check: Section<'_>) -> Option<HttpCheck> {
         }
         count
     });
-    let timeout = optional(check.optional("timeout"), read_timeout);
-    let longest = timeout.map(|timeout| timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT));
     let steps = check
         .required("steps", "steps = [ { path = \"/\" } ]")
         .and_then(|item| read_steps(&item, longest));
@@ -74,7 +72,6 @@ pub(super) fn read(mut check: Section<'_>) -> Option<HttpCheck> {
         host: host?,
         address: address?.unwrap_or_default(),
         redirects: redirects?.unwrap_or(0),
-        timeout: longest?,
         steps: steps?,
     })
 }
@@ -135,9 +132,9 @@ fn read_step(
     let method_item = step.optional("method");
     let method = optional(method_item, |item| {
         item.one_of(&[
-            ("GET", Method::Get),
-            ("HEAD", Method::Head),
-            ("POST", Method::Post),
+            ("GET", HttpMethod::Get),
+            ("HEAD", HttpMethod::Head),
+            ("POST", HttpMethod::Post),
         ])
     });
     let headers = optional(step.optional("headers"), read_headers);
@@ -174,11 +171,11 @@ fn read_step(
     step.finish();
 
     let known_method = method.map(Option::unwrap_or_default);
-    if let (Some(item), Some(Method::Get | Method::Head)) = (&body_item, known_method) {
+    if let (Some(item), Some(HttpMethod::Get | HttpMethod::Head)) = (&body_item, known_method) {
         item.mistake("only a POST sends a body; write method = \"POST\"");
         return None;
     }
-    if known_method == Some(Method::Head) {
+    if known_method == Some(HttpMethod::Head) {
         for item in [&contains_item, &matches_item, &json_item]
             .into_iter()
             .flatten()

@@ -1,5 +1,4 @@
 //! The program as people run it.
-#![allow(clippy::unwrap_used, dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -4,8 +4,6 @@
 //! of the AWS Backup developer guide ("Monitoring AWS Backup events using EventBridge", with their 13-digit accounts, and
 //! "Notification options with AWS Backup"); the others follow its tables and events that were captured.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::PathBuf;
 
 use restore_proof_core::event::{

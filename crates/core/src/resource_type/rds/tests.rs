@@ -1,5 +1,29 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::plan::{ResourceType, override_problem};
+use crate::plan::{Network, Plan, Source, override_problem};
+use crate::policy::{Limits, Rule};
+use crate::resource_type::ResourceType;
+
+fn plan(
+    stored: &BTreeMap<String, String>,
+    rule: &Rule,
+    network: &Network,
+    target_name: &str,
+) -> Plan {
+    let source = Source {
+        metadata: stored.clone(),
+        devices: Vec::new(),
+    };
+    crate::plan::plan(
+        ResourceType::Rds,
+        &source,
+        rule,
+        &Limits::default(),
+        network,
+        target_name,
+    )
+}
 
 fn rule(toml: &str) -> Rule {
     let text = format!(
@@ -50,7 +74,7 @@ fn network() -> Network {
 fn only_allowed_keys_are_sent_and_safety_wins() {
     let plan = plan(
         &stored(),
-        &rule("instance_class = \"db.t4g.medium\""),
+        &rule("rds.instance_class = \"db.t4g.medium\""),
         &network(),
         "rp-x-1",
     );

@@ -1,15 +1,12 @@
 //! `restore-proof policy explain`, `policy schema` and `completions` as people run them.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{file, run};
+use crate::common::{Ran, file, root, run};
 use serde_json::json;
 
 const POLICY: &str = "examples/policy.toml";
 
 /// Explains a sample event; more arguments behind it.
-fn explain(event: &str, more: &[&str]) -> common::Ran {
+fn explain(event: &str, more: &[&str]) -> Ran {
     let event = format!("tests/events/{event}");
     let mut arguments = vec!["policy", "explain", POLICY, "--event", &event];
     arguments.extend(more);
@@ -128,7 +125,7 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
         0,
         &[
             "Rule 1 decides: orders databases, every copy.",
-            "db.t4g.medium                           the policy's instance_class",
+            "db.t4g.medium                           the policy's rds.instance_class",
             "6000                                    clients find it where the source listened",
             "in the DB subnet group rp-subnets, not public",
             "aws:backup:request-id  not needed to restore",
@@ -154,8 +151,8 @@ fn every_key_of_the_request_has_its_reason_and_every_check_its_words() {
     assert_eq!(document["restore"]["missing"], json!([]));
     let target = document["restore"]["target_name"].as_str().unwrap();
     assert_eq!(key("DBInstanceIdentifier"), target);
-    // The stack would call it the same: `restore-proof-<validation>-<attempt>`.
-    assert!(target.starts_with("restore-proof-") && target.ends_with("-1") && target.len() == 36);
+    // The stack would call it the same: `restore-proof-r-<validation>-<attempt>`.
+    assert!(target.starts_with("restore-proof-r-") && target.ends_with("-1") && target.len() == 38);
 }
 
 /// What RDS would refuse of this backup is said where the request is explained.
@@ -210,8 +207,7 @@ fn limits_and_samples_are_explained() {
                  [[rules]]\nname = \"all\"\nmatch = {{}}\nfrequency = \"daily\"\nsample = \"{sample}\"\n"
             ),
         );
-        let text =
-            std::fs::read_to_string(common::root().join("tests/events/copy-job-landed.json"));
+        let text = std::fs::read_to_string(root().join("tests/events/copy-job-landed.json"));
         let mut event: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
         event["detail"]["backupSizeInBytes"] = json!(size);
         let event = file(&format!("{name}.json"), &event.to_string());
@@ -312,7 +308,7 @@ fn other_events_are_explained_too() {
 /// Whatever an event holds: an answer, in words and as JSON.
 #[test]
 fn every_sample_event_is_explained() {
-    let folder = common::root().join("tests/events");
+    let folder = root().join("tests/events");
     let mut events = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,7 +1,5 @@
 //! The bootstrap as a program: how it starts.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::{Command, Output};
 
 /// Starts the bootstrap with nothing in its environment but this.

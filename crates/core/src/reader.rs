@@ -3,6 +3,9 @@
 //! Reading never stops at a mistake: a value that is wrong is noted and answers `None`, and the walk
 //! goes on, so that all mistakes of a file come out at once.
 
+mod duration;
+mod mistake;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,33 +14,35 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::duration::{parse_duration, parse_latency};
-use super::mistake::Notes;
+pub(crate) use duration::exact_duration;
+pub use duration::{parse_duration, parse_latency, readable_duration, readable_latency};
+pub(crate) use mistake::Notes;
 #[cfg(test)]
-use super::mistake::Seen;
+pub(crate) use mistake::Seen;
+pub use mistake::{Mistake, Mistakes};
 
 /// A value and where it stands.
 #[derive(Clone)]
-pub(super) struct Item<'t> {
-    pub(super) value: &'t DeValue<'t>,
-    pub(super) span: Range<usize>,
-    pub(super) place: String,
+pub(crate) struct Item<'t> {
+    pub(crate) value: &'t DeValue<'t>,
+    pub(crate) span: Range<usize>,
+    pub(crate) place: String,
     notes: &'t Notes<'t>,
 }
 
 impl<'t> Item<'t> {
     /// Notes a mistake about this value.
-    pub(super) fn mistake(&self, message: impl Into<String>) {
+    pub(crate) fn mistake(&self, message: impl Into<String>) {
         self.notes.mistake(self.span.clone(), &self.place, message);
     }
 
     /// What the regular expressions read so far leave for others, compiled, bytes.
-    pub(super) fn regex_room(&self) -> &Cell<usize> {
+    pub(crate) fn regex_room(&self) -> &Cell<usize> {
         &self.notes.regex_room
     }
 
     /// How many more unknown time zones are compared with all that there are.
-    pub(super) fn zones_to_compare(&self) -> &Cell<u32> {
+    pub(crate) fn zones_to_compare(&self) -> &Cell<u32> {
         &self.notes.zones_to_compare
     }
 
@@ -47,7 +52,7 @@ impl<'t> Item<'t> {
     }
 
     /// A text.
-    pub(super) fn text(&self) -> Option<&'t str> {
+    pub(crate) fn text(&self) -> Option<&'t str> {
         match self.value {
             DeValue::String(text) => Some(text),
             _ => self.wrong_type("a text in quotes"),
@@ -55,7 +60,7 @@ impl<'t> Item<'t> {
     }
 
     /// A text of one to `longest` characters without control characters.
-    pub(super) fn line(&self, longest: usize) -> Option<&'t str> {
+    pub(crate) fn line(&self, longest: usize) -> Option<&'t str> {
         let text = self.text()?;
         if text.trim().is_empty() {
             self.mistake("must not be empty");
@@ -70,7 +75,7 @@ impl<'t> Item<'t> {
     }
 
     /// One of the given words, each with what it stands for.
-    pub(super) fn one_of<T: Clone>(&self, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn one_of<T: Clone>(&self, words: &[(&'static str, T)]) -> Option<T> {
         #[cfg(test)]
         for (word, _) in words {
             self.notes.saw(&self.place, Seen::Word(word));
@@ -93,7 +98,7 @@ impl<'t> Item<'t> {
     }
 
     /// A duration.
-    pub(super) fn duration(&self) -> Option<Duration> {
+    pub(crate) fn duration(&self) -> Option<Duration> {
         match self.value {
             DeValue::Integer(_) | DeValue::Float(_) => {
                 self.mistake(
@@ -108,7 +113,7 @@ impl<'t> Item<'t> {
     }
 
     /// How long an answer may take: a duration with milliseconds.
-    pub(super) fn latency(&self) -> Option<Duration> {
+    pub(crate) fn latency(&self) -> Option<Duration> {
         match self.value {
             DeValue::Integer(_) | DeValue::Float(_) => {
                 self.mistake("must be a text with a unit, such as \"500ms\" or \"2s\"");
@@ -121,7 +126,7 @@ impl<'t> Item<'t> {
     }
 
     /// True or false.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(truth) => Some(*truth),
             _ => self.wrong_type("true or false"),
@@ -129,7 +134,7 @@ impl<'t> Item<'t> {
     }
 
     /// A number that can be compared.
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         let number = match self.value {
             DeValue::Integer(_) => return self.integer().map(|number| number as f64),
             DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
@@ -143,7 +148,7 @@ impl<'t> Item<'t> {
     }
 
     /// A whole number of 64 bits.
-    pub(super) fn integer(&self) -> Option<i64> {
+    pub(crate) fn integer(&self) -> Option<i64> {
         let DeValue::Integer(integer) = self.value else {
             return self.wrong_type("a whole number");
         };
@@ -155,7 +160,7 @@ impl<'t> Item<'t> {
     }
 
     /// The items of a list.
-    pub(super) fn list(&self) -> Option<Vec<Item<'t>>> {
+    pub(crate) fn list(&self) -> Option<Vec<Item<'t>>> {
         let DeValue::Array(list) = self.value else {
             return self.wrong_type("a list");
         };
@@ -173,7 +178,7 @@ impl<'t> Item<'t> {
     }
 
     /// A table whose keys are known.
-    pub(super) fn section(&self) -> Option<Section<'t>> {
+    pub(crate) fn section(&self) -> Option<Section<'t>> {
         match self.value {
             DeValue::Table(table) => Some(Section::new(
                 table,
@@ -186,7 +191,7 @@ impl<'t> Item<'t> {
     }
 
     /// The value of a key when this is a table that has it; what is wrong is noted elsewhere.
-    pub(super) fn quiet(&self, key: &str) -> Option<Item<'t>> {
+    pub(crate) fn quiet(&self, key: &str) -> Option<Item<'t>> {
         match self.value {
             DeValue::Table(table) => table
                 .get_key_value(key)
@@ -195,13 +200,21 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// The entries when this is a table; what is wrong is noted elsewhere.
+    pub(crate) fn quiet_entries(&self) -> Option<Vec<(&'t str, Item<'t>)>> {
+        match self.value {
+            DeValue::Table(_) => self.entries(),
+            _ => None,
+        }
+    }
+
     /// Whether it is a text.
-    pub(super) fn is_text(&self) -> bool {
+    pub(crate) fn is_text(&self) -> bool {
         self.quiet_text().is_some()
     }
 
     /// The text when it is one; what is wrong is noted elsewhere.
-    pub(super) fn quiet_text(&self) -> Option<&'t str> {
+    pub(crate) fn quiet_text(&self) -> Option<&'t str> {
         match self.value {
             DeValue::String(text) => Some(text),
             _ => None,
@@ -209,7 +222,7 @@ impl<'t> Item<'t> {
     }
 
     /// A table whose keys are the user's own.
-    pub(super) fn entries(&self) -> Option<Vec<(&'t str, Item<'t>)>> {
+    pub(crate) fn entries(&self) -> Option<Vec<(&'t str, Item<'t>)>> {
         match self.value {
             DeValue::Table(table) => Some(
                 table
@@ -228,16 +241,16 @@ impl<'t> Item<'t> {
 }
 
 /// A table whose keys are known: what was never asked for is an unknown key.
-pub(super) struct Section<'t> {
+pub(crate) struct Section<'t> {
     table: &'t DeTable<'t>,
     header: Range<usize>,
-    pub(super) place: String,
+    pub(crate) place: String,
     notes: &'t Notes<'t>,
     asked: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
-    pub(super) fn new(
+    pub(crate) fn new(
         table: &'t DeTable<'t>,
         header: Range<usize>,
         place: String,
@@ -253,7 +266,7 @@ impl<'t> Section<'t> {
     }
 
     /// The value of a key, if it is there.
-    pub(super) fn optional(&mut self, key: &'static str) -> Option<Item<'t>> {
+    pub(crate) fn optional(&mut self, key: &'static str) -> Option<Item<'t>> {
         #[cfg(test)]
         self.notes.saw(&self.place, Seen::Key(key));
         self.asked.push(key);
@@ -263,20 +276,20 @@ impl<'t> Section<'t> {
     }
 
     /// The value of a key that must be there; `example` shows how it is written.
-    pub(super) fn required(&mut self, key: &'static str, example: &str) -> Option<Item<'t>> {
+    pub(crate) fn required(&mut self, key: &'static str, example: &str) -> Option<Item<'t>> {
         #[cfg(test)]
         self.notes.saw(&self.place, Seen::Required(key));
         self.needed(key, format!("is missing; write for example {example}"))
     }
 
     /// Notes that something about a key that is not there is wrong, at the table's header.
-    pub(super) fn missing(&self, key: &str, message: impl Into<String>) {
+    pub(crate) fn missing(&self, key: &str, message: impl Into<String>) {
         let place = path(&self.place, key);
         self.notes.mistake(self.header.clone(), &place, message);
     }
 
     /// The value of a key that must be there because of another one; `message` says why and what to write.
-    pub(super) fn needed(
+    pub(crate) fn needed(
         &mut self,
         key: &'static str,
         message: impl Into<String>,
@@ -288,18 +301,25 @@ impl<'t> Section<'t> {
         found
     }
 
+    /// The value of a key, if it is there; it stays unknown.
+    pub(crate) fn quiet(&self, key: &str) -> Option<Item<'t>> {
+        self.table
+            .get_key_value(key)
+            .map(|(name, value)| item(&self.place, name, value, self.notes))
+    }
+
     /// Whether a key stands in it; it stays unknown.
-    pub(super) fn holds(&self, key: &str) -> bool {
+    pub(crate) fn holds(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
     /// Whether nothing stands in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
     /// The table's header, for mistakes about the table as a whole.
-    pub(super) fn header(&self) -> Header<'t> {
+    pub(crate) fn header(&self) -> Header<'t> {
         Header {
             span: self.header.clone(),
             place: self.place.clone(),
@@ -315,7 +335,7 @@ impl<'t> Section<'t> {
     }
 
     /// Notes every key nobody asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for (key, value) in self.table.iter() {
             let name = key.get_ref().as_ref();
             if self.asked.contains(&name) {
@@ -338,7 +358,7 @@ impl<'t> Section<'t> {
 }
 
 /// Where a table begins.
-pub(super) struct Header<'t> {
+pub(crate) struct Header<'t> {
     span: Range<usize>,
     place: String,
     notes: &'t Notes<'t>,
@@ -346,7 +366,7 @@ pub(super) struct Header<'t> {
 
 impl Header<'_> {
     /// Notes a mistake about the table as a whole.
-    pub(super) fn mistake(&self, message: impl Into<String>) {
+    pub(crate) fn mistake(&self, message: impl Into<String>) {
         self.notes.mistake(self.span.clone(), &self.place, message);
     }
 }
@@ -384,7 +404,7 @@ fn path(parent: &str, key: &str) -> String {
 }
 
 /// What a value is, with its article.
-pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",
@@ -397,7 +417,7 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The known word that was probably meant, or else what `otherwise` says.
-pub(super) fn hint<'k>(
+pub(crate) fn hint<'k>(
     word: &str,
     known: impl Iterator<Item = &'k str>,
     otherwise: &str,
@@ -409,7 +429,7 @@ pub(super) fn hint<'k>(
 }
 
 /// The known word a slip of the fingers away from `word`, if there is one.
-pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let wanted = plain(word);
     // A third of the word may be wrong; two letters of a word of three are not a slip.
@@ -446,18 +466,29 @@ fn distance(a: &str, b: &str, enough: usize) -> usize {
     above[b.len()]
 }
 
+/// What is not there is `Some(None)`, what is there and wrong is `None`.
+pub(crate) fn optional<'t, T>(
+    item: Option<Item<'t>>,
+    read: impl FnOnce(&Item<'t>) -> Option<T>,
+) -> Option<Option<T>> {
+    match item {
+        None => Some(None),
+        Some(item) => read(&item).map(Some),
+    }
+}
+
 /// Names that must be unique, with the place where each was first used.
 #[derive(Default)]
-pub(super) struct Names(BTreeMap<String, String>);
+pub(crate) struct Names(BTreeMap<String, String>);
 
 impl Names {
     /// The place that has `name` already.
-    pub(super) fn owner(&self, name: &str) -> Option<&str> {
+    pub(crate) fn owner(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// Gives `name` back when it was not used before.
-    pub(super) fn take<'n>(&mut self, name: &'n str, item: &Item<'_>) -> Option<&'n str> {
+    pub(crate) fn take<'n>(&mut self, name: &'n str, item: &Item<'_>) -> Option<&'n str> {
         if let Some(first) = self.0.get(name) {
             item.mistake(format!("the name \"{name}\" is already that of {first}"));
             return None;

@@ -1,13 +1,10 @@
 //! `restore-proof check` as people run it: against a site, a PostgreSQL and a MariaDB server that are really there.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use common::{Ran, file, on_terminal, program, ran, run};
+use crate::common::{Ran, file, on_terminal, program, ran, run};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_local_aws::engine::{
     Dump, MASTER_USER, MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant, Server,

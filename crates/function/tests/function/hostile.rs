@@ -1,19 +1,11 @@
 //! A restored machine is hostile until proved otherwise: whatever it answers, a check ends in time, takes little memory,
 //! reaches no other address, and its outcome is that of the table in the README.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "hostile/columns.rs"]
 mod columns;
-#[path = "hostile/database.rs"]
 mod database;
-#[path = "hostile/memory.rs"]
 mod memory;
-#[path = "hostile/server.rs"]
 mod server;
-#[path = "hostile/tls.rs"]
 mod tls;
-#[path = "hostile/well_behaved.rs"]
 mod well_behaved;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,20 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::plan::{ResourceType, override_problem};
+use crate::plan::{Network, Plan, Source, override_problem};
+use crate::policy::{Limits, Rule};
+use crate::resource_type::ResourceType;
+
+fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
+    crate::plan::plan(
+        ResourceType::Ec2,
+        source,
+        rule,
+        &Limits::default(),
+        network,
+        "rp-x-1",
+    )
+}
 
 fn network() -> Network {
     Network {
@@ -58,7 +73,11 @@ fn source() -> Source {
 
 #[test]
 fn only_allowed_keys_are_sent_and_safety_wins() {
-    let plan = plan(&source(), &rule("instance_type = \"t3.small\""), &network());
+    let plan = plan(
+        &source(),
+        &rule("ec2.instance_type = \"t3.small\""),
+        &network(),
+    );
     let metadata = plan.metadata();
     let mappings: Value = serde_json::from_str(&metadata["BlockDeviceMappings"]).expect("JSON");
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1";
@@ -97,7 +116,7 @@ fn what_suits_the_sources_type_goes_with_it_alone() {
         metadata.get("EbsOptimized").cloned()
     };
     assert_eq!(sent(""), Some("true".to_owned()));
-    assert_eq!(sent("instance_type = \"t2.small\""), None);
+    assert_eq!(sent("ec2.instance_type = \"t2.small\""), None);
     assert_eq!(sent("restore = { instancetype = \"t2.small\" }"), None);
 }
 
@@ -110,7 +129,7 @@ fn performance_is_asked_for_where_a_volume_takes_it() {
         ("st1", &[]),
     ] {
         let stored = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "VolumeType": kind, "Iops": 300, "Throughput": 125 } }]);
-        let mappings = devices(Some(&stored.to_string()), &[], None).expect("one device");
+        let mappings = devices(&stored.to_string(), &[], None).expect("one device");
         let mappings: Value = serde_json::from_str(&mappings).expect("JSON");
         for key in ["Iops", "Throughput"] {
             let there = mappings[0]["Ebs"].get(key).is_some();
@@ -129,7 +148,7 @@ fn the_backups_own_instance_profile_is_for_the_policy_to_ask_for() {
     };
     assert_eq!(profile(""), None);
     assert_eq!(
-        profile("instance_profile = \"original\""),
+        profile("ec2.instance_profile = \"original\""),
         Some("shop-prod".to_owned())
     );
 }
@@ -176,7 +195,7 @@ fn what_the_backup_does_not_set_is_left_out_with_that_reason() {
         }
         let plan = plan(
             &source,
-            &rule("instance_profile = \"original\""),
+            &rule("ec2.instance_profile = \"original\""),
             &network(),
         );
         let planned = &plan.keys["HibernationOptions"];

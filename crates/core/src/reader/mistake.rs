@@ -61,13 +61,13 @@ impl fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 /// Where mistakes are gathered while a file is walked.
-pub(super) struct Notes<'t> {
+pub(crate) struct Notes<'t> {
     text: &'t str,
     mistakes: RefCell<Vec<Noted>>,
     /// What the regular expressions read so far leave for others, compiled, bytes.
-    pub(super) regex_room: Cell<usize>,
+    pub(crate) regex_room: Cell<usize>,
     /// How many more unknown time zones are compared with all that there are.
-    pub(super) zones_to_compare: Cell<u32>,
+    pub(crate) zones_to_compare: Cell<u32>,
     #[cfg(test)]
     seen: RefCell<Vec<(String, Seen)>>,
 }
@@ -82,7 +82,7 @@ struct Noted {
 /// What the reader knows of a place, noted while it reads: the schema must say the same.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// It looks for this key.
     Key(&'static str),
     /// It insists on this key.
@@ -92,7 +92,7 @@ pub(super) enum Seen {
 }
 
 impl<'t> Notes<'t> {
-    pub(super) fn new(text: &'t str) -> Notes<'t> {
+    pub(crate) fn new(text: &'t str) -> Notes<'t> {
         Notes {
             text,
             mistakes: RefCell::new(Vec::new()),
@@ -104,18 +104,18 @@ impl<'t> Notes<'t> {
     }
 
     #[cfg(test)]
-    pub(super) fn saw(&self, place: &str, seen: Seen) {
+    pub(crate) fn saw(&self, place: &str, seen: Seen) {
         self.seen.borrow_mut().push((place.to_owned(), seen));
     }
 
     /// What the reader knows, with the place.
     #[cfg(test)]
-    pub(super) fn seen(&self) -> Vec<(String, Seen)> {
+    pub(crate) fn seen(&self) -> Vec<(String, Seen)> {
         self.seen.borrow().clone()
     }
 
     /// Notes a mistake at a byte range of the text.
-    pub(super) fn mistake(&self, span: Range<usize>, place: &str, message: impl Into<String>) {
+    pub(crate) fn mistake(&self, span: Range<usize>, place: &str, message: impl Into<String>) {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.floor_char_boundary(span.end.max(span.start));
         self.mistakes.borrow_mut().push(Noted {
@@ -125,12 +125,12 @@ impl<'t> Notes<'t> {
         });
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.mistakes.borrow().is_empty()
     }
 
     /// All that was noted, in the order of the file.
-    pub(super) fn into_mistakes(self) -> Result<(), Mistakes> {
+    pub(crate) fn into_mistakes(self) -> Result<(), Mistakes> {
         let mut noted = self.mistakes.into_inner();
         if noted.is_empty() {
             return Ok(());

@@ -1,14 +1,11 @@
 //! `restore-proof validate` as people run it, against the function itself in an AWS in memory: only the way to it, Lambda's
 //! Invoke, is played by this test.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::{self, Ran, on_terminal, program};
 use bytes::Bytes;
-use common::{Ran, on_terminal, program};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;

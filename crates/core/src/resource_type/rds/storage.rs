@@ -2,60 +2,48 @@
 //!
 //! Limits: RDS user guide, "Amazon RDS DB instance storage", as of 2026.
 
-use std::collections::BTreeMap;
-
-use crate::policy::Rule;
-
-use super::{PlannedKey, planned, said};
+use super::Request;
 
 /// Settles the storage keys of a request, overrides among them: IOPS of the backup stay only where RDS takes them for
 /// the storage that is asked for. Returns what RDS would refuse of the policy's overrides.
-pub(super) fn settle(
-    stored: &BTreeMap<String, String>,
-    rule: &Rule,
-    keys: &mut BTreeMap<String, PlannedKey>,
-) -> Option<String> {
-    let asked = |wanted: &str| {
-        let mut overrides = rule.restore.iter();
-        overrides
-            .find_map(|(key, value)| key.eq_ignore_ascii_case(wanted).then_some(value.as_str()))
-    };
-    let engine = said(stored, "Engine");
+pub(super) fn settle(request: &mut Request<'_>) -> Option<String> {
+    let engine = request.said("Engine");
 
     // RestoreDBInstanceFromDBSnapshot: AllocatedStorage "isn't valid for RDS for SQL Server"; what it says of the others
     // is not clear, and the backup's storage is what comes without any.
     if engine.starts_with("sqlserver-") {
         for key in ["AllocatedStorage", "Iops", "StorageType"] {
-            if let Some(value) = asked(key) {
+            if let Some(value) = request.asked(key) {
                 return problem(
                     key,
                     value,
                     "; RDS restores SQL Server to the backup's storage only",
                 );
             }
-            if let Some(key) = keys.get_mut(key) {
-                *key = planned(None, "RDS restores SQL Server to the backup's storage only");
+            if request.keys.contains_key(key) {
+                let reason = "RDS restores SQL Server to the backup's storage only";
+                request.set(key, None, reason);
             }
         }
         return None;
     }
 
     // What the request would say now.
-    let says = |key: &str| keys.get(key).and_then(|planned| planned.value.clone());
-    let kind = says("StorageType").unwrap_or_default();
-    let gib: Option<u32> = says("AllocatedStorage").and_then(|gib| gib.parse().ok());
+    let kind = request.says("StorageType").unwrap_or_default().to_owned();
+    let gib = request.says("AllocatedStorage");
+    let gib: Option<u32> = gib.and_then(|gib| gib.parse().ok());
     let takes = |iops: &str| {
         let iops = iops.parse().ok();
         iops.is_some_and(|iops| takes_iops(engine, &kind, gib, iops))
     };
-    let iops_of_backup = asked("Iops").is_none();
-    if iops_of_backup && says("Iops").is_some_and(|iops| !takes(&iops)) {
+    let iops_of_backup = request.asked("Iops").is_none();
+    if iops_of_backup && request.says("Iops").is_some_and(|iops| !takes(iops)) {
         let reason = "RDS does not take it for the storage that is asked for";
-        keys.insert("Iops".to_owned(), planned(None, reason));
+        request.set("Iops", None, reason);
     }
 
-    let source_gib: Option<u32> = said(stored, "AllocatedStorage").parse().ok();
-    if let Some(value) = asked("AllocatedStorage")
+    let source_gib: Option<u32> = request.said("AllocatedStorage").parse().ok();
+    if let Some(value) = request.asked("AllocatedStorage")
         && let (Some(gib), Some(source_gib)) = (gib, source_gib)
         && gib < source_gib
     {
@@ -67,10 +55,10 @@ pub(super) fn settle(
     }
     let chosen = ["AllocatedStorage", "StorageType"]
         .into_iter()
-        .find_map(|key| Some((key, asked(key)?)));
+        .find_map(|key| Some((key, request.asked(key)?)));
     if let Some((key, value)) = chosen {
         let Some((least, most)) = sizes(&kind) else {
-            return match asked("StorageType") {
+            return match request.asked("StorageType") {
                 Some(kind) => problem("StorageType", kind, ", which RDS does not know"),
                 None => None,
             };
@@ -80,7 +68,7 @@ pub(super) fn settle(
             return problem(key, value, &limits);
         }
     }
-    if let Some(iops) = asked("Iops").filter(|iops| !takes(iops)) {
+    if let Some(iops) = request.asked("Iops").filter(|iops| !takes(iops)) {
         return problem(
             "Iops",
             iops,
@@ -89,8 +77,10 @@ pub(super) fn settle(
     }
     // Of an io1 or io2 source RDS has them from the backup.
     let provisioned = |kind: &str| matches!(kind, "io1" | "io2");
-    if let Some(kind) = asked("StorageType").filter(|kind| provisioned(kind))
-        && !provisioned(said(stored, "StorageType"))
+    if let Some(kind) = request
+        .asked("StorageType")
+        .filter(|kind| provisioned(kind))
+        && !provisioned(request.said("StorageType"))
         && iops_of_backup
     {
         return problem(

@@ -1,7 +1,5 @@
 //! The fault suites of `make test`: single harms at every call, and a bounded part of the rest. `make torture` does all of it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Instant;
 
 use restore_proof_tests::torture::paths::PATHS;

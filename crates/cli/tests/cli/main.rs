@@ -1,0 +1,9 @@
+//! The program `restore-proof` as people run it.
+
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod common;
+mod explain;
+mod policy_check;
+mod validate;

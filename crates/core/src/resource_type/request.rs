@@ -1,0 +1,91 @@
+//! A restore request while it is planned.
+
+use std::collections::BTreeMap;
+
+use super::TypeKeys;
+
+/// Where restores go: the isolated network of the stack.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Name of the DB subnet group.
+    pub db_subnet_group: String,
+    /// Ids of the security groups of restored databases; at least one.
+    pub db_security_groups: Vec<String>,
+    /// Id of the subnet of restored machines.
+    pub machine_subnet: String,
+    /// Ids of the security groups of restored machines; at least one.
+    pub machine_security_groups: Vec<String>,
+    /// Key that encrypts the volumes of restored machines; none for that of their snapshots.
+    pub volume_key_arn: Option<String>,
+}
+
+/// What is known of a recovery point before its restore is planned.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Its restore metadata, as AWS Backup keeps it.
+    pub metadata: BTreeMap<String, String>,
+    /// Names of the block devices of a machine's image, for example `/dev/xvda`; empty for other types.
+    pub devices: Vec<String>,
+}
+
+/// One key of a restore request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedKey {
+    /// The value sent to AWS Backup; none when the key of the backup is left out.
+    pub value: Option<String>,
+    /// Why it is what it is.
+    pub reason: &'static str,
+}
+
+/// A restore request while it is planned: what it is made of, and its keys so far.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What is known of the recovery point.
+    pub source: &'a Source,
+    /// What the rule that decides about it says with keys of the type.
+    pub types: &'a TypeKeys,
+    /// The rule's `restore` table: restore metadata that replaces what the backup says.
+    pub overrides: &'a BTreeMap<String, String>,
+    /// Where it goes.
+    pub network: &'a Network,
+    /// Every key that was looked at, those that are left out among them.
+    pub keys: BTreeMap<String, PlannedKey>,
+}
+
+impl<'a> Request<'a> {
+    /// What the backup says of a key; empty if nothing.
+    pub fn said(&self, key: &str) -> &'a str {
+        look_up(&self.source.metadata, key)
+            .filter(|value| is_set(value))
+            .unwrap_or_default()
+    }
+
+    /// What the rule's `restore` table asks of a key.
+    pub fn asked(&self, key: &str) -> Option<&'a str> {
+        look_up(self.overrides, key)
+    }
+
+    /// What the request says of a key so far; `key` is written as AWS Backup documents it.
+    pub fn says(&self, key: &str) -> Option<&str> {
+        self.keys.get(key)?.value.as_deref()
+    }
+
+    /// Sets a key, or leaves it out.
+    pub fn set(&mut self, key: &str, value: Option<&str>, reason: &'static str) {
+        let value = value.map(str::to_owned);
+        self.keys
+            .insert(key.to_owned(), PlannedKey { value, reason });
+    }
+}
+
+/// Whether a value of restore metadata says anything: AWS Backup stores what is not set as empty text, `null`, or an
+/// empty object or list.
+pub fn is_set(value: &str) -> bool {
+    !matches!(value, "" | "null" | "{}" | "[]")
+}
+
+/// The value of a key, whose case AWS Backup does not keep everywhere.
+fn look_up<'m>(map: &'m BTreeMap<String, String>, wanted: &str) -> Option<&'m str> {
+    let mut all = map.iter();
+    all.find_map(|(key, value)| key.eq_ignore_ascii_case(wanted).then_some(value.as_str()))
+}

@@ -1,0 +1,17 @@
+//! The function in an AWS in memory, one small scene for each thing that it must do. All scenes are tests of one program.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod canaries;
+mod engine;
+mod events;
+mod limits;
+mod machines;
+mod ownership;
+mod patience;
+mod promises;
+mod reset;
+mod triggers;
+mod verdicts;
+mod watcher;
