@@ -22,30 +22,34 @@ TYPES = {
     "double": ("DOUBLE", (float, int)),
     "timestamp": ("TIMESTAMP", (str,)),
     "array of strings": ("VARCHAR[]", (list,)),
-    "array of structs": (None, (list,)),
 }
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 
 
 def stated(struct):
-    """The columns of a struct in record.rs: name to stated type and whether it may be null."""
+    """The columns of a struct in record.rs: name to stated type and whether it may be null. The type of what has columns
+    of its own is those."""
     source = (ROOT / "crates/core/src/record.rs").read_text()
     body = re.search(rf"pub struct {struct} \{{(.*?)\n\}}", source, re.S).group(1) + "\n"
     columns = {}
     for kind, name, rust in re.findall(
             r"/// ([a-z ]+)[.,].*?\n(?:\s*///.*\n)*\s*pub (\w+): (.+),\n", body):
+        if kind.endswith(("struct", "of structs")):
+            columns_of_its_own = stated(re.search(r"(\w+)>*$", rust)[1])
+            kind = columns_of_its_own if kind == "struct" else [columns_of_its_own]
         columns[name] = (kind, rust.startswith("Option<"))
     assert len(columns) == body.count("pub "), "every column states its type in its comment"
     return columns
 
 
-COLUMNS, CHECK_COLUMNS = stated("Record"), stated("CheckColumns")
+COLUMNS = stated("Record")
 
 
 def duckdb_type(kind):
-    if kind == "array of structs":
-        members = ", ".join(f"{name} {duckdb_type(k)}" for name, (k, _) in CHECK_COLUMNS.items())
-        return f"STRUCT({members})[]"
+    if isinstance(kind, list):
+        return duckdb_type(kind[0]) + "[]"
+    if isinstance(kind, dict):
+        return "STRUCT(" + ", ".join(f'"{name}" {duckdb_type(k)}' for name, (k, _) in kind.items()) + ")"
     return TYPES[kind][0]
 
 
@@ -81,6 +85,14 @@ def test_the_values_are_of_the_stated_types(files):
             if value is None:
                 assert optional, f"{where}.{name} is null"
                 continue
+            if isinstance(kind, dict):
+                check(value, kind, f"{where}.{name}")
+                continue
+            if isinstance(kind, list):
+                assert isinstance(value, list), f"{where}.{name} is {value!r}"
+                for index, item in enumerate(value):
+                    check(item, kind[0], f"{where}.{name}[{index}]")
+                continue
             # A bool is an int to Python.
             assert isinstance(value, TYPES[kind][1]) and not isinstance(value, bool), \
                 f"{where}.{name} is {value!r}, stated is {kind}"
@@ -88,9 +100,6 @@ def test_the_values_are_of_the_stated_types(files):
                 assert TIMESTAMP.fullmatch(value), f"{where}.{name} is {value!r}"
             if kind == "array of strings":
                 assert all(isinstance(item, str) for item in value), f"{where}.{name}"
-            if kind == "array of structs":
-                for index, item in enumerate(value):
-                    check(item, CHECK_COLUMNS, f"{where}.{name}[{index}]")
 
     for file in files:
         check(json.loads(file.read_text()), COLUMNS, file.name)
@@ -113,10 +122,8 @@ def test_duckdb_sees_the_stated_types(table):
     seen.pop("filename")
     assert list(seen) == list(COLUMNS)
     for name, (kind, _) in COLUMNS.items():
-        if kind != "array of structs":
-            assert seen[name] == duckdb_type(kind), name
-        else:
-            assert seen[name].startswith("STRUCT("), name
+        # DuckDB quotes names where it must.
+        assert seen[name].replace('"', "") == duckdb_type(kind).replace('"', ""), name
 
 
 def test_partition_and_file_name_say_what_the_row_says(table):
@@ -146,6 +153,54 @@ def test_what_people_ask_is_answered(table):
         "where c.outcome = 'failed'").fetchall()
     assert {row[0] for row in failed} == {row[0] for row in table.execute(
         "select validation_id from records where verdict = 'failed'").fetchall()}
+
+
+def test_what_was_restored_is_told(table):
+    """Of every restore: where it lay, how large it was, its job, how long it existed. Of nothing restored: nothing."""
+    rows = table.execute(
+        "select restore_job_id, proof, scenario, restored_resource_arn, restore_account, restore_region, network, source_class, "
+        "restored_class, attempts, usage, cleanup, fault_class, verdict from records").fetchall()
+    proofs = set()
+    for (job, proof, scenario, arn, account, region, network, source_class, restored_class, attempts, usage, cleanup,
+         fault, verdict) in rows:
+        proofs.add(proof)
+        assert (fault is not None) == (verdict == "restore_failed"), verdict
+        assert [attempt["job"] for attempt in attempts] == ([job] if job else [])
+        assert (account is None) == (region is None) == (job is None)
+        if proof is None:
+            assert network is None and restored_class is None
+            continue
+        assert proof == "restored" and scenario == "cross_account" and arn.split(":")[3:5] == [region, account]
+        assert network["vpc"].startswith("vpc-") and network["subnets"] and network["groups"]
+        assert source_class and restored_class
+        (attempt,), (used,) = attempts, usage
+        assert attempt["start"] < attempt["end"] and attempt["cleanup"] == cleanup == "deleted"
+        assert (used["what"], used["unit"]) == ("restored_resource", "minutes")
+        assert used["amount"] > (attempt["end"] - attempt["start"]).total_seconds() / 60
+    assert proofs == {"restored", None}
+    steps = table.execute(
+        "select m.name, m.number, m.text from records, unnest(checks) as t(c), unnest(c.measured) as u(m) "
+        "where c.kind = 'http'").fetchall()
+    assert steps and all(name.endswith(", ms") and ms > 0 and text == "status 200" for name, ms, text in steps)
+
+
+def test_the_readme_has_every_column():
+    readme = (ROOT / "README.md").read_text()
+    section = re.search(r"^## The record\n(.*?)^## ", readme, re.M | re.S)[1]
+    tables = [re.findall(r"^\| `(\w+)` \| ([\w()]+)", table, re.M) for table in section.split("|---|---|---|")[1:]]
+
+    def in_words(kind):
+        if isinstance(kind, list):
+            return "array(row)"
+        return "row" if isinstance(kind, dict) else {"array of strings": "array(string)"}.get(kind, kind)
+
+    def with_fields(columns):
+        """A table, and those of its columns that have a table of their own."""
+        yield [(name, in_words(kind)) for name, (kind, _) in columns.items()]
+        for name, (kind, _) in columns.items():
+            if name != "measured" and not isinstance(kind, str):
+                yield from with_fields(kind[0] if isinstance(kind, list) else kind)
+    assert tables == list(with_fields(COLUMNS))
 
 
 def test_log_events_carry_embedded_metrics(demo_calls, template_path):

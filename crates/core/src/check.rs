@@ -114,6 +114,7 @@ pub fn ruling(outcome: CheckOutcome, detail: String) -> Judgement {
         detail,
         age_at_backup: None,
         age_against_now: None,
+        measured: Vec::new(),
     }
 }
 
@@ -144,6 +145,8 @@ pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResul
         duration_minutes: took.as_secs_f64() / 60.0,
         age_at_backup_minutes: minutes(judgement.age_at_backup),
         age_against_now_minutes: minutes(judgement.age_against_now),
+        measured: judgement.measured,
+        group: None,
     }
 }
 

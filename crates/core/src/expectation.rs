@@ -140,6 +140,17 @@ pub struct Clocks {
     pub now: Timestamp,
 }
 
+/// One thing that a check measured beside its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// What was measured, with its unit.
+    pub name: String,
+    /// The number, if it is one.
+    pub number: Option<f64>,
+    /// What a number cannot say.
+    pub text: Option<String>,
+}
+
 /// What became of one value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
@@ -158,6 +169,8 @@ pub struct Judgement {
     pub age_at_backup: Option<SignedDuration>,
     /// The same value's age now; never negative.
     pub age_against_now: Option<SignedDuration>,
+    /// What was measured beside the value.
+    pub measured: Vec<Measurement>,
 }
 
 /// Compiles the regular expression of a `matches` expectation within a bounded size.

@@ -234,6 +234,13 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
     }
     line("recovery point", &record.recovery_point_arn);
     line("vault", &record.backup_vault_name);
+    if let Some(arn) = &record.restored_resource_arn {
+        let class = record.restored_class.iter();
+        line(
+            "restored as",
+            &class.fold(arn.clone(), |arn, class| format!("{arn}, {class}")),
+        );
+    }
     let objective = |measured: Option<f64>, target: Option<f64>, objective: Option<&str>| {
         let measured = measured.map_or("not measured".to_owned(), readable_minutes);
         match (target, objective) {
@@ -347,6 +354,8 @@ mod tests {
             duration_minutes: 0.1,
             age_at_backup_minutes: None,
             age_against_now_minutes: None,
+            measured: Vec::new(),
+            group: None,
         }
     }
 

@@ -109,6 +109,12 @@ pub fn mark(resource_type: ResourceType, network: &Network, target_name: &str) -
     }
 }
 
+/// The instance class or type that the source had; none if the backup does not say.
+pub fn source_class(resource_type: ResourceType, source: &Source) -> Option<String> {
+    let key = resource_type.facts().keys.class?;
+    source.said(key).map(str::to_owned)
+}
+
 /// The keys of a restore job's metadata by which it is recognised as the one an intent has started.
 pub fn recognised_by(resource_type: ResourceType) -> &'static [&'static str] {
     resource_type.facts().keys.recognised_by

@@ -1,18 +1,25 @@
 //! The record: the one line about a validation that people query.
 //!
-//! One JSON object in one line and one file. Column names and types are frozen, for Athena tables stand on them:
-//! timestamps are text `YYYY-MM-DD HH:MM:SS.fff` in UTC, durations are minutes as double, and every column is
-//! always there, `null` when it is not known.
+//! One JSON object in one line and one file. Column names and types are frozen, for Athena tables stand on them: they may
+//! grow, and what is here is never renamed, retyped or removed (`tests/formats`). Timestamps are text
+//! `YYYY-MM-DD HH:MM:SS.fff` in UTC, durations are minutes as double, and every column is always there, `null` when it is
+//! not known.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::validation::Validation;
-use crate::verdict::Objective;
+use crate::arn::Arn;
+use crate::validation::{Cleanup, RestoreAttempt, Validation};
+use crate::verdict::{FaultClass, Objective};
+
+/// The version of this format. A new one only adds to it.
+pub const FORMAT: u32 = 1;
 
 /// The columns, in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
+    /// int. Version of this format.
+    pub format: u32,
     /// string. Known by every log line and message about the validation.
     pub validation_id: String,
     /// int. Which attempt at it, from 1.
@@ -21,10 +28,20 @@ pub struct Record {
     pub verdict: &'static str,
     /// string. Why.
     pub verdict_reason: String,
+    /// string. What kind of fault kept the restore from being made: account, permission, quota, capacity, request, network,
+    /// licence or unknown; null when none did, and when it was not classed.
+    pub fault_class: Option<&'static str>,
+    /// string. How the backup was proved: restored, or read where it lies; null when it was neither.
+    pub proof: Option<&'static str>,
+    /// string. cross_region when the source lies in another Region than the vault, whatever its account; else cross_account
+    /// when it lies in another account; else same_account; null when the source is not known.
+    pub scenario: Option<&'static str>,
     /// string. ARN of the recovery point; of the source's for a failed copy.
     pub recovery_point_arn: String,
     /// timestamp. When the data was backed up.
     pub recovery_point_created: Option<String>,
+    /// timestamp. The point in time that a continuous backup was restored to.
+    pub restore_point_time: Option<String>,
     /// string. Vault the recovery point lies in.
     pub backup_vault_arn: String,
     /// string. Its name.
@@ -35,6 +52,8 @@ pub struct Record {
     pub source_resource_arn: Option<String>,
     /// string. Its account.
     pub source_account: Option<String>,
+    /// string. Instance class or type of the source when it was backed up.
+    pub source_class: Option<String>,
     /// bigint. Size of the recovery point, bytes.
     pub backup_size_bytes: Option<u64>,
     /// bigint. Size of the restored resource as the restore job states it, bytes.
@@ -49,6 +68,16 @@ pub struct Record {
     pub restore_job_id: Option<String>,
     /// string. DB instance identifier or EC2 instance id of the restored copy.
     pub restored_instance_id: Option<String>,
+    /// string. ARN of the restored copy, as the restore job names it.
+    pub restored_resource_arn: Option<String>,
+    /// string. Instance class or type of the restored copy.
+    pub restored_class: Option<String>,
+    /// string. Account that it was restored in.
+    pub restore_account: Option<String>,
+    /// string. Region that it was restored in.
+    pub restore_region: Option<String>,
+    /// struct. Where the restored copy lay in the network when its isolation was asserted.
+    pub network: Option<NetworkColumns>,
     /// timestamp. When the restore job was created.
     pub restore_start_time: Option<String>,
     /// timestamp. When the restore job ended.
@@ -87,6 +116,10 @@ pub struct Record {
     pub cleanup_time: Option<String>,
     /// timestamp. Until when a failed restore is kept.
     pub kept_until: Option<String>,
+    /// array of structs. Every restore job of the validation, oldest first.
+    pub attempts: Vec<AttemptColumns>,
+    /// array of structs. What the validation used that is billed, as far as it is measured; empty until it is over.
+    pub usage: Vec<UsageColumns>,
     /// array of structs. What became of each check.
     pub checks: Vec<CheckColumns>,
     /// array of strings. What was noticed besides.
@@ -95,12 +128,67 @@ pub struct Record {
     pub policy_rule: Option<String>,
     /// string. What the policy file calls itself.
     pub policy_version: Option<String>,
+    /// string. S3's id of the version of the policy file that was read; null in a bucket without versions.
+    pub policy_version_id: Option<String>,
     /// string. SHA-256 of the policy file.
     pub policy_fingerprint: Option<String>,
     /// string. Version of this program.
     pub function_version: &'static str,
     /// timestamp. When the verdict was known.
     pub verdict_time: Option<String>,
+}
+
+/// Where a restored resource lies.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NetworkColumns {
+    /// string. Id of the VPC.
+    pub vpc: Option<String>,
+    /// array of strings. Ids of the subnets.
+    pub subnets: Vec<String>,
+    /// array of strings. Ids of the security groups.
+    pub groups: Vec<String>,
+}
+
+/// One restore job in the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AttemptColumns {
+    /// string. Restore job.
+    pub job: String,
+    /// timestamp. When it was created.
+    pub start: Option<String>,
+    /// timestamp. When it ended.
+    pub end: Option<String>,
+    /// string. What kind of fault it ended with, as in `fault_class`.
+    pub class: Option<&'static str>,
+    /// string. AWS Backup's words about it.
+    pub message: Option<String>,
+    /// string. What became of what it restored, as in `cleanup`.
+    pub cleanup: &'static str,
+}
+
+impl AttemptColumns {
+    fn of(attempt: RestoreAttempt) -> AttemptColumns {
+        AttemptColumns {
+            job: attempt.restore_job_id,
+            start: attempt.started_at.map(athena),
+            end: attempt.ended_at.map(athena),
+            class: attempt.fault_class.map(FaultClass::as_str),
+            message: attempt.message,
+            cleanup: attempt.cleanup.as_str(),
+        }
+    }
+}
+
+/// Something billed in the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UsageColumns {
+    /// string. What was used: restored_resource, of the class in `restored_class`.
+    pub what: &'static str,
+    /// double. How much of it: of a restored resource the longest that it can have existed, from the start of its restore
+    /// job to our knowing that it is gone.
+    pub amount: f64,
+    /// string. The amount's unit: minutes.
+    pub unit: &'static str,
 }
 
 /// One check in the record.
@@ -122,6 +210,21 @@ pub struct CheckColumns {
     pub detail: String,
     /// double, minutes. How long it took.
     pub duration: f64,
+    /// string. The group that the policy puts it in.
+    pub group: Option<String>,
+    /// array of structs. What it measured beside the value.
+    pub measured: Vec<MeasuredColumns>,
+}
+
+/// One measurement of a check in the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasuredColumns {
+    /// string. What was measured, with its unit.
+    pub name: String,
+    /// double. The number, if it is one.
+    pub number: Option<f64>,
+    /// string. What a number cannot say.
+    pub text: Option<String>,
 }
 
 impl Record {
@@ -159,28 +262,51 @@ impl Record {
             .copy_job
             .as_ref()
             .and_then(|job| job.completed_at);
+        let job_id = validation
+            .intent
+            .as_ref()
+            .and_then(|intent| intent.restore_job_id.clone());
+        // What lies in a vault is restored in its account and Region.
+        let vault: Option<Arn> = point.vault_arn.parse().ok();
+        let restored_in = vault.as_ref().filter(|_| job_id.is_some());
+        let attempts = validation.earlier_attempts.iter().cloned();
         Some(Record {
+            format: FORMAT,
             validation_id: validation.id.clone(),
             attempt: validation.attempt,
             verdict: verdict.as_str(),
             verdict_reason: validation.verdict_reason.clone(),
+            fault_class: validation.fault_class.map(FaultClass::as_str),
+            proof: restore
+                .filter(|job| job.status == "COMPLETED")
+                .map(|_| "restored"),
+            scenario: vault.as_ref().and_then(|vault| scenario(validation, vault)),
             recovery_point_arn: point.arn.clone(),
             recovery_point_created: point.created_at.map(athena),
+            // Continuous backups are not restored yet.
+            restore_point_time: None,
             backup_vault_arn: point.vault_arn.clone(),
             backup_vault_name: point.vault_name.clone(),
             resource_type: point.resource_type.clone(),
             source_resource_arn: point.resource_arn.clone(),
             source_account: point.source_account(),
+            source_class: validation.source_class.clone(),
             backup_size_bytes: point.size_bytes,
             restored_size_bytes: restore.and_then(|r| r.size_bytes),
             copy_job_id: validation.copy_job.as_ref().and_then(|job| job.id.clone()),
             copy_end_time: copied_at.map(athena),
             opened_time: athena(validation.opened_at),
-            restore_job_id: validation
-                .intent
-                .as_ref()
-                .and_then(|intent| intent.restore_job_id.clone()),
+            restore_account: restored_in.map(|vault| vault.account.clone()),
+            restore_region: restored_in.map(|vault| vault.region.clone()),
+            restore_job_id: job_id,
             restored_instance_id: restore.and_then(crate::ownership::created_name),
+            restored_resource_arn: restore.and_then(|r| r.created_resource_arn.clone()),
+            restored_class: validation.restored_class.clone(),
+            network: validation.network.clone().map(|network| NetworkColumns {
+                vpc: network.vpc,
+                subnets: network.subnets,
+                groups: network.groups,
+            }),
             restore_start_time: restore.and_then(|r| r.created_at).map(athena),
             restore_end_time: restore.and_then(|r| r.completed_at).map(athena),
             restore_duration,
@@ -212,6 +338,18 @@ impl Record {
             cleanup_reason: validation.cleanup_reason.clone(),
             cleanup_time: validation.cleanup_at.map(athena),
             kept_until: validation.kept_until.map(athena),
+            attempts: attempts
+                .chain(validation.restore_attempt())
+                .map(AttemptColumns::of)
+                .collect(),
+            usage: existed(validation)
+                .map(|amount| UsageColumns {
+                    what: "restored_resource",
+                    amount,
+                    unit: "minutes",
+                })
+                .into_iter()
+                .collect(),
             checks: validation
                 .checks
                 .iter()
@@ -224,6 +362,16 @@ impl Record {
                     expectation: check.expectation.clone(),
                     detail: check.detail.clone(),
                     duration: check.duration_minutes,
+                    group: check.group.clone(),
+                    measured: check
+                        .measured
+                        .iter()
+                        .map(|measured| MeasuredColumns {
+                            name: measured.name.clone(),
+                            number: measured.number,
+                            text: measured.text.clone(),
+                        })
+                        .collect(),
                 })
                 .collect(),
             findings: validation.findings.clone(),
@@ -232,6 +380,10 @@ impl Record {
                 .policy
                 .as_ref()
                 .and_then(|policy| policy.version.clone()),
+            policy_version_id: validation
+                .policy
+                .as_ref()
+                .and_then(|policy| policy.version_id.clone()),
             policy_fingerprint: validation
                 .policy
                 .as_ref()
@@ -247,6 +399,41 @@ impl Record {
             serde_json::to_string(self).expect("text, numbers and lists are always JSON");
         line.push('\n');
         line
+    }
+}
+
+/// Whether the data came from afar: where the source lies against where its backup is restored.
+fn scenario(validation: &Validation, vault: &Arn) -> Option<&'static str> {
+    let source: Arn = validation
+        .recovery_point
+        .resource_arn
+        .as_deref()?
+        .parse()
+        .ok()?;
+    // The ARNs of some types name neither account nor Region, for example those of S3.
+    if source.account.is_empty() || source.region.is_empty() {
+        return None;
+    }
+    Some(if source.region != vault.region {
+        "cross_region"
+    } else if source.account != vault.account {
+        "cross_account"
+    } else {
+        "same_account"
+    })
+}
+
+/// How long the restored resource can have existed at most, minutes; none if there was none or it may still exist.
+fn existed(validation: &Validation) -> Option<f64> {
+    let job = validation.restore.as_ref()?;
+    job.created_resource_arn.as_ref()?;
+    match validation.cleanup {
+        Cleanup::Deleted | Cleanup::AlreadyGone => {
+            Some(minutes_between(job.created_at?, validation.cleanup_at?))
+        }
+        Cleanup::Pending | Cleanup::NothingToDelete | Cleanup::KeptUntil | Cleanup::LeftBehind => {
+            None
+        }
     }
 }
 
@@ -386,6 +573,123 @@ mod tests {
         assert_eq!(record(&validation).data_age, Some(16.0));
         assert_eq!(record(&validation).age_latest_db_tx, Some(20.0));
         assert_eq!(objectives(&validation).2, Some("missed"));
+    }
+
+    #[test]
+    fn a_source_may_lie_afar() {
+        let mut validation = validation();
+        let mut scenario = |source: Option<&str>| {
+            validation.recovery_point.resource_arn = source.map(str::to_owned);
+            record(&validation).scenario
+        };
+        for (source, is) in [
+            (
+                "arn:aws:rds:eu-central-1:111122223333:db:shop",
+                Some("same_account"),
+            ),
+            (
+                "arn:aws:rds:eu-central-1:222233334444:db:shop",
+                Some("cross_account"),
+            ),
+            (
+                "arn:aws:rds:eu-west-1:111122223333:db:shop",
+                Some("cross_region"),
+            ),
+            (
+                "arn:aws:rds:eu-west-1:222233334444:db:shop",
+                Some("cross_region"),
+            ),
+            ("arn:aws:s3:::shop", None),
+            ("shop", None),
+        ] {
+            assert_eq!(scenario(Some(source)), is, "{source}");
+        }
+        assert_eq!(scenario(None), None);
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_restore_that_was_not_made() {
+        let mut validation = validation();
+        assert_eq!(record(&validation).proof, Some("restored"));
+        let told = record(&validation);
+        assert_eq!(told.restore_account.as_deref(), Some("111122223333"));
+        assert_eq!(told.restore_region.as_deref(), Some("eu-central-1"));
+        validation.restore.as_mut().expect("a job").status = "FAILED".to_owned();
+        assert_eq!(record(&validation).proof, None);
+        assert_eq!(record(&validation).attempts.len(), 1, "it was tried");
+        validation.intent = None;
+        let told = record(&validation);
+        assert_eq!((told.restore_account, told.restore_region), (None, None));
+        assert_eq!(told.attempts, []);
+    }
+
+    #[test]
+    fn every_restore_job_is_an_attempt() {
+        let mut validation = validation();
+        let job = validation.restore.as_mut().expect("a job");
+        job.status_message = Some("no capacity".to_owned());
+        validation.fault_class = Some(FaultClass::Capacity);
+        validation.settle(Cleanup::NothingToDelete, None, at(700));
+        let (intent, restore) = (validation.intent.clone(), validation.restore.clone());
+        validation.begin_attempt();
+        assert_eq!(
+            record(&validation).attempts.len(),
+            1,
+            "nothing is started yet"
+        );
+        validation.begin_attempt();
+        validation.intent = intent;
+        validation.restore = restore.map(|job| RestoreJob {
+            id: "job-2".to_owned(),
+            status_message: None,
+            ..job
+        });
+        let intent = validation.intent.as_mut().expect("an intent");
+        intent.restore_job_id = Some("job-2".to_owned());
+        validation.settle(Cleanup::Deleted, None, at(800));
+        let told = record(&validation);
+        assert_eq!((told.attempt, told.fault_class), (3, None));
+        let attempt = |job: &str, class, message: Option<&str>, cleanup| AttemptColumns {
+            job: job.to_owned(),
+            start: Some(athena(at(200))),
+            end: Some(athena(at(500))),
+            class,
+            message: message.map(str::to_owned),
+            cleanup,
+        };
+        assert_eq!(
+            told.attempts,
+            [
+                attempt(
+                    "job-1",
+                    Some("capacity"),
+                    Some("no capacity"),
+                    "nothing_to_delete"
+                ),
+                attempt("job-2", None, None, "deleted"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_used_is_told_once_it_is_gone() {
+        let mut validation = validation();
+        for (cleanup, minutes) in [
+            (Cleanup::Pending, None),
+            (Cleanup::KeptUntil, None),
+            (Cleanup::LeftBehind, None),
+            (Cleanup::NothingToDelete, None),
+            (Cleanup::Deleted, Some(10.0)),
+            (Cleanup::AlreadyGone, Some(10.0)),
+        ] {
+            validation.settle(cleanup, None, at(800));
+            let used = record(&validation).usage;
+            let amounts: Vec<f64> = used.iter().map(|used| used.amount).collect();
+            assert_eq!(amounts, Vec::from_iter(minutes), "{cleanup:?}");
+        }
+        let job = validation.restore.as_mut().expect("a job");
+        job.created_resource_arn = None;
+        assert_eq!(record(&validation).usage, []);
     }
 
     #[test]

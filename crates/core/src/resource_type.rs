@@ -263,6 +263,8 @@ pub type Reason = (&'static str, &'static str);
 pub struct Keys {
     /// Names the restored resource, with the reason; none where a restore takes no name.
     pub name: Option<Reason>,
+    /// Says how large the source was; none where the type has no such key.
+    pub class: Option<&'static str>,
     /// By which a restore job is recognised as the one that an intent has started. No policy can set them.
     pub recognised_by: &'static [&'static str],
     /// Taken over from the backup where it sets them. All others are left out.

@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::arn::Arn;
 use crate::event::{CopyJobEvent, CopyState};
-use crate::expectation::CheckOutcome;
+use crate::expectation::{CheckOutcome, Measurement};
 use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
-use crate::verdict::Verdict;
+use crate::verdict::{FaultClass, Verdict};
 
 mod part;
 mod trouble;
@@ -181,6 +181,9 @@ pub struct Heard {
 pub struct PolicyUsed {
     /// What the file calls itself; none when it could not be read.
     pub version: Option<String>,
+    /// S3's id of the version that was read; none when it was not read, and in a bucket without versions.
+    #[serde(default)]
+    pub version_id: Option<String>,
     /// SHA-256 of its text, lower-case hexadecimal; none when there was no text.
     pub fingerprint: Option<String>,
 }
@@ -235,6 +238,34 @@ impl RestoreJob {
     }
 }
 
+/// A restore job of an attempt that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreAttempt {
+    /// Restore job id.
+    pub restore_job_id: String,
+    /// When it was created.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What kind of fault it ended with; none if it ended with none.
+    pub fault_class: Option<FaultClass>,
+    /// AWS Backup's words about it, if any.
+    pub message: Option<String>,
+    /// What became of what it restored.
+    pub cleanup: Cleanup,
+}
+
+/// Where a restored resource lies in the network, as its service describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredNetwork {
+    /// Id of the VPC; none if its service does not say.
+    pub vpc: Option<String>,
+    /// Ids of the subnets: of an EC2 instance those of its interfaces, of a database those of its subnet group.
+    pub subnets: Vec<String>,
+    /// Ids of the security groups.
+    pub groups: Vec<String>,
+}
+
 /// What became of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
@@ -258,6 +289,12 @@ pub struct CheckResult {
     pub age_at_backup_minutes: Option<f64>,
     /// How old the newest data was when the check ran, minutes.
     pub age_against_now_minutes: Option<f64>,
+    /// What was measured beside the value.
+    #[serde(default)]
+    pub measured: Vec<Measurement>,
+    /// The group that the policy puts the check in.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 /// The life of one recovery point under test.
@@ -288,6 +325,21 @@ pub struct Validation {
     pub intent: Option<Intent>,
     /// The restore job as it ended.
     pub restore: Option<RestoreJob>,
+    /// Restore jobs of earlier attempts, oldest first.
+    #[serde(default)]
+    pub earlier_attempts: Vec<RestoreAttempt>,
+    /// What kind of fault kept this attempt's restore from being made; none if none did.
+    #[serde(default)]
+    pub fault_class: Option<FaultClass>,
+    /// Instance class or type of the source, by the backup's restore metadata.
+    #[serde(default)]
+    pub source_class: Option<String>,
+    /// Instance class or type of the restored resource.
+    #[serde(default)]
+    pub restored_class: Option<String>,
+    /// Where the restored resource lay when its isolation was asserted.
+    #[serde(default)]
+    pub network: Option<RestoredNetwork>,
     /// When we saw that it had ended.
     pub restore_seen_at: Option<Timestamp>,
     /// How long it took to make the resource ready for checks after we saw it, minutes.
@@ -390,6 +442,11 @@ impl Validation {
             slot_taken_at: None,
             intent: None,
             restore: None,
+            earlier_attempts: Vec::new(),
+            fault_class: None,
+            source_class: None,
+            restored_class: None,
+            network: None,
             restore_seen_at: None,
             preparation_minutes: None,
             first_passed_check_minutes: None,
@@ -493,6 +550,29 @@ impl Validation {
         }
         self.cleanup = cleanup;
         self.cleanup_reason = reason;
+    }
+
+    /// The restore job of this attempt; none if it has started none.
+    pub fn restore_attempt(&self) -> Option<RestoreAttempt> {
+        let restore = self.restore.as_ref();
+        Some(RestoreAttempt {
+            restore_job_id: self.intent.as_ref()?.restore_job_id.clone()?,
+            started_at: restore.and_then(|job| job.created_at),
+            ended_at: restore.and_then(|job| job.completed_at),
+            fault_class: self.fault_class,
+            message: restore.and_then(|job| job.status_message.clone()),
+            cleanup: self.cleanup,
+        })
+    }
+
+    /// Begins a new attempt, under a new name and token. The restore job of this one, if it had one, is kept for the record.
+    pub fn begin_attempt(&mut self) {
+        self.earlier_attempts.extend(self.restore_attempt());
+        self.intent = None;
+        self.restore = None;
+        self.fault_class = None;
+        self.attempt += 1;
+        self.stage = Stage::Landed;
     }
 
     /// The parts that are not known to be gone.

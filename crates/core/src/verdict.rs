@@ -125,19 +125,78 @@ const ENVIRONMENT: [&str; 40] = [
     "service unavailable",
 ];
 
-/// The verdict of a restore job that failed, by AWS Backup's message.
-pub fn of_failed_restore(status: &str, message: Option<&str>) -> (Verdict, String) {
+/// What kind of fault kept a restore from being made, that is, who can mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultClass {
+    /// The account as a whole: suspended, not opted in to the service or Region.
+    Account,
+    /// A role, a policy or a key does not allow it.
+    Permission,
+    /// A quota of the account, or too many calls.
+    Quota,
+    /// AWS has no such capacity there now.
+    Capacity,
+    /// What we asked for, or the policy's overrides of it.
+    Request,
+    /// Subnets, security groups or endpoints.
+    Network,
+    /// A licence that the source has and the copy lacks.
+    Licence,
+    /// AWS's words are not among those that are known.
+    Unknown,
+}
+
+impl FaultClass {
+    /// The word used in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FaultClass::Account => "account",
+            FaultClass::Permission => "permission",
+            FaultClass::Quota => "quota",
+            FaultClass::Capacity => "capacity",
+            FaultClass::Request => "request",
+            FaultClass::Network => "network",
+            FaultClass::Licence => "licence",
+            FaultClass::Unknown => "unknown",
+        }
+    }
+
+    /// By the error code with which AWS Backup refuses to start a restore (AWS Backup API reference, "StartRestoreJob"
+    /// and "Common Error Types").
+    pub fn of_refused_start(code: &str) -> FaultClass {
+        match code {
+            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
+                FaultClass::Permission
+            }
+            "LimitExceededException" => FaultClass::Quota,
+            "InvalidParameterValueException"
+            | "MissingParameterValueException"
+            | "InvalidRequestException" => FaultClass::Request,
+            _ => FaultClass::Unknown,
+        }
+    }
+}
+
+/// The verdict of a restore job that failed, by AWS Backup's message, and the class of its fault. Where our environment is
+/// named, the class is not told yet: none.
+pub fn of_failed_restore(
+    status: &str,
+    message: Option<&str>,
+) -> (Verdict, Option<FaultClass>, String) {
     let said = message.unwrap_or("AWS Backup gives no reason");
     let lower = said.to_lowercase();
     // Somebody stopped an aborted job; that says nothing of the backup.
     if status == "ABORTED" || ENVIRONMENT.iter().any(|word| lower.contains(word)) {
         (
             Verdict::Inconclusive,
+            None,
             format!("the restore could not be done here ({status}): {said}"),
         )
     } else {
         (
             Verdict::RestoreFailed,
+            Some(FaultClass::Unknown),
             format!("AWS Backup could not restore it: {said}"),
         )
     }
@@ -194,6 +253,8 @@ mod tests {
                 duration_minutes: 0.0,
                 age_at_backup_minutes: None,
                 age_against_now_minutes: None,
+                measured: Vec::new(),
+                group: None,
             })
             .collect()
     }
@@ -256,6 +317,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_is_classed_by_what_is_known() {
+        for (code, class) in [
+            ("AccessDeniedException", FaultClass::Permission),
+            ("LimitExceededException", FaultClass::Quota),
+            ("InvalidParameterValueException", FaultClass::Request),
+            ("InvalidRequestException", FaultClass::Request),
+            ("ResourceNotFoundException", FaultClass::Unknown),
+            ("", FaultClass::Unknown),
+        ] {
+            assert_eq!(FaultClass::of_refused_start(code), class, "{code}");
+        }
+        let of_job = |status, message| of_failed_restore(status, Some(message)).1;
+        let unheard_of = of_job("FAILED", "Something nobody has seen");
+        assert_eq!(unheard_of, Some(FaultClass::Unknown));
+        assert_eq!(of_job("FAILED", "Access denied to KMS key"), None);
+        assert_eq!(of_job("ABORTED", "Something nobody has seen"), None);
+    }
+
+    #[test]
     fn objectives() {
         assert_eq!(Objective::of(Some(5.0), Some(5.0)), Some(Objective::Met));
         assert_eq!(Objective::of(Some(5.1), Some(5.0)), Some(Objective::Missed));
@@ -281,6 +361,12 @@ mod tests {
         for objective in [Objective::Met, Objective::Missed, Objective::NotSet] {
             let kept = serde_json::json!(objective);
             assert_eq!(kept, objective.as_str());
+        }
+        use FaultClass::*;
+        for class in [
+            Account, Permission, Quota, Capacity, Request, Network, Licence, Unknown,
+        ] {
+            assert_eq!(serde_json::json!(class), class.as_str());
         }
     }
 }

@@ -31,6 +31,7 @@ pub async fn read(aws: &Aws, uri: &S3Uri) -> Result<PolicyFile, AwsError> {
     let broken = |fingerprint: Option<String>, reason: String| PolicyFile::Broken {
         used: PolicyUsed {
             version: None,
+            version_id: None,
             fingerprint,
         },
         reason: format!("the policy {uri} {reason}"),

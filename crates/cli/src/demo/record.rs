@@ -1,7 +1,9 @@
 //! A record as it lies in S3, and the few columns of it that the demo shows or judges.
 
 use restore_proof_local_aws::World;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::stage::BUCKET;
 use super::story::Case;
@@ -9,10 +11,8 @@ use super::story::Case;
 /// A record as it lies in S3.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// All its columns.
-    pub columns: Map<String, Value>,
-    /// The line as it lies there.
-    text: String,
+    /// All its columns, in order.
+    pub columns: Vec<(String, Cell)>,
     /// `validation_id`.
     pub validation_id: String,
     /// `recovery_point_arn`.
@@ -43,14 +43,6 @@ impl Record {
             .collect()
     }
 
-    /// Fields of it, or of a part of it, in the order in which they stand there. No name stands in two places, and
-    /// within a text its quotes would be escaped.
-    pub fn in_order<'r>(&self, fields: &'r Map<String, Value>) -> Vec<(&'r String, &'r Value)> {
-        let mut fields: Vec<_> = fields.iter().collect();
-        fields.sort_by_key(|(name, _)| self.text.find(&format!("\"{name}\":")));
-        fields
-    }
-
     /// Whether it is about this case.
     pub fn is_of(&self, case: &Case) -> bool {
         self.recovery_point_arn == case.recorded_arn()
@@ -58,9 +50,19 @@ impl Record {
 
     fn read(line: &str) -> Record {
         // What is no record is judged as one without columns.
-        let columns: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
-        let text = |name: &str| columns.get(name)?.as_str().map(str::to_owned);
-        let number = |name: &str| columns.get(name)?.as_f64();
+        let columns = match serde_json::from_str(line) {
+            Ok(Cell::Row(columns)) => columns,
+            _ => Vec::new(),
+        };
+        let value = |wanted: &str| {
+            let mut all = columns.iter();
+            all.find_map(|(name, cell)| match cell {
+                Cell::Value(value) if name == wanted => Some(value),
+                _ => None,
+            })
+        };
+        let text = |name: &str| value(name)?.as_str().map(str::to_owned);
+        let number = |name: &str| value(name)?.as_f64();
         Record {
             validation_id: text("validation_id").unwrap_or_default(),
             recovery_point_arn: text("recovery_point_arn").unwrap_or_default(),
@@ -72,8 +74,74 @@ impl Record {
             data_age_minutes: number("data_age"),
             queue_minutes: number("queue_duration"),
             columns,
-            text: line.to_owned(),
         }
+    }
+}
+
+/// A value in a record. Fields stand in the order in which they were written, which `serde_json`'s own value forgets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Text, a number, or null.
+    Value(Value),
+    /// An array.
+    List(Vec<Cell>),
+    /// A struct, or the record itself.
+    Row(Vec<(String, Cell)>),
+}
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Cell, D::Error> {
+        from.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Cell;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Cell, E> {
+        Ok(Cell::Value(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Cell, E> {
+        Ok(Cell::Value(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
+        Ok(Cell::Value(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
+        Ok(Cell::Value(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
+        Ok(Cell::Value(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Cell, E> {
+        Ok(Cell::Value(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Cell::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Cell, A::Error> {
+        let mut row = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            row.push(field);
+        }
+        Ok(Cell::Row(row))
     }
 }
 
@@ -84,14 +152,22 @@ mod tests {
     #[test]
     fn columns_stand_as_they_were_written() {
         let record = Record::read(
-            r#"{"verdict":"failed","zone":null,"checks":[{"name":"\"cleanup\":","kind":"sql"}],"cleanup":"deleted"}"#,
+            r#"{"verdict":"failed","zone":null,"attempts":[{"job":"1","cleanup":"deleted"}],"cleanup":"deleted"}"#,
         );
-        let names: Vec<_> = record
-            .in_order(&record.columns)
-            .into_iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
-        assert_eq!(names, ["verdict", "zone", "checks", "cleanup"]);
+        let names = |row: &[(String, Cell)]| -> Vec<String> {
+            row.iter().map(|(name, _)| name.clone()).collect()
+        };
+        assert_eq!(
+            names(&record.columns),
+            ["verdict", "zone", "attempts", "cleanup"]
+        );
+        let Cell::List(attempts) = &record.columns[2].1 else {
+            panic!("no list: {record:?}");
+        };
+        let Cell::Row(attempt) = &attempts[0] else {
+            panic!("no row: {attempts:?}");
+        };
+        assert_eq!(names(attempt), ["job", "cleanup"]);
         assert_eq!(
             (record.verdict.as_str(), record.cleanup.as_str()),
             ("failed", "deleted")

@@ -8,7 +8,7 @@ use restore_proof_local_aws::{Message, World};
 use serde_json::Value;
 
 use super::judge::{Outcome, calls_that_touch, told_of_machine};
-use super::record::Record;
+use super::record::{Cell, Record};
 use super::screen::{Screen, Tone, fit, fold, wrap};
 use super::stage::{BUCKET, TOPIC_DISPLAY_NAME};
 use super::story::{COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE};
@@ -137,17 +137,17 @@ pub fn row(screen: Screen, record: &Record) -> String {
     const NAME: usize = 24;
     let mut text = String::new();
     let mut nulls = Vec::new();
-    for (column, value) in record.in_order(&record.columns) {
-        if value.is_null() {
-            nulls.push(column.as_str());
-            continue;
-        }
-        // A list of rows is long: each on lines of its own.
-        let values = match value {
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                items.iter().map(|item| athena(record, item)).collect()
+    for (column, cell) in &record.columns {
+        let values = match cell {
+            Cell::Value(Value::Null) => {
+                nulls.push(column.as_str());
+                continue;
             }
-            value => vec![athena(record, value)],
+            // A list of rows is long: each on lines of its own.
+            Cell::List(items) if items.iter().any(|item| matches!(item, Cell::Row(_))) => {
+                items.iter().map(athena).collect()
+            }
+            cell => vec![athena(cell)],
         };
         for (number, value) in values.iter().enumerate() {
             let name = if number == 0 { column.as_str() } else { "" };
@@ -178,22 +178,21 @@ pub fn row(screen: Screen, record: &Record) -> String {
 }
 
 /// A value of a record in Athena's words: rows are `{name=value, …}`, lists `[…]`.
-fn athena(record: &Record, value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| athena(record, item)).collect();
+fn athena(cell: &Cell) -> String {
+    match cell {
+        Cell::Value(Value::String(text)) => text.clone(),
+        Cell::Value(other) => other.to_string(),
+        Cell::List(items) => {
+            let items: Vec<_> = items.iter().map(athena).collect();
             format!("[{}]", items.join(", "))
         }
-        Value::Object(fields) => {
-            let fields: Vec<_> = record
-                .in_order(fields)
-                .into_iter()
-                .map(|(name, value)| format!("{name}={}", athena(record, value)))
+        Cell::Row(fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, cell)| format!("{name}={}", athena(cell)))
                 .collect();
             format!("{{{}}}", fields.join(", "))
         }
-        other => other.to_string(),
     }
 }
 

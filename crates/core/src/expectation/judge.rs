@@ -61,6 +61,7 @@ impl Expectation {
             detail,
             age_at_backup,
             age_against_now,
+            measured: Vec::new(),
         }
     }
 

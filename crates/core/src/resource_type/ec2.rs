@@ -35,6 +35,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     keys: Keys {
         name: None,
+        class: Some("InstanceType"),
         recognised_by: &["SubnetId", "SecurityGroupIds"],
         from_backup: FROM_BACKUP,
         left_out: LEFT_OUT,

@@ -36,6 +36,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     keys: Keys {
         name: Some((NAME_KEY, "names the restore as ours")),
+        class: Some("DBInstanceClass"),
         recognised_by: &[NAME_KEY],
         from_backup: FROM_BACKUP,
         left_out: LEFT_OUT,

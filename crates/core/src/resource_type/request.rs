@@ -28,6 +28,13 @@ pub struct Source {
     pub devices: Vec<String>,
 }
 
+impl Source {
+    /// What the backup says of a key; none if nothing.
+    pub fn said(&self, key: &str) -> Option<&str> {
+        look_up(&self.metadata, key).filter(|value| is_set(value))
+    }
+}
+
 /// One key of a restore request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedKey {
@@ -55,9 +62,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// What the backup says of a key; empty if nothing.
     pub fn said(&self, key: &str) -> &'a str {
-        look_up(&self.source.metadata, key)
-            .filter(|value| is_set(value))
-            .unwrap_or_default()
+        self.source.said(key).unwrap_or_default()
     }
 
     /// What the rule's `restore` table asks of a key.

@@ -341,8 +341,7 @@ impl Run<'_> {
             PolicyFile::Good(_) => {
                 let validation = self.validation();
                 validation.replan = false;
-                validation.attempt += 1;
-                validation.stage = Stage::Landed;
+                validation.begin_attempt();
                 validation.queued_since = None;
                 validation.verdict = None;
                 validation.verdict_reason = String::new();

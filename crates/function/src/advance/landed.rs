@@ -140,6 +140,7 @@ impl Run<'_> {
         };
         validation.policy = Some(PolicyUsed {
             version: Some(policy.version.clone()),
+            version_id: None,
             fingerprint: Some(policy.fingerprint.clone()),
         });
         let account = point.source_account().unwrap_or_default();
@@ -227,6 +228,7 @@ impl Run<'_> {
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
         validation.queued_since = None;
+        validation.source_class = plan::source_class(resource_type, &source);
         validation.intent = Some(Intent {
             attempt: validation.attempt,
             idempotency_token: target_name.clone(),

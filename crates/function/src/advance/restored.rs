@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{Next, POLL, Run};
 use crate::check::{self, Access, Login, Target};
-use crate::resource::{self, Condition, Prepared, Restored};
+use crate::resource::{self, Condition, Preparation, Prepared, Restored};
 use crate::{backup, reset};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
@@ -179,6 +179,9 @@ impl Run<'_> {
 
     /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
     async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
+        let validation = self.validation();
+        validation.network = Some(restored.network.clone());
+        validation.restored_class = restored.class.clone();
         let mut problems = restored.isolation.clone();
         if problems.is_empty() {
             problems = resource::ways_out(&self.app.aws, restored).await?;
@@ -348,9 +351,13 @@ impl Run<'_> {
             validation.parts.push(part);
         }
         self.write().await?;
-        let password = login.as_ref().map(|login| login.password.as_str());
-        let resource_type = self.resource_type()?;
-        match resource::prepare(app, resource_type, step, owned, password).await? {
+        let of = Preparation {
+            owned,
+            restored,
+            rule: &rule,
+            login: login.as_ref(),
+        };
+        match resource::prepare(&app.aws, self.resource_type()?, step, of).await? {
             Prepared::Asked => {
                 let now = self.now();
                 if let Some(state) = self.validation().steps.get_mut(&step) {
@@ -361,11 +368,11 @@ impl Run<'_> {
                 self.login = login.or(self.login.take());
                 Ok(ControlFlow::Continue(()))
             }
-            Prepared::NotNow if now.duration_since(wished_at) > step.at_most() => self
-                .give_up_step(too_late(step))
+            Prepared::NotNow(why) if now.duration_since(wished_at) > step.at_most() => self
+                .give_up_step(format!("{}: {why}", too_late(step)))
                 .await
                 .map(ControlFlow::Break),
-            Prepared::NotNow => Ok(ControlFlow::Break(Next::At(self.look_again()))),
+            Prepared::NotNow(_) => Ok(ControlFlow::Break(Next::At(self.look_again()))),
             Prepared::Refused(problem) => self.give_up_step(problem).await.map(ControlFlow::Break),
         }
     }

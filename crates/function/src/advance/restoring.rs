@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::ownership::{self, Mark};
 use restore_proof_core::plan;
 use restore_proof_core::validation::{Cleanup, Intent, Stage};
-use restore_proof_core::verdict::{self, Verdict};
+use restore_proof_core::verdict::{self, FaultClass, Verdict};
 use tracing::info;
 
 use super::{Next, Run};
@@ -61,7 +61,7 @@ impl Run<'_> {
                 Ok(Next::Again)
             }
             "FAILED" | "ABORTED" => {
-                let (verdict, reason) =
+                let (verdict, fault_class, reason) =
                     verdict::of_failed_restore(&job.status, job.status_message.as_deref());
                 let named = job.created_resource_arn.is_some();
                 // What has the planned name without being named by the job is not provably ours.
@@ -72,6 +72,7 @@ impl Run<'_> {
                 };
                 let validation = self.validation();
                 validation.restore = Some(job);
+                validation.fault_class = fault_class;
                 validation.restore_seen_at = Some(now);
                 if let [name, ..] = unnamed.as_slice() {
                     let reason =
@@ -99,6 +100,9 @@ impl Run<'_> {
                         Found::Ours(job_id) => self.started(job_id).await,
                         Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
                         Found::None => {
+                            let code = error.code.as_deref().unwrap_or_default();
+                            let class = FaultClass::of_refused_start(code);
+                            self.validation().fault_class = Some(class);
                             let reason =
                                 format!("AWS Backup refused to start the restore: {error}");
                             self.decide_unrestored(Verdict::Inconclusive, reason).await
@@ -142,10 +146,7 @@ impl Run<'_> {
 
     /// A new attempt, under a new name and token: nothing of this one was started.
     async fn begin_again(&mut self) -> anyhow::Result<Next> {
-        let validation = self.validation();
-        validation.intent = None;
-        validation.attempt += 1;
-        validation.stage = Stage::Landed;
+        self.validation().begin_attempt();
         self.write().await?;
         Ok(Next::Again)
     }

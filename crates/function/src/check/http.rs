@@ -12,7 +12,7 @@ use reqwest::{Client, Response, redirect, retry};
 use restore_proof_core::check::body::{self, Body};
 use restore_proof_core::check::redirect::{Next, Server};
 use restore_proof_core::check::{Target, Trouble, address, ruling};
-use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
+use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement, Measurement};
 use restore_proof_core::policy::{HttpCheck, HttpMethod, HttpStep};
 use url::Url;
 
@@ -56,6 +56,7 @@ struct Visit {
 impl Visit {
     async fn take_steps(&self, clocks: Clocks, place: &Place) -> Result<Judgement, Trouble> {
         let mut value = (None, None);
+        let mut measured = Vec::new();
         let mut slowest: Option<(&str, Duration)> = None;
         for step in &self.check.steps {
             place.begin(&step.name);
@@ -63,12 +64,19 @@ impl Visit {
             let answer = self.answer(step).await?;
             let packed = answer.headers().get_all(CONTENT_ENCODING);
             body::readable(step, packed.iter().map(HeaderValue::as_bytes))?;
+            let status = answer.status().as_u16();
             let read = self.body(step, answer).await?;
             let took = began.elapsed();
+            measured.push(Measurement {
+                name: format!("{}, ms", step.name),
+                number: Some(took.as_secs_f64() * 1000.0),
+                text: Some(format!("status {status}")),
+            });
             if let Some(judgement) = body::judge(step, read, &clocks)? {
                 if judgement.outcome != CheckOutcome::Passed {
                     return Ok(Judgement {
                         detail: place.before(&judgement.detail),
+                        measured,
                         ..judgement
                     });
                 }
@@ -97,6 +105,7 @@ impl Visit {
         Ok(Judgement {
             value: value.0,
             value_number: value.1,
+            measured,
             ..ruling(
                 CheckOutcome::Passed,
                 format!("{steps} answered as expected{slowest}"),

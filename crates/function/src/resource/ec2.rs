@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::policy::Rule;
 use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
-use restore_proof_core::validation::{PartKind, RecoveryPoint, VALIDATION_TAG, Validation};
+use restore_proof_core::validation::{
+    PartKind, RecoveryPoint, RestoredNetwork, VALIDATION_TAG, Validation,
+};
 
 use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
@@ -34,6 +36,10 @@ struct Machine {
     pub ipv6_addresses: Vec<String>,
     /// Whether each of its network interfaces takes only what is sent to or by itself.
     pub checks_source_and_destination: bool,
+    /// For example `t3.small`.
+    pub class: Option<String>,
+    /// Id of its VPC.
+    pub vpc: Option<String>,
     /// Ids of the security groups of all its network interfaces.
     pub security_groups: Vec<String>,
     /// Ids of the subnets of its network interfaces.
@@ -109,8 +115,14 @@ pub(super) async fn look(
             .map(|volume| volume.found)
             .collect(),
         found: machine.found,
-        security_groups: machine.security_groups,
+        network: RestoredNetwork {
+            vpc: machine.vpc,
+            subnets: machine.interface_subnets,
+            groups: machine.security_groups,
+        },
+        class: machine.class,
         used_by: None,
+        engine: None,
         master: None,
     }))
 }
@@ -213,6 +225,10 @@ async fn find(aws: &Aws, config: &Config, id: &str) -> Result<Option<Machine>, A
             .into_iter()
             .chain(interfaces.iter().filter_map(|one| one.source_dest_check()))
             .all(|checks| checks),
+        class: instance
+            .instance_type()
+            .map(|class| class.as_str().to_owned()),
+        vpc: instance.vpc_id().map(str::to_owned),
         security_groups,
         interface_subnets,
         instance_profile_arn: instance

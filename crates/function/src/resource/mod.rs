@@ -13,11 +13,11 @@ use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, FoundPart, OwnedPart, OwnedResource};
 use restore_proof_core::policy::{Credentials, Rule};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{Part, PartKind, Step, Validation};
+use restore_proof_core::validation::{Part, PartKind, RestoredNetwork, Step, Validation};
 
 use crate::App;
 use crate::aws::{Aws, AwsError};
-use crate::check::Target;
+use crate::check::{Login, Target};
 use crate::config::Config;
 
 /// A restored resource as its own service describes it.
@@ -31,12 +31,16 @@ pub struct Restored {
     pub is_passing: bool,
     /// What is not as it was planned of where it lies, how it is reached and by what it is encrypted, each in words.
     pub isolation: Vec<String>,
-    /// Ids of the security groups it is behind.
-    pub security_groups: Vec<String>,
+    /// Where it lies.
+    pub network: RestoredNetwork,
+    /// Its instance class or type.
+    pub class: Option<String>,
     /// The parts attached to it that its deletion leaves.
     pub came_with: Vec<FoundPart>,
     /// What somebody else has put into it, in words: as long as it is there nothing is deleted.
     pub used_by: Option<String>,
+    /// The engine, of a database; for example `postgres`.
+    pub engine: Option<String>,
     /// Its master user, of a database.
     pub master: Option<Master>,
     /// How long, from the end of the restore, what its checks find says nothing yet unless they pass: a machine boots.
@@ -74,8 +78,8 @@ pub enum Condition {
 pub enum Prepared {
     /// AWS took it, or has taken it before; it works some time later.
     Asked,
-    /// Not in the state the resource is in now.
-    NotNow,
+    /// Not in the state the resource is in now, or not with the capacity AWS has now; why, in words.
+    NotNow(String),
     /// AWS refuses; why, in words that hold nothing of what was sent.
     Refused(String),
 }
@@ -158,10 +162,10 @@ pub async fn look(
 /// When EC2 refuses or does not answer: that says nothing of the isolation.
 pub async fn ways_out(aws: &Aws, restored: &Restored) -> Result<Vec<String>, AwsError> {
     // Some types lie behind none.
-    if restored.security_groups.is_empty() {
+    if restored.network.groups.is_empty() {
         return Ok(Vec::new());
     }
-    groups::ways_out(aws, &restored.security_groups).await
+    groups::ways_out(aws, &restored.network.groups).await
 }
 
 /// Describes a part; none when its service says that there is none.
@@ -175,20 +179,32 @@ pub async fn look_at_part(aws: &Aws, part: &Part) -> Result<Option<SeenPart>, Aw
     }
 }
 
-/// Takes a step on a resource that is proved ours. `password` is the one to be set, where the step sets one.
+/// What is known when a step is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation<'a> {
+    /// The resource, proved ours.
+    pub owned: &'a OwnedResource,
+    /// As it was seen just before.
+    pub restored: &'a Restored,
+    /// What the rule says.
+    pub rule: &'a Rule,
+    /// The password to be set, where the step sets one.
+    pub login: Option<&'a Login>,
+}
+
+/// Takes a step on a resource that is proved ours.
 ///
 /// # Errors
 /// When the service does not answer, or asks to try again.
 pub async fn prepare(
-    app: &App,
+    aws: &Aws,
     resource_type: ResourceType,
     step: Step,
-    owned: &OwnedResource,
-    password: Option<&str>,
+    of: Preparation<'_>,
 ) -> Result<Prepared, AwsError> {
     match resource_type {
-        ResourceType::Rds => rds::prepare(&app.aws, step, owned, password).await,
         ResourceType::Ec2 => Ok(not_a_step_of(resource_type, step)),
+        ResourceType::Rds => rds::prepare(aws, step, of).await,
     }
 }
 

@@ -1,14 +1,18 @@
 //! RDS DB instances.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_rds::types::{DbInstance, Tag};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{PartKind, RecoveryPoint, Step, VALIDATION_TAG, Validation};
+use restore_proof_core::validation::{
+    PartKind, RecoveryPoint, RestoredNetwork, Step, VALIDATION_TAG, Validation,
+};
 
 use super::{
-    BackedUp, Condition, Deletion, Master, Neighbour, PartState, Prepared, Restored, SeenPart,
-    not_a_step_of, wants_password,
+    BackedUp, Condition, Deletion, Master, Neighbour, PartState, Preparation, Prepared, Restored,
+    SeenPart, not_a_step_of, wants_password,
 };
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
@@ -25,6 +29,8 @@ pub(super) struct Instance {
     pub endpoint: Option<(String, u16)>,
     /// For example `postgres`.
     pub engine: String,
+    /// For example `db.t4g.medium`.
+    pub class: Option<String>,
     /// The database that was made with the source, if one was.
     pub database: Option<String>,
     /// Its master user.
@@ -35,6 +41,10 @@ pub(super) struct Instance {
     pub public: bool,
     /// Name of its subnet group.
     pub subnet_group: Option<String>,
+    /// Id of the VPC of that group.
+    pub vpc: Option<String>,
+    /// Ids of the subnets of that group.
+    pub subnets: Vec<String>,
     /// Ids of its security groups.
     pub security_groups: Vec<String>,
     /// `IPV4`, or `DUAL` with addresses of IPv6 too; none when RDS does not say.
@@ -71,7 +81,7 @@ impl Instance {
 }
 
 /// Why a database in this state will not be available; none for a state that passes.
-fn broken(status: &str) -> Option<String> {
+pub(super) fn broken(status: &str) -> Option<String> {
     let ended = matches!(
         status,
         "failed" | "storage-full" | "inaccessible-encryption-credentials"
@@ -81,7 +91,7 @@ fn broken(status: &str) -> Option<String> {
 }
 
 /// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
-fn is_passing(status: &str) -> bool {
+pub(super) fn is_passing(status: &str) -> bool {
     matches!(
         status,
         "backing-up"
@@ -119,19 +129,25 @@ pub(super) async fn look(
         isolation: isolation_problems(&instance, config, &validation.recovery_point),
         came_with: Vec::new(),
         used_by: None,
+        engine: Some(instance.engine),
         master: instance.master_user.map(|user| Master {
             user,
             database: instance.database,
         }),
         boot_timeout: None,
         found: instance.found,
-        security_groups: instance.security_groups,
+        network: RestoredNetwork {
+            vpc: instance.vpc,
+            subnets: instance.subnets,
+            groups: instance.security_groups,
+        },
+        class: instance.class,
     }))
 }
 
 /// Describes an instance as RDS does; none when it says that there is none of this name. An answer without the instance
 /// is an error too, never "gone".
-async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>, AwsError> {
+pub(super) async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>, AwsError> {
     const OPERATION: &str = "rds:DescribeDBInstances";
     let result = call(
         OPERATION,
@@ -182,6 +198,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
         return Err(strange("the answer names no instance".to_owned()));
     };
     let encrypted = instance.storage_encrypted().unwrap_or(false);
+    let subnet_group = instance.db_subnet_group();
     Ok(Some(Instance {
         found: Found {
             arn: arn.to_owned(),
@@ -197,6 +214,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             ))
         }),
         engine: instance.engine().unwrap_or_default().to_owned(),
+        class: instance.db_instance_class().map(str::to_owned),
         database: instance
             .db_name()
             .filter(|name| !name.is_empty())
@@ -206,10 +224,18 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsE
             .pending_modified_values()
             .is_some_and(|pending| pending.master_user_password().is_some()),
         public: instance.publicly_accessible().unwrap_or(false),
-        subnet_group: instance
-            .db_subnet_group()
+        subnet_group: subnet_group
             .and_then(|group| group.db_subnet_group_name())
             .map(str::to_owned),
+        vpc: subnet_group
+            .and_then(|group| group.vpc_id())
+            .map(str::to_owned),
+        subnets: subnet_group
+            .map(|group| group.subnets())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned))
+            .collect(),
         security_groups: instance
             .vpc_security_groups()
             .iter()
@@ -308,7 +334,7 @@ pub(super) async fn delete_member(aws: &Aws, owned: OwnedPart) -> Result<Deletio
     asked(result.map(|_| ()))
 }
 
-fn asked(result: Result<(), AwsError>) -> Result<Deletion, AwsError> {
+pub(super) fn asked(result: Result<(), AwsError>) -> Result<Deletion, AwsError> {
     match result {
         Ok(()) => Ok(Deletion::Asked),
         // Gone in between: what follows confirms it.
@@ -354,43 +380,50 @@ pub(super) async fn look_at_member(aws: &Aws, name: &str) -> Result<Option<SeenP
 pub(super) async fn prepare(
     aws: &Aws,
     step: Step,
-    owned: &OwnedResource,
-    password: Option<&str>,
+    of: Preparation<'_>,
 ) -> Result<Prepared, AwsError> {
     match step {
         Step::Password => {
-            let result = call(
-                "rds:ModifyDBInstance",
-                aws.rds
-                    .modify_db_instance()
-                    .db_instance_identifier(owned.name())
-                    .set_master_user_password(password.map(str::to_owned))
-                    .apply_immediately(true)
-                    .send(),
-            )
-            .await;
-            taken(result.map(|_| ()), "InvalidDBInstanceState")
+            let request = aws
+                .rds
+                .modify_db_instance()
+                .db_instance_identifier(of.owned.name())
+                .set_master_user_password(of.login.map(|login| login.password.clone()))
+                .apply_immediately(true)
+                .send();
+            password_taken(call("rds:ModifyDBInstance", request).await.map(drop))
         }
         Step::Capacity | Step::Writer => Ok(not_a_step_of(ResourceType::Rds, step)),
     }
 }
 
 /// What RDS made of a request with a password. Its words may quote what was sent, and stay here.
-fn taken(result: Result<(), AwsError>, not_now: &str) -> Result<Prepared, AwsError> {
+pub(super) fn password_taken(result: Result<(), AwsError>) -> Result<Prepared, AwsError> {
+    taken(result.map_err(|error| {
+        let message = match &error.code {
+            Some(code) => format!("RDS refuses to set a master password: {code}"),
+            None => "RDS did not take the request".to_owned(),
+        };
+        AwsError { message, ..error }
+    }))
+}
+
+/// What RDS made of a request: what speaks of a state or of its capacity may be taken later.
+pub(super) fn taken(result: Result<(), AwsError>) -> Result<Prepared, AwsError> {
     let error = match result {
         Ok(()) => return Ok(Prepared::Asked),
         Err(error) => error,
     };
-    match &error.code {
-        Some(code) if code.starts_with(not_now) => Ok(Prepared::NotNow),
-        _ if error.may_pass() => Err(AwsError {
-            message: "RDS did not take the request".to_owned(),
-            ..error
-        }),
-        code => Ok(Prepared::Refused(format!(
-            "RDS refuses to set a master password: {}",
-            code.as_deref().unwrap_or_default()
-        ))),
+    let code = error.code.as_deref().unwrap_or_default();
+    if code.starts_with("InvalidDBInstanceState")
+        || code.starts_with("InvalidDBClusterState")
+        || code.starts_with("Insufficient")
+    {
+        Ok(Prepared::NotNow(error.message))
+    } else if error.may_pass() {
+        Err(error)
+    } else {
+        Ok(Prepared::Refused(error.message))
     }
 }
 
@@ -435,18 +468,19 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
     };
     Ok(Some(BackedUp {
         created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
-        tags: snapshot
-            .tag_list()
-            .iter()
-            .filter_map(|tag| {
-                Some((
-                    tag.key()?.to_owned(),
-                    tag.value().unwrap_or_default().to_owned(),
-                ))
-            })
-            .collect(),
+        tags: tags(snapshot.tag_list()),
         devices: Vec::new(),
     }))
+}
+
+pub(super) fn tags(list: &[Tag]) -> BTreeMap<String, String> {
+    let tags = list.iter().filter_map(|tag| {
+        Some((
+            tag.key()?.to_owned(),
+            tag.value().unwrap_or_default().to_owned(),
+        ))
+    });
+    tags.collect()
 }
 
 /// The databases in our subnets, or with a name as we give.
