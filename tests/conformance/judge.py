@@ -4,7 +4,10 @@ A call is a line of the recorder's file:
 
     {"service": "backup", "operation": "StartRestoreJob", "method": "PUT",
      "path": "/restore-jobs", "query": "", "request_headers": {}, "request_body": "<base64>",
-     "status": 200, "response_headers": {}, "response_body": "<base64>", "injected": false}
+     "status": 200, "response_headers": {}, "response_body": "<base64>", "injected": false,
+     "answered": {}}
+
+`answered` is there when the answer was written from a value in the API's member names: that value.
 
 `judge` returns every problem of the request and of the response, none when AWS itself could have
 had this conversation as far as the models tell.
@@ -63,6 +66,7 @@ S3_ERRORS = {
 #: EC2's model lists no errors at all. From "Error codes for the Amazon EC2 API": the client errors of
 #: the operations that are judged here, besides the common ones.
 EC2_ERRORS = {
+    "CreateTags": {"InvalidInstanceID.NotFound", "InvalidParameterValue", "InvalidVolume.NotFound", "TagLimitExceeded"},
     "DescribeImages": {"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"},
     "DescribeInstances": {"InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound"},
     "DescribeSecurityGroups": {"InvalidGroup.NotFound", "InvalidGroupId.Malformed"},
@@ -115,11 +119,13 @@ class Call:
     response_body: bytes
     #: The answer is a fault that a test injected, so it need not be one AWS would give.
     injected: bool = False
+    #: What the answer was written from, in the API's member names.
+    answered: dict | None = None
     origin: str = ""
 
     @classmethod
     def from_line(cls, line, origin=""):
-        """Reads a line of the recorder's file; all keys but `injected` must be there."""
+        """Reads a line of the recorder's file; all keys but `injected` and `answered` must be there."""
         raw = json.loads(line)
         for side in ("request", "response"):
             raw[f"{side}_body"] = base64.b64decode(raw[f"{side}_body"], validate=True)
@@ -310,6 +316,25 @@ def _response(call, model, problems):
     if not shape.serialization.get("payload"):
         _validate(value, shape, problems)
     _compare_with_botocore(call, shape, model, value, problems)
+    if call.answered is not None:
+        _compare_with_answered(call.answered, answer(call), "", problems)
+
+
+def _compare_with_answered(answered, read, path, problems):
+    """Whoever reads an answer reads what it was written from: every member, under its name."""
+    if isinstance(answered, dict) and isinstance(read, dict):
+        answered = {name: value for name, value in answered.items() if value is not None}
+        read = {name: value for name, value in read.items() if name != "ResponseMetadata"}
+        for name in sorted(answered.keys() | read.keys()):
+            _compare_with_answered(answered.get(name), read.get(name), f"{path}.{name}", problems)
+    elif isinstance(answered, list) and isinstance(read, list) and len(answered) == len(read):
+        for number, (one, other) in enumerate(zip(answered, read)):
+            _compare_with_answered(one, other, f"{path}[{number}]", problems)
+    else:
+        if isinstance(read, datetime.datetime):
+            read = read.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        if answered != read:
+            problems.add(path, f"was answered as {answered!r} and is read as {read!r}")
 
 
 def _read_response(call, model, shape, problems):

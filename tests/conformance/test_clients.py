@@ -1,4 +1,4 @@
-"""A whole validation of a database and of a machine, driven by hand with AWS's own clients.
+"""A whole validation of a database, of an Aurora cluster and of a machine, driven by hand with AWS's own clients.
 
 The AWS CLI and boto3 do at local-aws what the function does: start the restore, wait for the job, describe what it
 made, connect to it, put the record, delete it and see that it is gone. All that is said is judged against botocore's
@@ -19,6 +19,7 @@ from cloud import ACCOUNT, REGION, ROLE, LocalAws, client, eventually
 from judge import judge, read_calls
 
 DATABASE = f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-1"
+CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster-snapshot:awsbackup:copyjob-1"
 MACHINE = f"arn:aws:ec2:{REGION}::image/ami-0123456789abcdef0"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/5ea50000-0000-4000-8000-000000000001"
 
@@ -33,6 +34,8 @@ WORLD = {
     "recovery_points": [
         {"arn": DATABASE, "created_at": "2026-11-20T00:00:00Z",
          "source_resource_arn": f"arn:aws:rds:{REGION}:111122223333:db:orders"},
+        {"arn": CLUSTER, "resource_type": "Aurora", "created_at": "2026-11-20T00:00:00Z", "tags": {"env": "prod"},
+         "source_resource_arn": f"arn:aws:rds:{REGION}:111122223333:cluster:shop"},
         {"arn": MACHINE, "resource_type": "EC2", "created_at": "2026-11-20T00:00:00Z", "kms_key_arn": KEY,
          "source_resource_arn": f"arn:aws:ec2:{REGION}:111122223333:instance/i-0f00d0000000000aa",
          "machine": {"ports": [8080], "files": {"/health": "all is well\n"},
@@ -177,6 +180,69 @@ def test_a_database(aws):
 
 
 @with_both
+def test_a_cluster(aws):
+    job = restore(aws, CLUSTER, "Aurora", {
+        "DBClusterIdentifier": "restore-proof-1", "Engine": "aurora-postgresql", "DBSubnetGroupName": "isolated",
+        "VpcSecurityGroupIds": '["sg-1"]'})
+    arn = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:restore-proof-1"
+    assert job["CreatedResourceArn"] == arn
+    named = {"DBClusterIdentifier": "restore-proof-1"}
+
+    def cluster():
+        (cluster,) = aws("rds", "describe_db_clusters", **named)["DBClusters"]
+        return cluster
+
+    there = cluster()
+    assert (there["Status"], there["DBClusterMembers"], there["DBSubnetGroup"]) == ("available", [], "isolated")
+    assert [group["VpcSecurityGroupId"] for group in there["VpcSecurityGroups"]] == ["sg-1"]
+    (snapshot,) = aws("rds", "describe_db_cluster_snapshots", SnapshotType="awsbackup")["DBClusterSnapshots"]
+    assert (snapshot["DBClusterSnapshotArn"], snapshot["TagList"]) == (CLUSTER, [{"Key": "env", "Value": "prod"}])
+
+    writer = {"DBInstanceIdentifier": "restore-proof-1-w", "DBInstanceClass": "db.serverless",
+              "Engine": "aurora-postgresql", "PubliclyAccessible": False,
+              "Tags": [{"Key": "validation", "Value": "v1"}]} | named
+    assert code_of(aws, "rds", "create_db_instance", **writer) == "InvalidDBClusterStateFault"
+    ranged = aws("rds", "modify_db_cluster", ApplyImmediately=True, MasterUserPassword="a-sample-password",
+                 ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 1}, **named)["DBCluster"]
+    assert ranged["ServerlessV2ScalingConfiguration"] == {"MinCapacity": 0.5, "MaxCapacity": 1.0}
+    assert "a-sample-password" not in json.dumps(ranged, default=str), "a password is never told"
+
+    def has_password():
+        now = cluster()
+        return now["Status"] == "available" and not now.get("PendingModifiedValues")
+
+    eventually(has_password, 40, "range and password")
+    made = aws("rds", "create_db_instance", **writer)["DBInstance"]
+    assert made["DBClusterIdentifier"] == "restore-proof-1" and "Endpoint" not in made
+    assert code_of(aws, "rds", "create_db_instance", **writer) == "DBInstanceAlreadyExists"
+
+    def ready():
+        (instance,) = aws("rds", "describe_db_instances", DBInstanceIdentifier="restore-proof-1-w")["DBInstances"]
+        return instance if instance["DBInstanceStatus"] == "available" else None
+
+    instance = eventually(ready, 40, "the writer")
+    assert not instance["PubliclyAccessible"] and instance["DBInstanceClass"] == "db.serverless"
+    now = cluster()
+    (member,) = now["DBClusterMembers"]
+    assert (member["DBInstanceIdentifier"], member["IsClusterWriter"]) == ("restore-proof-1-w", True)
+    assert (now["Endpoint"], now["Port"]) == (instance["Endpoint"]["Address"], instance["Endpoint"]["Port"])
+    aws("rds", "add_tags_to_resource", ResourceName=arn, Tags=[{"Key": "validation", "Value": "v1"}])
+    for name in (arn, instance["DBInstanceArn"]):
+        tags = aws("rds", "list_tags_for_resource", ResourceName=name)["TagList"]
+        assert {"Key": "validation", "Value": "v1"} in tags
+
+    put_record(aws, job)
+    deletion = {"SkipFinalSnapshot": True} | named
+    assert code_of(aws, "rds", "delete_db_cluster", **deletion) == "InvalidDBClusterStateFault"
+    aws("rds", "delete_db_instance", DBInstanceIdentifier="restore-proof-1-w", SkipFinalSnapshot=True)
+    eventually(lambda: code_of(aws, "rds", "describe_db_instances", DBInstanceIdentifier="restore-proof-1-w")
+               == "DBInstanceNotFound", 40, "the writer's deletion")
+    assert aws("rds", "delete_db_cluster", **deletion)["DBCluster"]["Status"] == "deleting"
+    eventually(lambda: code_of(aws, "rds", "describe_db_clusters", **named) == "DBClusterNotFoundFault",
+               40, "the deletion")
+
+
+@with_both
 def test_a_machine(aws):
     (image,) = aws("ec2", "describe_images", ImageIds=[MACHINE.rpartition("/")[2]])["Images"]
     assert [mapping["DeviceName"] for mapping in image["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/xvdb"]
@@ -202,6 +268,8 @@ def test_a_machine(aws):
     outlives = {volume["VolumeId"]: not volume["Attachments"][0]["DeleteOnTermination"] for volume in volumes}
     assert sorted(outlives.values()) == [False, True]
     assert all(volume["Encrypted"] for volume in volumes)
+    aws("ec2", "create_tags", Resources=[name, *outlives], Tags=[{"Key": "validation", "Value": "v1"}])
+    assert {"Key": "validation", "Value": "v1"} in machine()["Tags"]
 
     def body():
         # Its own address, and no proxy that the machine's owner may have set.
@@ -234,6 +302,7 @@ def test_what_there_is_not(aws):
             ("terminate_instances", {"InstanceIds": ["i-0123456789abcdef0"]}, "InvalidInstanceID.NotFound"),
             ("describe_volumes", {"VolumeIds": ["vol-0123456789abcdef0"]}, "InvalidVolume.NotFound"),
             ("delete_volume", {"VolumeId": "vol-0123456789abcdef0"}, "InvalidVolume.NotFound"),
+            ("create_tags", {"Resources": ["i-0123456789abcdef0"], "Tags": [{"Key": "a"}]}, "InvalidInstanceID.NotFound"),
             ("describe_images", {"ImageIds": ["ami-0123456789abcdef1"]}, "InvalidAMIID.NotFound")):
         assert code_of(aws, "ec2", operation, **parameters) == code, operation
     assert code_of(aws, "rds", "modify_db_instance", DBInstanceIdentifier="nobody",

@@ -29,7 +29,10 @@ WORLD = {
          "created_at": "2026-11-20T01:00:00Z",
          "behaviour": {"outcome": {"fails": {"message": "Access denied to KMS key"}}}},
     ],
-    "db_instances": [{"identifier": "foreign", "created_at": "2026-11-20T00:00:00Z"}],
+    "db_clusters": [{"identifier": "annas", "created_at": "2026-11-20T00:00:00Z"},
+                    {"identifier": "kept", "deletion_protection": True}],
+    "db_instances": [{"identifier": "annas-1", "cluster": "annas", "engine": "aurora-postgresql"},
+                     {"identifier": "foreign", "created_at": "2026-11-20T00:00:00Z"}],
     "secrets": [{"name": "restore-proof/orders", "value": "{}"}],
     "buckets": [{"name": "results"}],
     "objects": [{"bucket": "results", "key": "policy/policy.toml", "body": "version = '1'"}],
@@ -181,6 +184,47 @@ def test_snapshots(world):
         assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier=name) == "DBSnapshotNotFound"
     assert refused(rds.describe_db_snapshots, DBSnapshotIdentifier="awsbackup:none",
                    SnapshotType="awsbackup") == "DBSnapshotNotFound"
+
+
+def test_clusters_answer_as_motos_do(world, moto):
+    """A colleague's clusters, seeded here and made there."""
+    ours, theirs = client("rds", world.url), moto.client("rds")
+    for name, protected in (("annas", False), ("kept", True)):
+        theirs.create_db_cluster(DBClusterIdentifier=name, Engine="aurora-postgresql", EngineVersion="16.4",
+                                 MasterUsername="postgres", MasterUserPassword="a-sample-password",
+                                 DeletionProtection=protected)
+    instance = {"DBInstanceClass": "db.r6g.large", "Engine": "aurora-postgresql"}
+    theirs.create_db_instance(DBInstanceIdentifier="annas-1", DBClusterIdentifier="annas", **instance)
+
+    def say(rds, operation, **arguments):
+        try:
+            return getattr(rds, operation)(**arguments)
+        except ClientError as error:
+            return {"error": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
+
+    for operation, arguments in (
+            ("describe_db_clusters", {"DBClusterIdentifier": "nobody"}),
+            ("delete_db_cluster", {"DBClusterIdentifier": "nobody", "SkipFinalSnapshot": True}),
+            ("delete_db_cluster", {"DBClusterIdentifier": "annas", "SkipFinalSnapshot": True}),
+            ("delete_db_cluster", {"DBClusterIdentifier": "kept", "SkipFinalSnapshot": True}),
+            ("create_db_instance", {"DBInstanceIdentifier": "annas-1", "DBClusterIdentifier": "annas"} | instance),
+            ("create_db_instance", {"DBInstanceIdentifier": "annas-2", "DBClusterIdentifier": "annas",
+                                    "DBInstanceClass": "db.r6g.large", "Engine": "aurora-mysql"}),
+            ("create_db_instance", {"DBInstanceIdentifier": "a--b", "DBClusterIdentifier": "annas"} | instance),
+            ("delete_db_instance", {"DBInstanceIdentifier": "nobody", "SkipFinalSnapshot": True}),
+            ("describe_db_cluster_snapshots", {"DBClusterSnapshotIdentifier": "nobody"})):
+        said = say(ours, operation, **arguments)
+        assert "error" in said and said == say(theirs, operation, **arguments), operation
+    pages = list(ours.get_paginator("describe_db_clusters").paginate())
+    assert [cluster["DBClusterIdentifier"] for page in pages for cluster in page["DBClusters"]] == ["annas", "kept"]
+    assert len(pages) == 2, "a page holds one"
+    (answered,), (asked,) = (rds.describe_db_clusters(DBClusterIdentifier="annas")["DBClusters"]
+                             for rds in (ours, theirs))
+    for key in ("DBClusterArn", "Status", "Engine", "EngineVersion", "EngineMode", "MasterUsername", "Port",
+                "DeletionProtection", "HttpEndpointEnabled", "StorageEncrypted", "NetworkType"):
+        assert answered[key] == asked[key], key
+    (member,), (theirs_member,) = (cluster["DBClusterMembers"] for cluster in (answered, asked))
+    assert member == theirs_member
 
 
 def test_objects(world):

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::{BUCKET, LEDGER, LOG_GROUP, RESTORE_ROLE};
 
 /// The calls that delete what was restored.
-const DELETIONS: [&str; 3] = [
+const DELETIONS: [&str; 4] = [
+    "RDS.DeleteDBCluster",
     "RDS.DeleteDBInstance",
     "EC2.TerminateInstances",
     "EC2.DeleteVolume",
@@ -180,7 +181,9 @@ fn record_problems(
 fn restored(job: &RestoreJob) -> Option<&str> {
     let named = job.created_resource_arn.as_deref();
     let name = named.and_then(|arn| arn.rsplit([':', '/']).next());
-    name.or_else(|| job.metadata.get("DBInstanceIdentifier").map(String::as_str))
+    let keys = ["DBInstanceIdentifier", "DBClusterIdentifier"];
+    let planned = keys.iter().find_map(|key| job.metadata.get(*key));
+    name.or(planned.map(String::as_str))
 }
 
 /// Verdict and cleanup in the log; a message at least, and one that says so when something is left behind.
@@ -228,23 +231,16 @@ fn deleted_unrecorded(calls: &[Call]) -> Option<String> {
 
 /// What was restored and still exists, unless a record says that it is left behind.
 fn left(world: &World, records: &[(String, Value)], foreign: &[&str]) -> Vec<String> {
-    let mut machines = world.ec2_instances();
-    machines.retain(|machine| machine.state != "terminated");
-    let mut volumes = world.volumes();
-    // A volume that is attached stays and goes with its machine.
-    volumes.retain(|volume| {
-        let of = volume.attachment.as_ref();
-        !of.is_some_and(|of| machines.iter().any(|one| one.id == of.instance_id))
-    });
     let said: Vec<_> = records
         .iter()
         .filter(|(_, record)| record["cleanup"] == "left_behind")
         .map(|(_, record)| record.to_string())
         .collect();
-    let databases = world.db_instances().into_iter().map(|db| db.identifier);
-    databases
-        .chain(machines.into_iter().map(|machine| machine.id))
-        .chain(volumes.into_iter().map(|volume| volume.id))
+    let mut things = world.things();
+    // What is a part stays and goes with its whole.
+    things.retain(|thing| thing.kind.is_restored() && thing.belongs_to.is_none());
+    let names = things.into_iter().map(|thing| thing.id);
+    names
         .filter(|name| !foreign.contains(&name.as_str()))
         .filter(|name| !said.iter().any(|record| record.contains(name.as_str())))
         .map(|name| format!("{name} is left, and no record says so"))
@@ -259,12 +255,7 @@ fn touched(world: &World, calls: &[Call], name: &str) -> Vec<String> {
     let mut wrong: Vec<_> = by
         .map(|call| format!("{} names {name}, which is not ours", call.name()))
         .collect();
-    let is_there = world.db_instances().iter().any(|db| db.identifier == name)
-        || world.volumes().iter().any(|volume| volume.id == name)
-        || world
-            .ec2_instances()
-            .iter()
-            .any(|machine| machine.id == name && machine.state != "terminated");
+    let is_there = world.things().iter().any(|thing| thing.id == name);
     if !is_there {
         wrong.push(format!("{name}, which is not ours, is gone"));
     }

@@ -38,7 +38,9 @@ pub use world::behaviour::{
     RestoreOutcome, StatusPhase, WriterBehaviour,
 };
 pub use world::events::Notice;
-pub use world::inspect::{Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion};
+pub use world::inspect::{
+    Call, DeletedBy, Deletion, LogEvent, Message, ObjectVersion, Thing, ThingKind,
+};
 pub use world::seed::{
     Attachment, BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance,
     EgressRule, ImageDevice, Index, KeyAttribute, Machine, NetworkInterface, RecoveryPoint,

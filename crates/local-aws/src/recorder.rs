@@ -33,9 +33,10 @@ impl Recorder {
         parsed: &Request,
         request: &http::Request<Bytes>,
         response: &http::Response<Bytes>,
+        answered: Option<Value>,
         injected: bool,
     ) {
-        let line = json!({
+        let mut line = json!({
             "service": parsed.service.model(),
             "operation": parsed.operation,
             "method": request.method().as_str(),
@@ -48,6 +49,9 @@ impl Recorder {
             "response_body": base64::encode(shown_response(parsed, response.body())),
             "injected": injected,
         });
+        if let Some(answered) = answered {
+            line["answered"] = answered;
+        }
         let mut line = line.to_string();
         line.push('\n');
         if let Err(error) = lock(&self.0).write_all(line.as_bytes()) {

@@ -1,14 +1,16 @@
 //! EC2: describing and ending instances, volumes, and the images behind recovery points (EC2's own query protocol,
 //! XML).
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::wire::xml::Xml;
+use serde_json::{Value, json};
+
 use crate::wire::{Reply, Request, ServiceError};
 use crate::world::ec2 as life;
 use crate::world::ec2::metadata::{snapshot_id, zone_of};
 use crate::world::events::millis;
-use crate::world::seed::{Ec2Instance, RecoveryPoint, Volume};
+use crate::world::seed::{Attachment, Ec2Instance, RecoveryPoint, Volume};
 use crate::world::state::State;
 
 use super::Answer;
@@ -25,6 +27,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "TerminateInstances" => terminate(state, request),
         "DescribeVolumes" => describe_volumes(state, request),
         "DeleteVolume" => delete_volume(state, request),
+        "CreateTags" => create_tags(state, request),
         "DescribeImages" => describe_images(state, request),
         "DescribeSecurityGroups" => groups::describe(state, request),
         _ => Err(ServiceError::not_played(request)),
@@ -51,30 +54,34 @@ fn describe_instances(state: &mut State, request: &Request) -> Answer {
             return Err(instance_not_found(id));
         }
     }
-    let request_id = state.new_uuid("request");
-    Ok(Reply::ec2("DescribeInstances", &request_id, |xml| {
-        xml.element("reservationSet", |xml| {
-            for machine in state.machines.values() {
-                let instance = &machine.instance;
-                // What is terminated has no place in a subnet any more.
-                let placed = instance.state != "terminated";
-                let passes = filters.iter().all(|(name, values)| match name.as_str() {
-                    "image-id" => values.contains(&instance.image_id),
-                    "network-interface.subnet-id" if placed => {
-                        let further = instance.further_interfaces.iter();
-                        let mut subnets = further
-                            .map(|interface| &interface.subnet_id)
-                            .chain([&instance.subnet_id]);
-                        subnets.any(|subnet| values.contains(subnet))
-                    }
-                    _ => placed && values.contains(&instance.subnet_id),
-                });
-                if passes && (asked.is_empty() || asked.contains(&instance.id)) {
-                    write_reservation(xml, state, instance);
+    let machines = state.machines.values().map(|machine| &machine.instance);
+    let shown: Value = machines
+        .filter(|instance| {
+            // What is terminated has no place in a subnet any more.
+            let placed = instance.state != "terminated";
+            let passes = filters.iter().all(|(name, values)| match name.as_str() {
+                "image-id" => values.contains(&instance.image_id),
+                "network-interface.subnet-id" if placed => {
+                    let further = instance.further_interfaces.iter();
+                    let mut subnets = further
+                        .map(|interface| &interface.subnet_id)
+                        .chain([&instance.subnet_id]);
+                    subnets.any(|subnet| values.contains(subnet))
                 }
-            }
-        });
-    }))
+                _ => placed && values.contains(&instance.subnet_id),
+            });
+            passes && (asked.is_empty() || asked.contains(&instance.id))
+        })
+        .map(|instance| reservation_json(state, instance))
+        .collect();
+    let result = json!({ "Reservations": shown });
+    Ok(reply(state, "DescribeInstances", &result))
+}
+
+/// An answer with what the operation results in.
+fn reply(state: &mut State, operation: &str, result: &Value) -> Reply {
+    let request_id = state.new_uuid("request");
+    Reply::ec2(operation, &request_id, result)
 }
 
 fn terminate(state: &mut State, request: &Request) -> Answer {
@@ -105,16 +112,62 @@ fn terminate(state: &mut State, request: &Request) -> Answer {
         let before = state_of(state, &id);
         life::terminate(state, &id, request.access_key());
         let now = state_of(state, &id);
-        changes.push((id, before, now));
+        changes.push(json!({
+            "InstanceId": id,
+            "CurrentState": state_json(&now),
+            "PreviousState": state_json(&before),
+        }));
     }
-    let request_id = state.new_uuid("request");
-    Ok(Reply::ec2("TerminateInstances", &request_id, |xml| {
-        list(xml, "instancesSet", changes, |xml, (id, before, now)| {
-            xml.text("instanceId", id);
-            write_state(xml, "currentState", &now);
-            write_state(xml, "previousState", &before);
-        });
-    }))
+    let result = json!({ "TerminatingInstances": changes });
+    Ok(reply(state, "TerminateInstances", &result))
+}
+
+/// How many tags a resource may have (EC2 user guide, "Tag restrictions").
+const MOST_TAGS: usize = 50;
+
+fn create_tags(state: &mut State, request: &Request) -> Answer {
+    let asked = numbered(request, "ResourceId");
+    let tags: BTreeMap<String, String> = (1..)
+        .map_while(|number| {
+            let key = request.param(&format!("Tag.{number}.Key"))?;
+            let value = request.param(&format!("Tag.{number}.Value"));
+            Some((key.to_owned(), value.unwrap_or_default().to_owned()))
+        })
+        .collect();
+    for (list, name) in [(asked.is_empty(), "ResourceId"), (tags.is_empty(), "Tag")] {
+        if list {
+            return Err(missing(name));
+        }
+    }
+    let of_aws = |key: &&String| key.to_ascii_lowercase().starts_with("aws:");
+    if let Some(key) = tags.keys().find(of_aws) {
+        let message = format!("Tag keys starting with 'aws:' are reserved for internal use: {key}");
+        return Err(ServiceError::new("InvalidParameterValue", 400, &message));
+    }
+    // All of them or none.
+    for id in &asked {
+        let known = match id.split('-').next() {
+            Some("i") => state.machines.get(id).map(|machine| &machine.instance.tags),
+            Some("vol") => Some(&volume(state, id)?.tags),
+            _ => return Err(not_played(request, &format!("of {id}"))),
+        };
+        let known = known.ok_or_else(|| instance_not_found(id))?;
+        let new = tags.keys().filter(|key| !known.contains_key(*key)).count();
+        if known.len() + new > MOST_TAGS {
+            let message = "The maximum number of Tags for a resource has been reached.";
+            return Err(ServiceError::new("TagLimitExceeded", 400, message));
+        }
+    }
+    for id in &asked {
+        let machine = state.machines.get_mut(id);
+        let of_machine = machine.map(|machine| &mut machine.instance.tags);
+        let volume = state.volumes.get_mut(id);
+        let of_volume = volume.map(|volume| &mut volume.volume.tags);
+        for known in of_machine.into_iter().chain(of_volume) {
+            known.extend(tags.clone());
+        }
+    }
+    Ok(reply(state, "CreateTags", &json!({ "Return": true })))
 }
 
 fn describe_volumes(state: &mut State, request: &Request) -> Answer {
@@ -136,16 +189,13 @@ fn describe_volumes(state: &mut State, request: &Request) -> Answer {
                 .as_ref()
                 .is_none_or(|wanted| attached_to.is_some_and(|id| wanted.contains(id)))
     };
-    let request_id = state.new_uuid("request");
-    Ok(Reply::ec2("DescribeVolumes", &request_id, |xml| {
-        let shown = state.volumes.values().map(|volume| &volume.volume);
-        list(
-            xml,
-            "volumeSet",
-            shown.filter(|volume| is_shown(volume)),
-            |xml, volume| write_volume(xml, state, volume),
-        );
-    }))
+    let volumes = state.volumes.values().map(|volume| &volume.volume);
+    let shown: Value = volumes
+        .filter(|volume| is_shown(volume))
+        .map(|volume| volume_json(state, volume))
+        .collect();
+    let result = json!({ "Volumes": shown });
+    Ok(reply(state, "DescribeVolumes", &result))
 }
 
 fn delete_volume(state: &mut State, request: &Request) -> Answer {
@@ -165,10 +215,7 @@ fn delete_volume(state: &mut State, request: &Request) -> Answer {
         return Err(ServiceError::new("IncorrectState", 400, &message));
     }
     life::delete_volume(state, id, request.access_key());
-    let request_id = state.new_uuid("request");
-    Ok(Reply::ec2("DeleteVolume", &request_id, |xml| {
-        xml.text("return", true);
-    }))
+    Ok(reply(state, "DeleteVolume", &json!({ "Return": true })))
 }
 
 fn describe_images(state: &mut State, request: &Request) -> Answer {
@@ -199,14 +246,9 @@ fn describe_images(state: &mut State, request: &Request) -> Answer {
                 &format!("The image id '[{id}]' does not exist"),
             )
         })?;
-        images.push((id.clone(), image.clone()));
+        images.push(image_json(state, id, image));
     }
-    let request_id = state.new_uuid("request");
-    Ok(Reply::ec2("DescribeImages", &request_id, |xml| {
-        list(xml, "imagesSet", images, |xml, (id, point)| {
-            write_image(xml, state, &id, &point);
-        });
-    }))
+    Ok(reply(state, "DescribeImages", &json!({ "Images": images })))
 }
 
 /// The values of a list parameter, by their numbers.
@@ -297,21 +339,7 @@ fn not_played(request: &Request, what: &str) -> ServiceError {
     ServiceError::new("NotImplemented", 501, &message)
 }
 
-/// A list as EC2 writes it: each element in an `item`.
-fn list<T>(
-    xml: &mut Xml,
-    name: &str,
-    items: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut Xml, T),
-) {
-    xml.element(name, |xml| {
-        for item in items {
-            xml.element("item", |xml| write(xml, item));
-        }
-    });
-}
-
-fn write_state(xml: &mut Xml, name: &str, state: &str) {
+fn state_json(state: &str) -> Value {
     let code = match state {
         "pending" => 0,
         "running" => 16,
@@ -320,89 +348,52 @@ fn write_state(xml: &mut Xml, name: &str, state: &str) {
         "stopping" => 64,
         _ => 80,
     };
-    xml.element(name, |xml| {
-        xml.text("code", code).text("name", state);
-    });
+    json!({"Code": code, "Name": state})
 }
 
-fn write_tags(xml: &mut Xml, tags: &std::collections::BTreeMap<String, String>) {
-    list(xml, "tagSet", tags, |xml, (key, value)| {
-        xml.text("key", key).text("value", value);
-    });
+fn tags_json(tags: &BTreeMap<String, String>) -> Value {
+    let tag = |(key, value): (&String, &String)| json!({"Key": key, "Value": value});
+    tags.iter().map(tag).collect()
 }
 
-fn write_groups(xml: &mut Xml, groups: &[String]) {
-    list(xml, "groupSet", groups, |xml, group| {
-        xml.text("groupId", group).text("groupName", group);
-    });
+fn groups_json(groups: &[String]) -> Value {
+    let group = |group: &String| json!({"GroupId": group, "GroupName": group});
+    groups.iter().map(group).collect()
 }
 
-fn write_reservation(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
+fn reservation_json(state: &State, instance: &Ec2Instance) -> Value {
     let number = instance.id.strip_prefix("i-").unwrap_or(&instance.id);
-    xml.element("item", |xml| {
-        xml.text("reservationId", format!("r-{number}"));
-        xml.text("ownerId", &state.options.account);
-        xml.element("groupSet", |_| ());
-        list(xml, "instancesSet", [instance], |xml, instance| {
-            write_instance(xml, state, instance);
-        });
-    });
+    json!({
+        "ReservationId": format!("r-{number}"),
+        "OwnerId": state.options.account,
+        "Groups": [],
+        "Instances": [instance_json(state, instance)],
+    })
 }
 
-fn write_instance(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
+fn instance_json(state: &State, instance: &Ec2Instance) -> Value {
     // What is terminated has no place in a network any more, and nothing attached to it.
-    let is_terminated = instance.state == "terminated";
-    let placed = (!is_terminated).then_some(instance);
-    let mut attached: Vec<&Volume> = state
+    let placed = Some(instance).filter(|instance| instance.state != "terminated");
+    let mut attached: Vec<(&Volume, &Attachment)> = state
         .volumes
         .values()
-        .map(|volume| &volume.volume)
-        .filter(|volume| {
-            let attachment = volume.attachment.as_ref();
-            attachment.is_some_and(|attachment| attachment.instance_id == instance.id)
-        })
+        .filter_map(|volume| Some((&volume.volume, volume.volume.attachment.as_ref()?)))
+        .filter(|(_, attachment)| attachment.instance_id == instance.id)
         .collect();
     // The root device's name sorts first: /dev/sda1 or /dev/xvda.
-    attached.sort_by_key(|volume| volume.attachment.as_ref().map(|at| &at.device));
-    xml.text("instanceId", &instance.id);
-    xml.text("imageId", &instance.image_id);
-    write_state(xml, "instanceState", &instance.state);
-    let name = private_name(state, instance);
-    xml.text("privateDnsName", placed.map_or("", |_| name.as_str()));
-    xml.text("dnsName", "");
+    attached.sort_by_key(|(_, attachment)| &attachment.device);
+    let devices: Value = (attached.iter())
+        .map(|(volume, attachment)| {
+            let ebs = json!({
+                "VolumeId": volume.id,
+                "Status": "attached",
+                "AttachTime": millis(attachment.attached_at.unwrap_or(volume.created_at)),
+                "DeleteOnTermination": attachment.delete_on_termination,
+            });
+            json!({"DeviceName": attachment.device, "Ebs": ebs})
+        })
+        .collect();
     let ended = matches!(instance.state.as_str(), "shutting-down" | "terminated");
-    xml.text("reason", if ended { "User initiated" } else { "" });
-    xml.optional("keyName", instance.key_name.as_ref());
-    xml.text("amiLaunchIndex", 0);
-    xml.element("productCodes", |_| ());
-    xml.text("instanceType", &instance.instance_type);
-    xml.text("launchTime", millis(instance.launched_at));
-    xml.element("placement", |xml| {
-        xml.text("availabilityZone", zone_of(state))
-            .text("groupName", "")
-            .text("tenancy", "default");
-    });
-    xml.element("monitoring", |xml| {
-        let monitoring = if instance.monitoring {
-            "enabled"
-        } else {
-            "disabled"
-        };
-        xml.text("state", monitoring);
-    });
-    if let Some(instance) = placed {
-        xml.text("subnetId", &instance.subnet_id);
-        xml.text("vpcId", &instance.vpc_id);
-        xml.text("privateIpAddress", instance.private_address);
-        xml.optional("ipAddress", instance.public_address);
-    }
-    if placed.is_some() {
-        xml.text("sourceDestCheck", instance.source_dest_check);
-    }
-    write_groups(
-        xml,
-        placed.map_or(&[], |instance| instance.security_groups.as_slice()),
-    );
     let reason = match instance.state.as_str() {
         "shutting-down" | "terminated" => {
             Some("Client.UserInitiatedShutdown: User initiated shutdown")
@@ -412,85 +403,66 @@ fn write_instance(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
         }
         _ => None,
     };
-    if let Some(reason) = reason {
-        xml.element("stateReason", |xml| {
-            let code = reason.split(':').next().unwrap_or(reason);
-            xml.text("code", code).text("message", reason);
-        });
-    }
-    xml.text("architecture", &instance.architecture);
-    xml.text("rootDeviceType", "ebs");
-    xml.optional(
-        "rootDeviceName",
-        attached
-            .first()
-            .and_then(|volume| volume.attachment.as_ref())
-            .map(|attachment| &attachment.device),
-    );
-    list(xml, "blockDeviceMapping", attached, |xml, volume| {
-        if let Some(attachment) = &volume.attachment {
-            xml.text("deviceName", &attachment.device);
-            xml.element("ebs", |xml| {
-                xml.text("volumeId", &volume.id)
-                    .text("status", "attached")
-                    .text(
-                        "attachTime",
-                        millis(attachment.attached_at.unwrap_or(volume.created_at)),
-                    )
-                    .text("deleteOnTermination", attachment.delete_on_termination);
-            });
-        }
+    let reason = reason.map(|reason| {
+        let code = reason.split(':').next().unwrap_or(reason);
+        json!({"Code": code, "Message": reason})
     });
-    xml.text("virtualizationType", "hvm");
-    xml.text("clientToken", "");
-    write_tags(xml, &instance.tags);
-    xml.text("hypervisor", "xen");
-    xml.element("networkInterfaceSet", |xml| {
-        if let Some(instance) = placed {
-            xml.element("item", |xml| write_interface(xml, state, instance));
-            for (index, interface) in (1..).zip(&instance.further_interfaces) {
-                let further = Ec2Instance {
-                    network_interface_id: interface.id.clone(),
-                    subnet_id: interface.subnet_id.clone(),
-                    private_address: interface.private_address,
-                    security_groups: interface.security_groups.clone(),
-                    public_address: None,
-                    secondary_public_address: None,
-                    ipv6_addresses: Vec::new(),
-                    ..instance.clone()
-                };
-                xml.element("item", |xml| {
-                    write_interface_at(xml, state, &further, index)
-                });
-            }
-        }
+    let account = &state.options.account;
+    let profile = instance.instance_profile.as_ref().map(|profile| {
+        let arn = format!("arn:aws:iam::{account}:instance-profile/{profile}");
+        json!({"Arn": arn, "Id": "AIPAJAWS0EXAMPLE00000"})
     });
-    if let Some(profile) = &instance.instance_profile {
-        xml.element("iamInstanceProfile", |xml| {
-            let account = &state.options.account;
-            xml.text(
-                "arn",
-                format!("arn:aws:iam::{account}:instance-profile/{profile}"),
-            );
-            xml.text("id", "AIPAJAWS0EXAMPLE00000");
-        });
-    }
-    xml.text("ebsOptimized", instance.ebs_optimized);
-    xml.text("enaSupport", true);
-    xml.element("hibernationOptions", |xml| {
-        xml.text("configured", false);
-    });
-    xml.element("metadataOptions", |xml| {
-        let tokens = if instance.requires_imds_v2 {
-            "required"
-        } else {
-            "optional"
-        };
-        xml.text("state", "applied")
-            .text("httpTokens", tokens)
-            .text("httpPutResponseHopLimit", 1)
-            .text("httpEndpoint", "enabled");
-    });
+    let monitoring = if instance.monitoring {
+        "enabled"
+    } else {
+        "disabled"
+    };
+    let tokens = if instance.requires_imds_v2 {
+        "required"
+    } else {
+        "optional"
+    };
+    json!({
+        "InstanceId": instance.id,
+        "ImageId": instance.image_id,
+        "State": state_json(&instance.state),
+        "PrivateDnsName": placed.map_or(String::new(), |instance| private_name(state, instance)),
+        "PublicDnsName": "",
+        "StateTransitionReason": if ended { "User initiated" } else { "" },
+        "KeyName": instance.key_name,
+        "AmiLaunchIndex": 0,
+        "ProductCodes": [],
+        "InstanceType": instance.instance_type,
+        "LaunchTime": millis(instance.launched_at),
+        "Placement": {"AvailabilityZone": zone_of(state), "GroupName": "", "Tenancy": "default"},
+        "Monitoring": {"State": monitoring},
+        "SubnetId": placed.map(|instance| &instance.subnet_id),
+        "VpcId": placed.map(|instance| &instance.vpc_id),
+        "PrivateIpAddress": placed.map(|instance| instance.private_address),
+        "PublicIpAddress": placed.and_then(|instance| instance.public_address),
+        "SourceDestCheck": placed.map(|instance| instance.source_dest_check),
+        "SecurityGroups": groups_json(placed.map_or(&[], |instance| &instance.security_groups)),
+        "StateReason": reason,
+        "Architecture": instance.architecture,
+        "RootDeviceType": "ebs",
+        "RootDeviceName": attached.first().map(|(_, attachment)| &attachment.device),
+        "BlockDeviceMappings": devices,
+        "VirtualizationType": "hvm",
+        "ClientToken": "",
+        "Tags": tags_json(&instance.tags),
+        "Hypervisor": "xen",
+        "NetworkInterfaces": interfaces_json(state, placed),
+        "IamInstanceProfile": profile,
+        "EbsOptimized": instance.ebs_optimized,
+        "EnaSupport": true,
+        "HibernationOptions": {"Configured": false},
+        "MetadataOptions": {
+            "State": "applied",
+            "HttpTokens": tokens,
+            "HttpPutResponseHopLimit": 1,
+            "HttpEndpoint": "enabled",
+        },
+    })
 }
 
 /// `ip-10-0-0-7.eu-central-1.compute.internal`
@@ -499,144 +471,149 @@ fn private_name(state: &State, instance: &Ec2Instance) -> String {
     format!("ip-{address}.{}.compute.internal", state.options.region)
 }
 
-fn write_interface(xml: &mut Xml, state: &State, instance: &Ec2Instance) {
-    write_interface_at(xml, state, instance, 0);
+/// The network interfaces of an instance that has a place in a network.
+fn interfaces_json(state: &State, placed: Option<&Ec2Instance>) -> Value {
+    let further = placed.into_iter().flat_map(|instance| {
+        instance
+            .further_interfaces
+            .iter()
+            .map(|interface| Ec2Instance {
+                network_interface_id: interface.id.clone(),
+                subnet_id: interface.subnet_id.clone(),
+                private_address: interface.private_address,
+                security_groups: interface.security_groups.clone(),
+                public_address: None,
+                secondary_public_address: None,
+                ipv6_addresses: Vec::new(),
+                ..instance.clone()
+            })
+    });
+    let all = placed.cloned().into_iter().chain(further);
+    let numbered = all.enumerate();
+    numbered
+        .map(|(index, instance)| interface_json(state, &instance, index))
+        .collect()
 }
 
-fn write_interface_at(xml: &mut Xml, state: &State, instance: &Ec2Instance, index: u32) {
+fn interface_json(state: &State, instance: &Ec2Instance, index: usize) -> Value {
     let name = private_name(state, instance);
-    let association = |xml: &mut Xml, public: Option<Ipv4Addr>| {
-        if let Some(address) = public {
-            xml.element("association", |xml| {
-                xml.text("publicIp", address)
-                    .text("publicDnsName", "")
-                    .text("ipOwnerId", "amazon");
-            });
-        }
+    let association = |public: Option<Ipv4Addr>| {
+        public
+            .map(|address| json!({"PublicIp": address, "PublicDnsName": "", "IpOwnerId": "amazon"}))
     };
-    xml.text("networkInterfaceId", &instance.network_interface_id);
-    xml.text("subnetId", &instance.subnet_id);
-    xml.text("vpcId", &instance.vpc_id);
-    xml.text("description", "");
-    xml.text("ownerId", &state.options.account);
-    xml.text("status", "in-use");
-    xml.text("macAddress", "02:00:00:00:00:01");
-    xml.text("privateIpAddress", instance.private_address);
-    xml.text("privateDnsName", &name);
-    xml.text("sourceDestCheck", instance.source_dest_check);
-    write_groups(xml, &instance.security_groups);
-    xml.element("attachment", |xml| {
-        let number = instance.network_interface_id.trim_start_matches("eni-");
-        xml.text("attachmentId", format!("eni-attach-{number}"))
-            .text("deviceIndex", index)
-            .text("status", "attached")
-            .text("attachTime", millis(instance.launched_at))
-            .text("deleteOnTermination", true);
-    });
-    association(xml, instance.public_address);
-    let second = std::net::Ipv4Addr::from(u32::from(instance.private_address) + 1);
+    let number = instance.network_interface_id.trim_start_matches("eni-");
+    let second = Ipv4Addr::from(u32::from(instance.private_address) + 1);
     let addresses = [
         Some((instance.private_address, instance.public_address)),
         instance
             .secondary_public_address
             .map(|public| (second, Some(public))),
     ];
-    let numbered = addresses.into_iter().flatten().enumerate();
-    list(
-        xml,
-        "privateIpAddressesSet",
-        numbered,
-        |xml, (number, (private, public))| {
-            xml.text("privateIpAddress", private)
-                .text("privateDnsName", &name)
-                .text("primary", number == 0);
-            association(xml, public);
+    let addresses: Value = (addresses.into_iter().flatten().enumerate())
+        .map(|(number, (private, public))| {
+            json!({
+                "PrivateIpAddress": private,
+                "PrivateDnsName": name,
+                "Primary": number == 0,
+                "Association": association(public),
+            })
+        })
+        .collect();
+    let ipv6: Value = (instance.ipv6_addresses.iter())
+        .map(|address| json!({"Ipv6Address": address}))
+        .collect();
+    json!({
+        "NetworkInterfaceId": instance.network_interface_id,
+        "SubnetId": instance.subnet_id,
+        "VpcId": instance.vpc_id,
+        "Description": "",
+        "OwnerId": state.options.account,
+        "Status": "in-use",
+        "MacAddress": "02:00:00:00:00:01",
+        "PrivateIpAddress": instance.private_address,
+        "PrivateDnsName": name,
+        "SourceDestCheck": instance.source_dest_check,
+        "Groups": groups_json(&instance.security_groups),
+        "Attachment": {
+            "AttachmentId": format!("eni-attach-{number}"),
+            "DeviceIndex": index,
+            "Status": "attached",
+            "AttachTime": millis(instance.launched_at),
+            "DeleteOnTermination": true,
         },
-    );
-    list(
-        xml,
-        "ipv6AddressesSet",
-        &instance.ipv6_addresses,
-        |xml, address| {
-            xml.text("ipv6Address", address);
-        },
-    );
-    xml.text("interfaceType", "interface");
+        "Association": association(instance.public_address),
+        "PrivateIpAddresses": addresses,
+        "Ipv6Addresses": ipv6,
+        "InterfaceType": "interface",
+    })
 }
 
-fn write_volume(xml: &mut Xml, state: &State, volume: &Volume) {
-    xml.text("volumeId", &volume.id);
-    xml.text("size", volume.size_gib);
-    xml.text("snapshotId", &volume.snapshot_id);
-    xml.text("availabilityZone", zone_of(state));
-    xml.text("status", &volume.state);
-    xml.text("createTime", millis(volume.created_at));
-    list(
-        xml,
-        "attachmentSet",
-        &volume.attachment,
-        |xml, attachment| {
-            xml.text("volumeId", &volume.id)
-                .text("instanceId", &attachment.instance_id)
-                .text("device", &attachment.device)
-                .text("status", "attached")
-                .text(
-                    "attachTime",
-                    millis(attachment.attached_at.unwrap_or(volume.created_at)),
-                )
-                .text("deleteOnTermination", attachment.delete_on_termination);
-        },
-    );
-    write_tags(xml, &volume.tags);
-    xml.text("volumeType", &volume.volume_type);
-    xml.optional("iops", volume.iops);
-    xml.optional("throughput", volume.throughput);
-    xml.text("encrypted", volume.kms_key_arn.is_some());
-    xml.optional("kmsKeyId", volume.kms_key_arn.as_ref());
-    xml.text("multiAttachEnabled", false);
+fn volume_json(state: &State, volume: &Volume) -> Value {
+    let attachments: Value = (volume.attachment.iter())
+        .map(|attachment| {
+            json!({
+                "VolumeId": volume.id,
+                "InstanceId": attachment.instance_id,
+                "Device": attachment.device,
+                "State": "attached",
+                "AttachTime": millis(attachment.attached_at.unwrap_or(volume.created_at)),
+                "DeleteOnTermination": attachment.delete_on_termination,
+            })
+        })
+        .collect();
+    json!({
+        "VolumeId": volume.id,
+        "Size": volume.size_gib,
+        "SnapshotId": volume.snapshot_id,
+        "AvailabilityZone": zone_of(state),
+        "State": volume.state,
+        "CreateTime": millis(volume.created_at),
+        "Attachments": attachments,
+        "Tags": tags_json(&volume.tags),
+        "VolumeType": volume.volume_type,
+        "Iops": volume.iops,
+        "Throughput": volume.throughput,
+        "Encrypted": volume.kms_key_arn.is_some(),
+        "KmsKeyId": volume.kms_key_arn,
+        "MultiAttachEnabled": false,
+    })
 }
 
-fn write_image(xml: &mut Xml, state: &State, id: &str, point: &RecoveryPoint) {
+fn image_json(state: &State, id: &str, point: &RecoveryPoint) -> Value {
     let machine = point.machine.clone().unwrap_or_default();
     let (account, name) = (&state.options.account, format!("AwsBackup_{id}"));
-    xml.text("imageId", id);
-    xml.text("imageLocation", format!("{account}/{name}"));
-    xml.text("imageState", "available");
-    xml.text("imageOwnerId", account);
-    xml.text(
-        "creationDate",
-        millis(point.completed_at.unwrap_or(point.created_at)),
-    );
-    xml.text("isPublic", false);
-    xml.text("architecture", &machine.architecture);
-    xml.text("imageType", "machine");
-    xml.text("name", &name);
-    xml.text("rootDeviceType", "ebs");
-    xml.optional(
-        "rootDeviceName",
-        machine.devices.first().map(|device| &device.name),
-    );
-    list(
-        xml,
-        "blockDeviceMapping",
-        &machine.devices,
-        |xml, device| {
-            xml.text("deviceName", &device.name);
-            xml.element("ebs", |xml| {
-                xml.text("snapshotId", snapshot_id(point, &device.name))
-                    .text("volumeSize", device.size_gib)
-                    .text("deleteOnTermination", device.delete_on_termination)
-                    .text("volumeType", &device.volume_type)
-                    .text("encrypted", device.encrypted);
+    let devices: Value = (machine.devices.iter())
+        .map(|device| {
+            let ebs = json!({
+                "SnapshotId": snapshot_id(point, &device.name),
+                "VolumeSize": device.size_gib,
+                "DeleteOnTermination": device.delete_on_termination,
+                "VolumeType": device.volume_type,
+                "Encrypted": device.encrypted,
             });
-        },
-    );
-    xml.text("virtualizationType", "hvm");
-    write_tags(xml, &point.tags);
-    xml.text("hypervisor", "xen");
-    xml.text("enaSupport", true);
-    xml.text("platformDetails", "Linux/UNIX");
-    xml.text("usageOperation", "RunInstances");
+            json!({"DeviceName": device.name, "Ebs": ebs})
+        })
+        .collect();
+    json!({
+        "ImageId": id,
+        "ImageLocation": format!("{account}/{name}"),
+        "State": "available",
+        "OwnerId": account,
+        "CreationDate": millis(point.completed_at.unwrap_or(point.created_at)),
+        "Public": false,
+        "Architecture": machine.architecture,
+        "ImageType": "machine",
+        "Name": name,
+        "RootDeviceType": "ebs",
+        "RootDeviceName": machine.devices.first().map(|device| &device.name),
+        "BlockDeviceMappings": devices,
+        "VirtualizationType": "hvm",
+        "Tags": tags_json(&point.tags),
+        "Hypervisor": "xen",
+        "EnaSupport": true,
+        "PlatformDetails": "Linux/UNIX",
+        "UsageOperation": "RunInstances",
+    })
 }
 
 #[cfg(test)]

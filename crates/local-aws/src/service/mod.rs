@@ -72,7 +72,7 @@ pub(crate) fn resources(request: &Request) -> Vec<String> {
         Service::Ec2 => {
             let about = |name: &str| {
                 let name = name.split('.').next().unwrap_or(name);
-                matches!(name, "InstanceId" | "VolumeId" | "ImageId")
+                matches!(name, "InstanceId" | "VolumeId" | "ImageId" | "ResourceId")
             };
             found.extend(
                 request

@@ -131,8 +131,9 @@ fn delete(state: &mut State, request: &Request) -> Answer {
         .filter(|name| !name.is_empty());
     let found = state.instances.get(&identifier);
     let is_member = found.is_some_and(|instance| instance.db.cluster.is_some());
-    // A cluster's snapshots are the cluster's: an instance of it has none, and needs not be told to skip it (Aurora user
-    // guide, "Deleting a DB instance from an Aurora DB cluster"; words: cloud-custodian #1153).
+    // Snapshots of Aurora are the cluster's: an instance of it has none, and need not be told to skip it (Aurora user
+    // guide, "Deleting a DB instance from an Aurora DB cluster"; words: cloud-custodian #1153), unless it is gone already
+    // (terraform-provider-aws #33539).
     if is_member && final_snapshot.is_some() {
         return Err(bad_combination(
             "FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance",

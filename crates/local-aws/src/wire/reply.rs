@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::fault::FaultKind;
 use crate::world::NoAnswer;
 
-use super::shape::write_query;
+use super::shape::{write_ec2, write_query};
 use super::xml::Xml;
 use super::{Request, Service};
 
@@ -27,6 +27,8 @@ pub(crate) struct Reply {
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
     pub error_code: Option<String>,
+    /// What the operation results in, where the body was written from it.
+    pub answered: Option<Value>,
 }
 
 /// An error as the service answers it.
@@ -71,6 +73,7 @@ impl Reply {
             headers: Vec::new(),
             body: Bytes::new(),
             error_code: None,
+            answered: None,
         }
     }
 
@@ -94,20 +97,26 @@ impl Reply {
                 });
             },
         );
-        Reply::xml(xml)
+        Reply {
+            answered: Some(result.clone()),
+            ..Reply::xml(xml)
+        }
     }
 
     /// `<OperationResponse><requestId>…</requestId>…</OperationResponse>`, as EC2 answers.
-    pub fn ec2(operation: &str, request_id: &str, fill: impl FnOnce(&mut Xml)) -> Reply {
+    pub fn ec2(operation: &str, request_id: &str, result: &Value) -> Reply {
         let mut xml = Xml::default();
         xml.element(
             &format!("{operation}Response xmlns=\"{EC2_NAMESPACE}\""),
             |xml| {
                 xml.text("requestId", request_id);
-                fill(xml);
+                write_ec2(xml, "", result);
             },
         );
-        Reply::xml(xml)
+        Reply {
+            answered: Some(result.clone()),
+            ..Reply::xml(xml)
+        }
     }
 
     pub fn xml(xml: Xml) -> Reply {
@@ -194,6 +203,7 @@ impl Reply {
             headers,
             body,
             error_code: Some(code.to_owned()),
+            answered: None,
         }
     }
 

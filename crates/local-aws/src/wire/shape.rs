@@ -32,16 +32,72 @@ const QUERY_LISTS: &[(&str, &str)] = &[
     ("VpcSecurityGroups", "VpcSecurityGroupMembership"),
 ];
 
+/// What members are called on EC2's wire, by the member's name and, where one name has several meanings, that of the
+/// member it is in. All others begin with a small letter (Smithy, ec2Query).
+const EC2_NAMES: &[(&str, &str)] = &[
+    ("Attachments", "attachmentSet"),
+    ("Attachments.State", "status"),
+    ("BlockDeviceMappings", "blockDeviceMapping"),
+    ("Groups", "groupSet"),
+    ("Images", "imagesSet"),
+    ("Images.OwnerId", "imageOwnerId"),
+    ("Images.Public", "isPublic"),
+    ("Images.State", "imageState"),
+    ("Instances", "instancesSet"),
+    ("Instances.PublicDnsName", "dnsName"),
+    ("Instances.PublicIpAddress", "ipAddress"),
+    ("Instances.SecurityGroups", "groupSet"),
+    ("Instances.State", "instanceState"),
+    ("Instances.StateTransitionReason", "reason"),
+    ("Ipv6Addresses", "ipv6AddressesSet"),
+    ("NetworkInterfaces", "networkInterfaceSet"),
+    ("PrivateIpAddresses", "privateIpAddressesSet"),
+    ("Reservations", "reservationSet"),
+    ("SecurityGroups", "securityGroupInfo"),
+    ("SecurityGroups.Description", "groupDescription"),
+    ("Tags", "tagSet"),
+    ("TerminatingInstances", "instancesSet"),
+    ("UserIdGroupPairs", "groups"),
+    ("Volumes", "volumeSet"),
+    ("Volumes.State", "status"),
+];
+
+/// The entry of a table for a member, or for the member of this structure.
+fn entry(table: &'static [(&str, &str)], within: &str, name: &str) -> Option<&'static str> {
+    let of_structure = format!("{within}.{name}");
+    let find = |wanted: &str| table.iter().find(|(name, _)| *name == wanted);
+    let found = find(&of_structure).or_else(|| find(name));
+    found.map(|(_, called)| *called)
+}
+
+/// Writes the members of EC2's structure `within`.
+pub(crate) fn write_ec2(xml: &mut Xml, within: &str, members: &Value) {
+    for (name, value) in members.as_object().into_iter().flatten() {
+        let mut called = name.clone();
+        called[..1].make_ascii_lowercase();
+        let called = entry(EC2_NAMES, within, name).unwrap_or(&called);
+        match value {
+            Value::Null => {}
+            Value::Array(elements) => {
+                xml.element(called, |xml| {
+                    for element in elements {
+                        xml.element("item", |xml| write_ec2(xml, name, element));
+                    }
+                });
+            }
+            Value::Object(_) => drop(xml.element(called, |xml| write_ec2(xml, name, value))),
+            Value::String(text) => drop(xml.text(called, text)),
+            Value::Bool(_) | Value::Number(_) => drop(xml.text(called, value)),
+        }
+    }
+}
+
 /// Writes a member of the query protocol's structure `within`.
 pub(crate) fn write_query(xml: &mut Xml, within: &str, name: &str, value: &Value) {
     match value {
         Value::Null => {}
         Value::Array(elements) => {
-            let of_structure = format!("{within}.{name}");
-            let called = QUERY_LISTS
-                .iter()
-                .find(|(list, _)| *list == of_structure || *list == name);
-            let called = called.map_or("member", |(_, called)| called);
+            let called = entry(QUERY_LISTS, within, name).unwrap_or("member");
             xml.element(name, |xml| {
                 for element in elements {
                     write_query(xml, name, called, element);

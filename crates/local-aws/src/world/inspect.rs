@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::wire::{Reply, Request};
 
 use super::seed::{DbCluster, DbInstance, Ec2Instance, RestoreJob, Volume};
-use super::state::Instance;
+use super::state::State;
 use super::{World, lock};
 
 /// One request the world met, also when a fault hid the answer.
@@ -96,6 +96,49 @@ pub enum DeletedBy {
     Instance(String),
 }
 
+/// Something that exists in a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thing {
+    /// What it is.
+    pub kind: ThingKind,
+    /// Name or id, as AWS calls it: not its ARN.
+    pub id: String,
+    /// Its state, in the words of its service: of databases the status, of buckets nothing.
+    pub state: String,
+    /// The id of what it is a part of: of an instance of a cluster the cluster, of an attached volume the EC2 instance.
+    pub belongs_to: Option<String>,
+}
+
+/// What a [`Thing`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThingKind {
+    /// RDS's DB instance, alone or in a cluster.
+    DbInstance,
+    /// Aurora's DB cluster.
+    DbCluster,
+    /// EC2 instance.
+    Ec2Instance,
+    /// EBS volume.
+    Volume,
+    /// S3 bucket.
+    Bucket,
+    /// DynamoDB table.
+    Table,
+}
+
+impl ThingKind {
+    /// Whether a restore can make such a thing here.
+    pub fn is_restored(self) -> bool {
+        match self {
+            ThingKind::DbInstance
+            | ThingKind::DbCluster
+            | ThingKind::Ec2Instance
+            | ThingKind::Volume => true,
+            ThingKind::Bucket | ThingKind::Table => false,
+        }
+    }
+}
+
 /// A message published to a topic.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -135,6 +178,44 @@ pub struct ObjectVersion {
     pub version_id: String,
     /// When, by the world's clock.
     pub at: Timestamp,
+}
+
+fn things(state: &State) -> Vec<Thing> {
+    let thing = |kind, id: &str, state: &str, belongs_to: Option<&String>| Thing {
+        kind,
+        id: id.to_owned(),
+        state: state.to_owned(),
+        belongs_to: belongs_to.cloned(),
+    };
+    let instances = state.instances.values().map(|instance| {
+        let db = &instance.db;
+        thing(
+            ThingKind::DbInstance,
+            &db.identifier,
+            &db.status,
+            db.cluster.as_ref(),
+        )
+    });
+    let clusters = state.clusters.values().map(|cluster| {
+        let db = &cluster.db;
+        thing(ThingKind::DbCluster, &db.identifier, &db.status, None)
+    });
+    let machines = state.machines.values().map(|machine| &machine.instance);
+    let machines = machines.filter(|instance| instance.state != "terminated");
+    let machines =
+        machines.map(|instance| thing(ThingKind::Ec2Instance, &instance.id, &instance.state, None));
+    let volumes = state.volumes.values().map(|volume| {
+        let volume = &volume.volume;
+        let of = volume.attachment.as_ref().map(|at| &at.instance_id);
+        thing(ThingKind::Volume, &volume.id, &volume.state, of)
+    });
+    let buckets = state.buckets.keys();
+    let buckets = buckets.map(|name| thing(ThingKind::Bucket, name, "", None));
+    let tables = state.tables.keys();
+    let tables = tables.map(|name| thing(ThingKind::Table, name, "ACTIVE", None));
+    let databases = instances.chain(clusters);
+    let all = databases.chain(machines).chain(volumes);
+    all.chain(buckets).chain(tables).collect()
 }
 
 impl World {
@@ -253,22 +334,24 @@ impl World {
             for job in state.jobs.open() {
                 jobs += 1;
                 let plan = job.source.as_ref();
-                let database = plan.and_then(|plan| plan.instance.as_ref());
-                let machine = plan.and_then(|plan| plan.machine.as_ref());
-                making.extend(database.map(|database| database.identifier.as_str()));
+                let instance = plan.and_then(|plan| plan.instance.as_ref());
                 let cluster = plan.and_then(|plan| plan.cluster.as_ref());
+                let machine = plan.and_then(|plan| plan.machine.as_ref());
+                making.extend(instance.map(|instance| instance.identifier.as_str()));
                 making.extend(cluster.map(|cluster| cluster.identifier.as_str()));
                 making.extend(machine.map(|machine| machine.instance.id.as_str()));
             }
-            // An instance of a cluster is no restore of its own.
-            let of_none = |(_, instance): &(&String, &Instance)| instance.db.cluster.is_none();
-            let instances = state.instances.iter().filter(of_none);
-            let databases = instances.map(|(name, _)| name).chain(state.clusters.keys());
-            let machines = state.machines.iter();
-            let machines = machines.filter(|(_, machine)| machine.instance.state != "terminated");
-            let made = databases.chain(machines.map(|(id, _)| id));
-            jobs + made.filter(|name| !making.contains(name.as_str())).count()
+            let made = things(state).into_iter().filter(|thing| {
+                let is_whole = thing.kind != ThingKind::Volume && thing.belongs_to.is_none();
+                thing.kind.is_restored() && is_whole && !making.contains(thing.id.as_str())
+            });
+            jobs + made.count()
         })
+    }
+
+    /// Everything that exists now. An EC2 instance that is terminated does not, though EC2 describes it for a while.
+    pub fn things(&self) -> Vec<Thing> {
+        self.with_state(|state| things(state))
     }
 
     /// The DB instances that exist now.

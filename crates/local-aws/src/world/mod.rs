@@ -459,11 +459,12 @@ impl World {
             None => Ok(self.with_state(|state| crate::service::dispatch(state, &request))),
         };
         self.note_call(&request, &reply, fault.is_some(), !before);
-        let reply = reply?;
+        let mut reply = reply?;
+        let answered = reply.answered.take();
         let request_id = lock(&self.0.state).new_uuid("request");
         let response = reply.into_http(request.service, &request_id);
         if let Some((recorder, original)) = recorded {
-            recorder.record(&request, &original, &response, fault.is_some());
+            recorder.record(&request, &original, &response, answered, fault.is_some());
         }
         Ok(response)
     }

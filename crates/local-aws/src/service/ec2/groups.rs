@@ -1,11 +1,12 @@
 //! Security groups and what they let out.
 
-use crate::wire::xml::Xml;
-use crate::wire::{Reply, Request, ServiceError};
+use serde_json::{Value, json};
+
+use crate::wire::{Request, ServiceError};
 use crate::world::seed::{EgressRule, SecurityGroup};
 use crate::world::state::State;
 
-use super::{Answer, filters, is_id, list, not_played, numbered};
+use super::{Answer, filters, is_id, not_played, numbered, reply};
 
 pub(super) fn describe(state: &mut State, request: &Request) -> Answer {
     if !filters(request).is_empty() || request.param("GroupName.1").is_some() {
@@ -26,48 +27,38 @@ pub(super) fn describe(state: &mut State, request: &Request) -> Answer {
                 ServiceError::new("InvalidGroupId.Malformed", 400, &message)
             }
         })?;
-        groups.push(group.clone());
+        groups.push(group_json(&state.options.account, group));
     }
-    let request_id = state.new_uuid("request");
-    let account = &state.options.account;
-    Ok(Reply::ec2("DescribeSecurityGroups", &request_id, |xml| {
-        list(xml, "securityGroupInfo", groups, |xml, group| {
-            write(xml, account, &group);
-        });
-    }))
+    let result = json!({ "SecurityGroups": groups });
+    Ok(reply(state, "DescribeSecurityGroups", &result))
 }
 
-fn write(xml: &mut Xml, account: &str, group: &SecurityGroup) {
-    xml.text("ownerId", account)
-        .text("groupId", &group.id)
-        .text("groupName", &group.id)
-        .text("groupDescription", &group.id)
-        .text("vpcId", &group.vpc_id);
-    // What it lets in is no part of this world.
-    xml.element("ipPermissions", |_| ());
-    list(xml, "ipPermissionsEgress", &group.egress, |xml, rule| {
-        xml.text("ipProtocol", &rule.protocol);
-        xml.optional("fromPort", rule.ports.map(|(first, _)| first));
-        xml.optional("toPort", rule.ports.map(|(_, last)| last));
-        list(xml, "groups", of(rule, Kind::Group), |xml, id| {
-            xml.text("userId", account).text("groupId", id);
-        });
-        list(xml, "ipRanges", of(rule, Kind::V4), |xml, range| {
-            xml.text("cidrIp", range);
-        });
-        list(xml, "ipv6Ranges", of(rule, Kind::V6), |xml, range| {
-            xml.text("cidrIpv6", range);
-        });
-        list(
-            xml,
-            "prefixListIds",
-            of(rule, Kind::PrefixList),
-            |xml, id| {
-                xml.text("prefixListId", id);
-            },
-        );
-    });
-    list(xml, "tagSet", [(); 0], |_, ()| ());
+fn group_json(account: &str, group: &SecurityGroup) -> Value {
+    let egress: Value = (group.egress.iter())
+        .map(|rule| {
+            let list = |kind, json: &dyn Fn(&String) -> Value| of(rule, kind).map(json).collect::<Value>();
+            json!({
+                "IpProtocol": rule.protocol,
+                "FromPort": rule.ports.map(|(first, _)| first),
+                "ToPort": rule.ports.map(|(_, last)| last),
+                "UserIdGroupPairs": list(Kind::Group, &|id| json!({"UserId": account, "GroupId": id})),
+                "IpRanges": list(Kind::V4, &|range| json!({"CidrIp": range})),
+                "Ipv6Ranges": list(Kind::V6, &|range| json!({"CidrIpv6": range})),
+                "PrefixListIds": list(Kind::PrefixList, &|id| json!({"PrefixListId": id})),
+            })
+        })
+        .collect();
+    json!({
+        "OwnerId": account,
+        "GroupId": group.id,
+        "GroupName": group.id,
+        "Description": group.id,
+        "VpcId": group.vpc_id,
+        // What it lets in is no part of this world.
+        "IpPermissions": [],
+        "IpPermissionsEgress": egress,
+        "Tags": [],
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -327,7 +327,8 @@ fn an_image_tells_its_devices_and_tags() {
         Some("2026-11-21T01:00:00.000Z")
     );
     assert!(text.contains("<item><key>env</key><value>prod</value></item>"));
-    assert!(text.contains("<deviceName>/dev/xvdb</deviceName><ebs><snapshotId>snap-"));
+    assert!(text.contains("<deviceName>/dev/xvdb</deviceName><ebs>"));
+    assert_eq!(text.matches("<snapshotId>snap-").count(), 2);
     assert_eq!(text.matches("<deviceName>").count(), 2);
     // Recovery points of other types are no images.
     assert!(!text.contains("rds"));
@@ -555,4 +556,41 @@ fn faults_strike_ec2_too() {
     let call = calls.iter().rfind(|call| call.mutating).unwrap();
     assert_eq!(call.name(), "EC2.TerminateInstances");
     assert_eq!(call.resources, [id]);
+}
+
+#[test]
+fn instances_and_volumes_are_tagged_all_or_none() {
+    let (world, clock) = machine_world(|_| ());
+    start_machine(&world, &machine_metadata());
+    clock.ahead(2);
+    world.settle();
+    clock.ahead(58);
+    let instance = world.ec2_instances().remove(0).id;
+    let volume = world.volumes().remove(0).id;
+    let tag = |ids: &[&str], key: &str| {
+        let names = ["ResourceId.1", "ResourceId.2"];
+        let mut parameters: Vec<_> = names.into_iter().zip(ids.iter().copied()).collect();
+        parameters.extend([("Tag.1.Key", key), ("Tag.1.Value", "v1")]);
+        let answer = ec2(&world, "CreateTags", &parameters);
+        answer.element("return").or(answer.element("Code")).unwrap()
+    };
+    let nobody = "vol-0aaaaaaaaaaaaaaaa";
+    assert_eq!(
+        tag(&[&instance, nobody], "validation"),
+        "InvalidVolume.NotFound"
+    );
+    assert_eq!(
+        tag(&["i-0aaaaaaaaaaaaaaaa"], "validation"),
+        "InvalidInstanceID.NotFound"
+    );
+    assert_eq!(tag(&[&instance], "aws:x"), "InvalidParameterValue");
+    assert_eq!(tag(&[], "validation"), "MissingParameter");
+    let tags = || {
+        let instance = world.ec2_instances().remove(0);
+        (instance.tags, world.volumes().remove(0).tags)
+    };
+    assert!(!tags().0.contains_key("validation"));
+    assert_eq!(tag(&[&instance, &volume], "validation"), "true");
+    assert_eq!(tags().0["validation"], "v1");
+    assert_eq!(tags().1["validation"], "v1");
 }

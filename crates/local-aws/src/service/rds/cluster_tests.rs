@@ -842,3 +842,51 @@ fn one_restore_is_counted_once() {
             .ends_with(":cluster:restore-proof-abc-1")
     );
 }
+
+#[test]
+fn everything_that_exists_is_listed_with_what_it_belongs_to() {
+    use crate::{Bucket, Ec2Instance, Thing, ThingKind, Volume};
+    let (world, clock) = restored(|_| ());
+    create(&world, &[]);
+    clock.ahead(1);
+    world.add_bucket(Bucket {
+        name: "results".into(),
+        versioned: true,
+    });
+    world.add_table(crate::Table::ledger("ledger"));
+    for (id, state) in [("i-1", "running"), ("i-2", "terminated")] {
+        world.add_ec2_instance(Ec2Instance {
+            id: id.into(),
+            state: state.into(),
+            ..Ec2Instance::default()
+        });
+    }
+    world.add_volume(Volume {
+        id: "vol-1".into(),
+        attachment: Some(crate::Attachment {
+            instance_id: "i-1".into(),
+            device: "/dev/xvda".into(),
+            delete_on_termination: true,
+            attached_at: None,
+        }),
+        state: "in-use".into(),
+        ..Volume::default()
+    });
+    let thing = |kind, id: &str, state: &str, of: Option<&str>| Thing {
+        kind,
+        id: id.into(),
+        state: state.into(),
+        belongs_to: of.map(str::to_owned),
+    };
+    assert_eq!(
+        world.things(),
+        [
+            thing(ThingKind::DbInstance, WRITER, "available", Some(NAME)),
+            thing(ThingKind::DbCluster, NAME, "available", None),
+            thing(ThingKind::Ec2Instance, "i-1", "running", None),
+            thing(ThingKind::Volume, "vol-1", "in-use", Some("i-1")),
+            thing(ThingKind::Bucket, "results", "", None),
+            thing(ThingKind::Table, "ledger", "ACTIVE", None),
+        ]
+    );
+}
