@@ -1,7 +1,6 @@
 """Records of every version are read as the table of any version says, and no column is renamed, retyped or removed.
 
-`tests/formats/<version>/record-columns.json` holds the columns of that version. Run as a program, this file writes those of
-today's.
+`tests/formats/<version>/record-columns.json` holds the columns of that version. Run as a program, this file writes today's.
 """
 
 import json

@@ -547,8 +547,8 @@ async fn keep() {
                 &json!(items),
             );
             if stage == "closed" {
-                let key = scene.world.object_keys(BUCKET).into_iter();
-                let key = key.filter(|key| key.contains(&id)).next_back().unwrap();
+                let mut keys = scene.world.object_keys(BUCKET).into_iter();
+                let key = keys.find(|key| key.contains(&id)).unwrap();
                 let record = scene.world.object_versions(BUCKET, &key).pop().unwrap();
                 let text = String::from_utf8(record.body.to_vec()).unwrap();
                 write_text(&format!("record-{resource_type}.json"), &text);

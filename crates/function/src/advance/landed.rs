@@ -140,7 +140,7 @@ impl Run<'_> {
         };
         validation.policy = Some(PolicyUsed {
             version: Some(policy.version.clone()),
-            version_id: None,
+            version_id: policy.version_id.clone(),
             fingerprint: Some(policy.fingerprint.clone()),
         });
         let account = point.source_account().unwrap_or_default();
