@@ -27,8 +27,9 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 
 
 def stated(struct):
-    """The columns of a struct in record.rs: name to stated type and whether it may be null. The type of what has columns
-    of its own is those."""
+    """The columns of a struct in record.rs: name to stated type and whether it may be null.
+
+    The type of a struct is its columns, that of an array of structs a list of that."""
     source = (ROOT / "crates/core/src/record.rs").read_text()
     body = re.search(rf"pub struct {struct} \{{(.*?)\n\}}", source, re.S).group(1) + "\n"
     columns = {}
@@ -158,11 +159,12 @@ def test_what_people_ask_is_answered(table):
 def test_what_was_restored_is_told(table):
     """Of every restore: where it lay, how large it was, its job, how long it existed. Of nothing restored: nothing."""
     rows = table.execute(
-        "select restore_job_id, proof, scenario, restored_resource_arn, restore_account, restore_region, network, source_class, "
-        "restored_class, attempts, usage, cleanup, fault_class, verdict from records").fetchall()
-    proofs = set()
+        "select restore_job_id, proof, scenario, restored_resource_arn, restore_account, restore_region, network, "
+        "source_class, restored_class, attempts, usage, cleanup, fault_class, verdict, source_account "
+        "from records").fetchall()
+    proofs, scenarios = set(), set()
     for (job, proof, scenario, arn, account, region, network, source_class, restored_class, attempts, usage, cleanup,
-         fault, verdict) in rows:
+         fault, verdict, source_account) in rows:
         proofs.add(proof)
         assert (fault is not None) == (verdict == "restore_failed"), verdict
         assert [attempt["job"] for attempt in attempts] == ([job] if job else [])
@@ -170,14 +172,18 @@ def test_what_was_restored_is_told(table):
         if proof is None:
             assert network is None and restored_class is None
             continue
-        assert proof == "restored" and scenario == "cross_account" and arn.split(":")[3:5] == [region, account]
+        scenarios.add(scenario)
+        assert scenario == ("same_account" if source_account == account else "cross_account")
+        assert arn.split(":")[3:5] == [region, account]
         assert network["vpc"].startswith("vpc-") and network["subnets"] and network["groups"]
         assert source_class and restored_class
         (attempt,), (used,) = attempts, usage
         assert attempt["start"] < attempt["end"] and attempt["cleanup"] == cleanup == "deleted"
         assert (used["what"], used["unit"]) == ("restored_resource", "minutes")
         assert used["amount"] > (attempt["end"] - attempt["start"]).total_seconds() / 60
-    assert proofs == {"restored", None}
+    assert proofs == {"restored", None} and scenarios == {"same_account", "cross_account"}
+    unknown = "select * from records where policy_version is not null and policy_version_id is null"
+    assert table.execute(unknown).fetchall() == []
     steps = table.execute(
         "select m.name, m.number, m.text from records, unnest(checks) as t(c), unnest(c.measured) as u(m) "
         "where c.kind = 'http'").fetchall()

@@ -6,6 +6,7 @@ mod calls;
 mod canaries;
 mod engine;
 mod events;
+mod formats;
 mod limits;
 mod machines;
 mod ownership;

@@ -146,6 +146,12 @@ async fn a_refused_start_is_inconclusive_and_asked_for_once() {
     let record = scene.prove(&point).await;
     assert_eq!(outcome(&record), ("inconclusive", "nothing_to_delete"));
     assert_says(&record, "verdict_reason", "Invalid restore metadata");
+    assert_eq!(record["fault_class"], "request");
+    assert_eq!(
+        record["attempts"],
+        serde_json::json!([]),
+        "no job was started"
+    );
     assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 1);
     assert_eq!(calls(&scene, "Backup.ListRestoreJobs"), 1);
     assert!(scene.world.restore_jobs().is_empty());
@@ -160,6 +166,14 @@ async fn restore_failed_when_the_reason_lies_in_the_backup() {
     let record = scene.prove(&point).await;
     assert_eq!(outcome(&record), ("restore_failed", "nothing_to_delete"));
     assert_says(&record, "verdict_reason", "The storage volume is damaged");
+    assert_eq!(record["fault_class"], "unknown");
+    assert_eq!(record["attempts"][0]["class"], "unknown");
+    assert_eq!(record["attempts"][0]["cleanup"], "nothing_to_delete");
+    assert_says(
+        &record["attempts"][0],
+        "message",
+        "The storage volume is damaged",
+    );
     assert_eq!(calls(&scene, "RDS.DeleteDBInstance"), 0);
     scene.assert_clean();
 }

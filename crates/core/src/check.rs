@@ -146,7 +146,7 @@ pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResul
         age_at_backup_minutes: minutes(judgement.age_at_backup),
         age_against_now_minutes: minutes(judgement.age_against_now),
         measured: judgement.measured,
-        group: None,
+        group: check.group.clone(),
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Policy {
     pub version: String,
     /// SHA-256 of the file's text, lower-case hexadecimal: which words exactly were in force.
     pub fingerprint: String,
+    /// S3's id of the file's version; none if it does not come from a bucket with versions.
+    pub version_id: Option<String>,
     /// What testing may take, over all rules.
     pub limits: Limits,
     /// The rules in the file's order. The first that matches decides.
@@ -86,6 +88,7 @@ pub fn parse(text: &str) -> Result<Policy, Mistakes> {
     Ok(Policy {
         version,
         fingerprint: fingerprint(text),
+        version_id: None,
         limits,
         rules,
     })

@@ -198,7 +198,7 @@ pub struct Intent {
     pub target_name: String,
     /// By what it is known as the one that was planned.
     pub mark: Mark,
-    /// Makes a repeated start of the same restore harmless for under an hour.
+    /// Makes a repeated start of the same restore harmless for under an hour ([`Validation::idempotency_token`]).
     pub idempotency_token: String,
     /// The restore request's metadata. Never logged.
     pub metadata: BTreeMap<String, String>,
@@ -598,6 +598,22 @@ impl Validation {
         name::target_name(prefix, &self.id, self.attempt)
     }
 
+    /// The token of this attempt's start of a restore, at most 46 characters: that of the same request is the same, that of any
+    /// other another one. AWS Backup answers a token that it knows as it did the first time, also by the refusal, whatever
+    /// the request asks now.
+    pub fn idempotency_token(
+        &self,
+        resource_type: &str,
+        role_arn: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> String {
+        let pairs = metadata.iter();
+        let request = [self.recovery_point.arn.as_str(), resource_type, role_arn]
+            .into_iter()
+            .chain(pairs.flat_map(|(key, value)| [key.as_str(), value.as_str()]));
+        format!("{}-{}-{}", self.id, self.attempt, hash_of(request, 8))
+    }
+
     /// The record's key in the results bucket: the same for the validation's whole life.
     pub fn record_key(&self) -> String {
         format!(
@@ -615,20 +631,26 @@ pub fn validation_id(
     recovery_point_arn: &str,
     request_id: Option<&str>,
 ) -> String {
-    let mut hash = Sha256::new();
-    for part in [
+    let parts = [
         stack,
         vault_arn,
         recovery_point_arn,
         request_id.unwrap_or_default(),
-    ] {
+    ];
+    hash_of(parts.into_iter(), 10)
+}
+
+/// The first bytes of a hash of texts, lower-case hexadecimal.
+fn hash_of<'t>(parts: impl Iterator<Item = &'t str>, bytes: usize) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
         hash.update(part.as_bytes());
         // Keeps ("ab", "c") apart from ("a", "bc").
         hash.update([0]);
     }
     hash.finalize()
         .iter()
-        .take(10)
+        .take(bytes)
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }

@@ -28,31 +28,38 @@ pub enum PolicyFile {
 /// # Errors
 /// When S3 does not answer; that says nothing of the policy.
 pub async fn read(aws: &Aws, uri: &S3Uri) -> Result<PolicyFile, AwsError> {
-    let broken = |fingerprint: Option<String>, reason: String| PolicyFile::Broken {
-        used: PolicyUsed {
-            version: None,
-            version_id: None,
-            fingerprint,
-        },
+    let broken = |used: PolicyUsed, reason: String| PolicyFile::Broken {
+        used,
         reason: format!("the policy {uri} {reason}"),
     };
-    let bytes = match read_object(aws, uri).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(broken(None, "is larger than 1 MiB".to_owned())),
+    let mut used = PolicyUsed {
+        version: None,
+        version_id: None,
+        fingerprint: None,
+    };
+    let object = match get_object(aws, uri).await {
+        Ok(object) => object,
         Err(error) if error.is(&["NoSuchKey", "NoSuchBucket"]) => {
-            return Ok(broken(None, "does not exist".to_owned()));
+            return Ok(broken(used, "does not exist".to_owned()));
         }
         // Without the permission to list, S3 answers so for a missing object too.
         Err(error) if error.is_access_denied() => {
-            return Ok(broken(None, "does not exist or may not be read".to_owned()));
+            return Ok(broken(used, "does not exist or may not be read".to_owned()));
         }
         Err(error) => return Err(error),
     };
+    used.version_id = object.version_id;
+    let Some(bytes) = object.bytes else {
+        return Ok(broken(used, "is larger than 1 MiB".to_owned()));
+    };
     let Ok(text) = String::from_utf8(bytes) else {
-        return Ok(broken(None, "is not UTF-8 text".to_owned()));
+        return Ok(broken(used, "is not UTF-8 text".to_owned()));
     };
     Ok(match policy::parse(&text) {
-        Ok(policy) => PolicyFile::Good(Box::new(policy)),
+        Ok(policy) => PolicyFile::Good(Box::new(Policy {
+            version_id: used.version_id,
+            ..policy
+        })),
         Err(mistakes) => {
             let count = mistakes.0.len();
             let first = mistakes
@@ -65,10 +72,8 @@ pub async fn read(aws: &Aws, uri: &S3Uri) -> Result<PolicyFile, AwsError> {
             } else {
                 String::new()
             };
-            broken(
-                Some(policy::fingerprint(&text)),
-                format!("has a mistake at {first}{more}"),
-            )
+            used.fingerprint = Some(policy::fingerprint(&text));
+            broken(used, format!("has a mistake at {first}{more}"))
         }
     })
 }
@@ -78,6 +83,18 @@ pub async fn read(aws: &Aws, uri: &S3Uri) -> Result<PolicyFile, AwsError> {
 /// # Errors
 /// When S3 refuses or does not answer.
 pub async fn read_object(aws: &Aws, uri: &S3Uri) -> Result<Option<Vec<u8>>, AwsError> {
+    Ok(get_object(aws, uri).await?.bytes)
+}
+
+/// An object as S3 answered it.
+struct Object {
+    /// None if it is larger than 1 MiB.
+    bytes: Option<Vec<u8>>,
+    /// None in a bucket without versions: S3 calls an object's only version there `null`, or says nothing.
+    version_id: Option<String>,
+}
+
+async fn get_object(aws: &Aws, uri: &S3Uri) -> Result<Object, AwsError> {
     let answer = aws
         .s3
         .get_object()
@@ -86,6 +103,7 @@ pub async fn read_object(aws: &Aws, uri: &S3Uri) -> Result<Option<Vec<u8>>, AwsE
         .send()
         .await
         .map_err(failed("s3:GetObject"))?;
+    let version_id = answer.version_id.filter(|id| id != "null");
     let mut body = answer.body;
     let mut bytes = Vec::new();
     while let Some(some) = body.try_next().await.map_err(|error| AwsError {
@@ -95,8 +113,14 @@ pub async fn read_object(aws: &Aws, uri: &S3Uri) -> Result<Option<Vec<u8>>, AwsE
     })? {
         bytes.extend_from_slice(&some);
         if bytes.len() > LARGEST {
-            return Ok(None);
+            return Ok(Object {
+                bytes: None,
+                version_id,
+            });
         }
     }
-    Ok(Some(bytes))
+    Ok(Object {
+        bytes: Some(bytes),
+        version_id,
+    })
 }

@@ -48,8 +48,9 @@ async fn every_record_has_all_columns_in_one_line_with_their_types() {
         assert_eq!(columns(record), wanted);
         for (name, value) in record.as_object().unwrap() {
             let fits = match name.as_str() {
-                "checks" | "findings" => value.is_array(),
-                "attempt" => value.is_u64(),
+                "attempts" | "checks" | "findings" | "usage" => value.is_array(),
+                "attempt" | "format" => value.is_u64(),
+                "network" => value.is_object() || value.is_null(),
                 "backup_size_bytes" | "restored_size_bytes" => value.is_u64() || value.is_null(),
                 "recovery_time"
                 | "recovery_time_target"
@@ -123,6 +124,8 @@ async fn the_record_tells_the_whole_story() {
     }
     assert!(record["copy_job_id"].is_string());
     assert_eq!(record["policy_fingerprint"].as_str().unwrap().len(), 64);
+    let read = scene.world.object_versions(BUCKET, POLICY_KEY).pop();
+    assert_eq!(record["policy_version_id"], read.unwrap().version_id);
 }
 
 #[tokio::test]

@@ -389,6 +389,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
         name: SUBNET_GROUP.to_owned(),
         vpc_id: VPC.to_owned(),
     });
+    world.set_subnets_of_group(SUBNET_GROUP, &SUBNETS);
     for id in SUBNETS {
         world.add_subnet(Subnet {
             id: id.to_owned(),

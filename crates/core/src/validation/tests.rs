@@ -319,3 +319,34 @@ fn a_validation_comes_back_from_the_ledger_as_it_was() {
     }
     assert_eq!(back(&kept), Some(validation));
 }
+
+#[test]
+fn a_token_is_bound_to_what_is_asked_for() {
+    let open = |arn: &str| Validation::open(STACK, arn, VAULT, None, at(0));
+    let metadata = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    };
+    let planned = metadata(&[("DBInstanceClass", "db.t4g.small"), ("Port", "5432")]);
+    let mut validation = open("point");
+    let token = validation.idempotency_token("RDS", "role", &planned);
+    assert_eq!(validation.idempotency_token("RDS", "role", &planned), token);
+    assert!(
+        token.starts_with(&format!("{}-1-", validation.id)) && token.len() <= 46,
+        "{token}"
+    );
+    validation.attempt = 2;
+    let others = [
+        validation.idempotency_token("RDS", "role", &planned),
+        open("point").idempotency_token("Aurora", "role", &planned),
+        open("point").idempotency_token("RDS", "another", &planned),
+        open("another").idempotency_token("RDS", "role", &planned),
+        open("point").idempotency_token("RDS", "role", &metadata(&[("Port", "5432")])),
+        open("point").idempotency_token(
+            "RDS",
+            "role",
+            &metadata(&[("DBInstanceClass", "db.t4g.large"), ("Port", "5432")]),
+        ),
+    ];
+    assert!(!others.contains(&token), "{token} {others:?}");
+}

@@ -140,7 +140,7 @@ impl Run<'_> {
         };
         validation.policy = Some(PolicyUsed {
             version: Some(policy.version.clone()),
-            version_id: None,
+            version_id: policy.version_id.clone(),
             fingerprint: Some(policy.fingerprint.clone()),
         });
         let account = point.source_account().unwrap_or_default();
@@ -229,12 +229,14 @@ impl Run<'_> {
         }
         validation.queued_since = None;
         validation.source_class = plan::source_class(resource_type, &source);
+        let metadata = plan.metadata();
+        let role = &app.config.restore_role_arn;
         validation.intent = Some(Intent {
             attempt: validation.attempt,
-            idempotency_token: target_name.clone(),
+            idempotency_token: validation.idempotency_token(resource_type.name(), role, &metadata),
             mark: plan::mark(resource_type, &network, &target_name),
             target_name,
-            metadata: plan.metadata(),
+            metadata,
             planned_at: now,
             restore_job_id: None,
         });

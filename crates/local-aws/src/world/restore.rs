@@ -48,8 +48,18 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         }
         let mut known = state.jobs.by_token(token);
         let known = known.find(|job| now.duration_since(job.job.created_at) < TOKEN_LIFE);
-        if let Some(known) = known {
-            return Ok(known.job.id.clone());
+        if let Some(Job { job, .. }) = known {
+            // Not documented for AWS Backup, which says only that a repeated successful request is answered and nothing
+            // done ("StartRestoreJob", API reference). Whoever asks for something else by a known token relies on what
+            // nobody promises.
+            if job.recovery_point_arn != request.recovery_point_arn
+                || job.iam_role_arn != request.iam_role_arn
+                || job.metadata != request.metadata
+            {
+                let words = "The idempotency token was used with another request";
+                return Err(ServiceError::new("InvalidRequestException", 400, words));
+            }
+            return Ok(job.id.clone());
         }
     }
     let point = state.recovery_points.get(&request.recovery_point_arn);

@@ -586,6 +586,10 @@ fn a_token_holds_for_an_hour() {
     let first = start("t");
     clock.ahead(3599);
     assert_eq!(start("t"), first);
+    let mut other = good_metadata();
+    other["DBInstanceClass"] = "db.r6g.large".into();
+    let refused = start_restore(&world, other, Some("t"));
+    assert_eq!(refused.status, 400, "another request by the same token");
     assert_eq!(world.restore_jobs().len(), 1);
     clock.ahead(2);
     let second = start("t");
