@@ -92,7 +92,7 @@ async fn passes_without_anybodys_secret() {
         let id = record["validation_id"].as_str().unwrap();
         assert_only_rds_was_told(&shop, id, 1..=1);
         let logged = canary::logged();
-        let told = format!("a master password was set on restore-proof-r-{id}-1");
+        let told = format!("step Password was taken on restore-proof-r-{id}-1");
         assert!(logged.contains(&told), "{logged}");
         for secret in [derived(id).as_str(), RESET_KEY] {
             assert!(!logged.contains(secret), "{logged}");

@@ -106,7 +106,7 @@ impl Step {
     /// much longer is known.
     pub fn at_most(self) -> SignedDuration {
         match self {
-            Step::Capacity | Step::Password => SignedDuration::from_mins(30),
+            Step::Capacity | Step::Password => SignedDuration::from_hours(1),
             Step::Writer => SignedDuration::from_hours(2),
         }
     }

@@ -275,10 +275,13 @@ impl Run<'_> {
         let ready_at_most = self.resource_type()?.facts().deadlines.ready;
         let validation = self.validation();
         validation.waiting_since = None;
-        let late = validation
+        // What is waited for is the last of the steps that were taken.
+        let last = validation
             .steps
             .iter()
-            .find(|(step, state)| now.duration_since(state.wished_at) > step.at_most());
+            .max_by_key(|(_, state)| state.wished_at);
+        let late =
+            last.filter(|(step, state)| now.duration_since(state.wished_at) > step.at_most());
         if let Some((step, _)) = late {
             let problem = too_late(*step);
             return self.give_up_step(problem).await.map(ControlFlow::Break);
