@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test test-all lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories package install build-RestoreProofFunction clean
+.PHONY: help demo test test-all sampled lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories package install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -16,8 +16,11 @@ demo: ## Backup copies land on this machine and are proven, one after the other
 test: ## Set up and run everything that CI runs
 	@scripts/test.sh
 
-test-all: ## The same, and what takes much longer: every mutant, and the package built elsewhere with the same bytes
-	@scripts/test.sh all
+test-all: ## All of what that samples, and what takes much longer: every mutant, torture, deaths, the package built elsewhere
+	@TIME=$${TIME:-5m} scripts/test.sh all
+
+sampled: ## What `make test` samples and has not run in the last twenty commits: there must be nothing
+	@scripts/sampled.sh
 
 lint: ## The checks that compile nothing to run: format, dependencies, templates, clippy, doc
 	@scripts/test.sh fmt deny templates clippy doc

@@ -7,5 +7,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_system demo
 use_target_folder
 # Optimised: the first build takes long, but 10,000 copies would take most of an hour otherwise.
-build_shipped "$(host_architecture)" burst
-exec "$shipped/burst"
+build_shipped "$(host_architecture)" --example=burst
+exec "$shipped/examples/burst"

@@ -211,7 +211,7 @@ host_architecture() {
 # Builds shipped programs, optimised, in the one way in which they are built everywhere: the compiler of C and the
 # linker are zig's, and no path of this machine gets into the files. So one commit gives the same bytes on any Linux.
 # Sets `shipped` to the folder that they lie in and `shipped_target` to Rust's name of what they are built for.
-#   build_shipped ARCHITECTURE PROGRAM...
+#   build_shipped ARCHITECTURE PROGRAM|--example=PROGRAM...
 build_shipped() {
     local architecture="$1" program programs=() sources flags
     shift
@@ -229,7 +229,12 @@ build_shipped() {
     command -v cc >/dev/null || install_packages build-essential
     make_python_environment scripts/requirements-build.txt "one minute, 450 MB"
     claim_target_folder "$root" "$shipped_target/release"
-    for program in "$@"; do programs+=(--bin "$program"); done
+    for program in "$@"; do
+        case "$program" in
+        --example=*) programs+=("$program") ;;
+        *) programs+=(--bin "$program") ;;
+        esac
+    done
     cargo fetch --locked --quiet --target "$shipped_target"
     # Panics name source files. Ours are named from the workspace on, those of crates by where cargo keeps them.
     # Cargo leaves these flags out of the names that it derives from a crate's flags.
@@ -243,3 +248,32 @@ build_shipped() {
         cargo zigbuild --locked --release --workspace "${programs[@]}" --target "$shipped_target.$shipped_glibc"
     shipped="$CARGO_TARGET_DIR/$shipped_target/release"
 }
+
+# `make test` takes a sample of what takes long, another part of it in each turn. The commits of a branch count the turns,
+# so that any twenty commits in a row have taken everything. A shallow clone does not know how many there are: there the
+# commit's hash stands for the number.
+turns=20
+
+# Prints a commit's turn.
+turn_of() {
+    if [ "$(git rev-parse --is-shallow-repository)" = true ]; then
+        echo $((16#$(git rev-parse "$1" | cut -c1-7)))
+    else
+        git rev-list --count --first-parent "$1"
+    fi
+}
+
+# Whether the core's own unit tests kill this mutant: a build of seconds.
+is_of_core() { head -n 1 "tests/mutants/$1.patch" | grep -q -- ' -p restore-proof-core '; }
+
+# Prints the mutants whose safeguard is outside of the core: each is a build of its own.
+mutants_outside_of_core() {
+    local patch name
+    for patch in tests/mutants/*.patch; do
+        name="$(basename "$patch" .patch)"
+        is_of_core "$name" || printf '%s\n' "$name"
+    done
+}
+
+# Whether this turn's sample has this mutant. Its name decides, so that new mutants do not move the others.
+turn_has_mutant() { [ $(($(cksum <<<"$2" | cut -d ' ' -f 1) % turns)) = $(($1 % turns)) ]; }

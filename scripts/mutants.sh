@@ -9,7 +9,8 @@
 #     diff --git ...
 #
 # The patches are applied to a copy of the tree; the clone itself is left alone. A patch that does
-# not apply, a mutant that does not compile and a mutant that no test notices are failures.
+# not apply, a mutant that does not compile and a mutant that no test notices are failures. Where the core's own tests
+# notice, they are the ones to name (`cargo test -p restore-proof-core --lib ownership::`): a build of seconds.
 #
 #   scripts/mutants.sh              all patches
 #   scripts/mutants.sh NAME...      these
@@ -32,9 +33,10 @@ flock "$lock"
 log="$(mktemp "${TMPDIR:-/tmp}/mutants-of-restore-proof.XXXXXX")"
 trap 'rm -f "$log"' EXIT
 
-# The tree as it is now, uncommitted changes included. Files that did not change keep their times.
+# The tree as it is now, uncommitted changes included. `exact`: with the times of the clone's files; otherwise those that
+# did not change keep their times, and others are new.
 copy_tree() {
-    local file
+    local file how="${1:-}"
     git ls-files -z --cached --others --exclude-standard >"$log"
     mkdir -p "$tree"
     (cd "$tree" && find . -type f -print0) | while IFS= read -r -d '' file; do
@@ -42,7 +44,10 @@ copy_tree() {
     done
     while IFS= read -r -d '' file; do
         [ -e "$file" ] || continue
-        if ! cmp -s "$file" "$tree/$file"; then
+        if [ "$how" = exact ]; then
+            mkdir -p "$(dirname "$tree/$file")"
+            cp -p "$file" "$tree/$file"
+        elif ! cmp -s "$file" "$tree/$file"; then
             mkdir -p "$(dirname "$tree/$file")"
             cp "$file" "$tree/$file"
         fi
@@ -61,8 +66,10 @@ command_of() {
 # `git apply` must not look for a repository above the copy.
 in_tree() { (cd "$tree" && GIT_CEILING_DIRECTORIES="$cache" "$@") >"$log" 2>&1 </dev/null; }
 
-copy_tree
-claim_target_folder "$tree" debug
+# use_target_folder has claimed the folder for the clone. What lies there was built from files of the same content and time,
+# and is as good for the copy; what mutants leave there is not as good for the clone, so from here on it is the copy's.
+copy_tree exact
+printf '%s' "$tree" >"$CARGO_TARGET_DIR/debug/built-from"
 declare -A green=()
 table="" survived=0
 for name in "${names[@]}"; do

@@ -1,21 +1,27 @@
 #!/bin/bash
-# `make test`: every test of the project, one step after the other, cheap ones first.
+# `make test`: every test of the project.
 #
 #   scripts/test.sh            all steps of `make test`
-#   scripts/test.sh all        these, and those that take much longer
+#   scripts/test.sh all        the same on all of what it samples, and what takes much longer
 #   scripts/test.sh STEP...    these steps, in this order (what a step needs of an earlier one, it says)
 #
-# A failed step does not stop the others. The last line counts them.
+# A failed step does not stop the others. The last line counts them. `make test` samples the mutants and the torture by the
+# number of the commit (turn_of in lib.sh; TURN=7 for another turn): scripts/sampled.sh shows that nothing is left out for
+# long. The times of whole runs are kept; scripts/test-times.sh puts them into docs/test-times.md.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-all=(fmt deny templates checkov aws-limits judge clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls moto sam package mutants)
-expensive=(reproducible all-mutants)
-steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
-[ "${steps[*]}" != all ] || steps=("${all[@]}" "${expensive[@]}")
+# One after the other: they share cargo's folder of unoptimised builds.
+tests=(fmt clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls)
+# Beside them: what compiles nothing, and the optimised build. One core is idle for much of either.
+beside=(deny templates checkov aws-limits judge sam package)
+# When all is over: mutants take the folder for another tree.
+last=(mutants)
+# In `make test-all` alone.
+expensive=(torture deaths reproducible)
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/tests-of-restore-proof.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
+mkdir "$work/logs"
 
 python_tests() { python -m pytest -p no:cacheprovider --quiet "$@"; }
 
@@ -65,10 +71,7 @@ step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; 
 
 step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items; }
 
-step_unit() {
-    cargo test --locked --workspace --lib --bins
-    cargo test --locked --workspace --doc
-}
+step_unit() { cargo test --locked --workspace --lib --bins; }
 
 # AWS's own Python client and the AWS CLI drive local-aws, and moto must agree with it.
 step_local-aws() {
@@ -86,10 +89,14 @@ step_schema() {
 # Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.
 step_scenarios() {
     build_binaries
+    sampled "torture: single harms of turn $TURN, of any four turns in a row all"
     # What was searched for secrets, for the step `canaries`.
-    RESTORE_PROOF_RECORD="$work/scenarios.jsonl" RESTORE_PROOF_CANARIES="$work/canaries.jsonl" \
+    env -u TIME RESTORE_PROOF_RECORD="$work/scenarios.jsonl" RESTORE_PROOF_CANARIES="$work/canaries.jsonl" \
         cargo test --locked --workspace --test '*'
 }
+
+# All fault suites, then pairs of strikes and random runs until TIME is over.
+step_torture() { scripts/torture.sh; }
 
 # The function's processes are killed again and again: for TIME (1m), or in the one round of SEED. Part of `scenarios`.
 step_deaths() {
@@ -135,24 +142,21 @@ step_calls() {
         python_tests tests/conformance/test_calls.py tests/conformance/test_permissions.py
 }
 
-# The function, as built for development, against moto.
+# The function, as built for development, against moto. In `make test` the step `package` does it with the shipped file.
 step_moto() {
     build_binaries
     BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
         python_tests tests/conformance/test_moto.py
 }
 
-# The very file that `sam build` makes runs the same events.
+# What `sam build` makes, for the step `package`.
 step_sam() {
-    build_binaries
     sam build --template template.yaml --build-dir "$work/sam"
     need sam "$work/sam/RestoreProofFunction/bootstrap"
-    BOOTSTRAP="$work/sam/RestoreProofFunction/bootstrap" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
-        python_tests tests/conformance/test_moto.py
 }
 
-# What `make package` makes: the same when made again, with the very file that `sam build` makes, and it runs the same
-# events. The templates are compared with their sources in the step `templates`.
+# What `make package` makes: the same when made again, with the very file that `sam build` makes, and that runs events
+# against moto. The templates are compared with their sources in the step `templates`.
 step_package() {
     build_binaries
     need sam "$work/sam/RestoreProofFunction/bootstrap"
@@ -182,66 +186,113 @@ step_reproducible() {
     diff -r "$work/here" "$work/there"
 }
 
-# Safeguards of the promises are taken away in turn; the tests must notice. Here the legs of ownership, and one of each
-# other kind, another with each commit: each is a build of its own. All of them by `make mutants` and in `make test-all`.
-# That all patches still apply is seen here.
+# Safeguards of the promises are taken away in turn; the tests must notice. All that the core's unit tests notice. Of the
+# others, each a build of its own: those whose safeguard or scenes this commit and what is not committed have changed, eight
+# at most, and those of this turn. That all patches still apply is seen here.
 step_mutants() {
-    local patch name kind chosen=() number
-    local -A kinds=()
-    number=$((16#$(git rev-parse HEAD | cut -c1-6)))
-    for patch in tests/mutants/*.patch; do
-        git apply --check "$patch" || die "$patch does not apply any more"
-        name="$(basename "$patch" .patch)"
-        kind="${name%%-*}"
-        case "$kind" in
-        leg) chosen+=("$name") ;;
-        *) kinds[$kind]+="$name " ;;
-        esac
+    local name chosen=() left=() changed=() of_turn=()
+    for name in tests/mutants/*.patch; do
+        git apply --check "$name" || die "$name does not apply any more"
+        name="$(basename "$name" .patch)"
+        if is_of_core "$name"; then chosen+=("$name"); fi
     done
-    local of_kind
-    for kind in "${!kinds[@]}"; do
-        read -r -a of_kind <<<"${kinds[$kind]}"
-        chosen+=("${of_kind[number % ${#of_kind[@]}]}")
+    # A clone of one commit knows no commit before it.
+    { git diff --name-only HEAD~1 2>/dev/null || true; git ls-files --others --exclude-standard; } >"$work/changed"
+    for name in $(mutants_outside_of_core); do
+        if turn_has_mutant "$TURN" "$name"; then
+            of_turn+=("$name")
+        elif files_of_mutant "$name" | grep -qxFf "$work/changed"; then
+            if [ ${#changed[@]} -lt 8 ]; then changed+=("$name"); else left+=("$name"); fi
+        fi
     done
-    scripts/mutants.sh "${chosen[@]}"
+    sampled "mutants: ${#chosen[@]} of the core; of turn $((TURN % turns)): ${of_turn[*]:-none}; changed: ${changed[*]:-none}"
+    if [ ${#left[@]} -gt 0 ]; then sampled "mutants that changed and were too many: ${left[*]}"; fi
+    scripts/mutants.sh "${chosen[@]}" "${of_turn[@]}" "${changed[@]}"
+}
+
+# The files that a mutant stands or falls with: itself, what it changes, and the scenes that notice.
+files_of_mutant() {
+    local patch="tests/mutants/$1.patch" scenes
+    echo "$patch"
+    sed -n 's/^+++ b.//p' "$patch"
+    scenes="$(sed -nE '1s/.* scenarios ([a-z]+)::.*/\1/p' "$patch")"
+    if [ -n "$scenes" ]; then git ls-files "tests/scenarios/$scenes.rs" "tests/scenarios/$scenes/*"; fi
 }
 
 step_all-mutants() { scripts/mutants.sh; }
 
-passed=() failed=() summary=""
+# What a step has left out is told when all is over.
+sampled() { echo "$*" >>"$work/sampled"; }
+
+# Runs a step. What it says is shown when it is over, as steps run beside each other; `live`: while it runs.
 run() {
-    local name="$1" started=$SECONDS status
-    say "=== $name"
-    # Not in an `if`, which would switch `set -e` off inside.
+    local name="$1" how="$2" began=$SECONDS status outcome=passed log="$work/logs/$1"
+    say "=== $name begins"
+    # Not in a condition, which would switch `set -e` off inside.
     set +e
-    (set -euo pipefail; "step_$name") </dev/null
+    case "$how" in
+    live) (set -euo pipefail; "step_$name") </dev/null ;;
+    *) (set -euo pipefail; "step_$name") </dev/null >"$log" 2>&1 ;;
+    esac
     status=$?
     set -e
-    local took=$((SECONDS - started))
-    if [ "$status" = 0 ]; then
-        passed+=("$name")
-        summary+="$(printf '%-12s passed %5d s' "$name" "$took")"$'\n'
-    else
-        failed+=("$name")
-        summary+="$(printf '%-12s FAILED %5d s' "$name" "$took")"$'\n'
-        say "=== $name failed (exit code $status)"
-    fi
+    [ "$status" = 0 ] || outcome="FAILED"
+    local took=$((SECONDS - began))
+    printf '%s %s %s\n' "$name" "$outcome" "$took" >>"$work/results"
+    {
+        flock 9
+        if [ -e "$log" ]; then cat "$log"; fi
+        say "=== $name $outcome after $took s (exit code $status)"
+    } 9>"$work/printing"
 }
 
-for name in "${steps[@]}"; do
-    declare -F "step_$name" >/dev/null || die "no step '$name'; there are: ${all[*]} ${expensive[*]} advisories deaths"
-done
+run_all() { for name in "$@"; do run "$name" quiet; done; }
 
-started=$SECONDS
+kind=""
+case "$*" in
+"") kind="make test" ;;
+all)
+    kind="make test-all"
+    last=(all-mutants "${expensive[@]}")
+    ;;
+*)
+    for name in "$@"; do
+        declare -F "step_$name" >/dev/null ||
+            die "no step '$name'; there are: ${tests[*]} ${beside[*]} ${last[*]} all-mutants ${expensive[*]} moto advisories"
+    done
+    ;;
+esac
+
 need_system tests
+TURN="${TURN:-$(turn_of HEAD)}"
+export TURN
 use_target_folder
+warm=cold
+if [ -e "$CARGO_TARGET_DIR/debug/bootstrap" ]; then warm=warm; fi
 use_python_tools
-summary+="$(printf '%-12s        %5d s' tools $((SECONDS - started)))"$'\n'
-for name in "${steps[@]}"; do
-    run "$name"
-done
+printf '%s %s %s\n' tools passed "$SECONDS" >>"$work/results"
+if [ -n "$kind" ]; then
+    # The tests go first where there is work for both: some look at the clock.
+    (renice -n 5 $BASHPID >/dev/null && run_all "${beside[@]}") &
+    run_all "${tests[@]}"
+    wait
+    run_all "${last[@]}"
+else
+    for name in "$@"; do run "$name" live; done
+fi
 
-say "=== $((SECONDS / 60)) min $((SECONDS % 60)) s in all"
-printf '%s' "$summary"
-echo "${#passed[@]} passed, ${#failed[@]} failed"
-[ ${#failed[@]} = 0 ]
+failed="$(grep -c ' FAILED ' "$work/results" || true)"
+{
+    printf '%s, %s, %s, %s cores, commit %s, turn %s: %s min %02d s\n\n' "$kind" "$(date -u +%F)" "$warm" "$(nproc)" \
+        "$(git rev-parse --short HEAD)" "$TURN" $((SECONDS / 60)) $((SECONDS % 60))
+    while read -r name outcome took; do printf '    %-14s %-6s %6d s\n' "$name" "$outcome" "$took"; done <"$work/results"
+    if [ -e "$work/sampled" ]; then printf '\nSampled:\n\n' && sed 's/^/- /' "$work/sampled"; fi
+} >"$work/times"
+say "==="
+cat "$work/times"
+if [ -n "$kind" ] && [ "$failed" = 0 ]; then
+    mkdir -p "$cache/test-times"
+    cp "$work/times" "$cache/test-times/${kind#make }-$warm"
+fi
+echo "$(($(wc -l <"$work/results") - 1 - failed)) passed, $failed failed"
+[ "$failed" = 0 ]

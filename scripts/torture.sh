@@ -10,5 +10,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_system demo
 use_target_folder
-cargo build --locked --workspace --bins --quiet
-exec "$CARGO_TARGET_DIR/debug/torture"
+cargo build --locked --workspace --example torture --quiet
+exec "$CARGO_TARGET_DIR/debug/examples/torture"

@@ -13,7 +13,9 @@ use restore_proof_core::check::body::{self, Body};
 use restore_proof_core::check::redirect::{Next, Server};
 use restore_proof_core::check::{Target, Trouble, address};
 use restore_proof_core::expectation::{Clocks, Judgement, compile_regex};
-use restore_proof_core::policy::{Address, HttpCheck, HttpStep, JsonExpectation, HttpMethod, Scheme};
+use restore_proof_core::policy::{
+    Address, HttpCheck, HttpMethod, HttpStep, JsonExpectation, Scheme,
+};
 use serde_json::Value;
 use url::Url;
 

@@ -107,7 +107,10 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     } = &case;
     let limits = &Limits::default();
     let planned = plan(*resource_type, source, rule, limits, network, NAME);
-    assert_eq!(planned, plan(*resource_type, source, rule, limits, network, NAME));
+    assert_eq!(
+        planned,
+        plan(*resource_type, source, rule, limits, network, NAME)
+    );
     reasoned(&planned, source);
     isolated(&case, &planned.metadata());
     from_somewhere(&case, &planned.metadata());
@@ -234,7 +237,10 @@ fn overrides_keep_out(case: &Case, request: &BTreeMap<String, String>) {
             &RDS_OVERRIDES,
             ("DBInstanceClass", &case.rule.types.rds.instance_class),
         ),
-        ResourceType::Ec2 => (&EC2_OVERRIDES, ("InstanceType", &case.rule.types.ec2.instance_type)),
+        ResourceType::Ec2 => (
+            &EC2_OVERRIDES,
+            ("InstanceType", &case.rule.types.ec2.instance_type),
+        ),
     };
     for (key, value) in &case.rule.restore {
         if let Some(problem) = override_problem(Some(case.resource_type), key, value) {

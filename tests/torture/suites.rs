@@ -1,4 +1,5 @@
-//! The fault suites of `make test`: single harms at every call, and a bounded part of the rest. `make torture` does all of it.
+//! The fault suites of `make test`: a sample of the single harms at every call, and a bounded part of the rest. `make torture`
+//! does all of it.
 
 use std::time::Instant;
 
@@ -6,7 +7,8 @@ use restore_proof_tests::torture::paths::PATHS;
 use restore_proof_tests::torture::run::Plan;
 use restore_proof_tests::torture::shop::Shop;
 use restore_proof_tests::torture::suites::{
-    all_singles, calls_of, doubled, forgotten_tokens, outages, pairs, random_from, run_all,
+    Sample, calls_of, doubled, forgotten_tokens, missed_singles, outages, pairs, random_from,
+    run_all, some_singles,
 };
 
 #[track_caller]
@@ -44,7 +46,14 @@ fn undisturbed_every_way_ends_as_it_is_called() {
 #[test]
 fn whatever_fails_once_everything_ends_as_if_it_had_not() {
     let shop = Shop::open();
-    assert_holds(&shop, all_singles(&shop, true));
+    assert_holds(&shop, some_singles(&shop, Sample::of_this_run()));
+}
+
+#[test]
+fn four_turns_in_a_row_make_every_single_strike() {
+    let shop = Shop::open();
+    assert!(!missed_singles(&shop, &[7, 8, 9]).is_empty());
+    assert!(missed_singles(&shop, &[7, 8, 9, 10]).is_empty());
 }
 
 #[test]
@@ -59,7 +68,7 @@ fn a_restore_whose_start_was_not_answered_is_found_when_its_token_is_forgotten()
 }
 
 #[test]
-fn what_is_down_for_hours_is_waited_for() {
+fn what_is_down_for_an_hour_is_waited_for() {
     let shop = Shop::open();
     assert_holds(&shop, outages(&shop));
 }

@@ -141,7 +141,11 @@ pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severit
         .iter()
         .filter(|call| call.mutating && call.service == "RDS");
     for call in of_databases {
-        let is_ours = |name: &String| validation_named(PREFIX, name).is_some();
+        // Tags are set on an ARN, which ends with the name.
+        let is_ours = |name: &String| {
+            let name = name.rsplit(':').next().unwrap_or_default();
+            validation_named(PREFIX, name).is_some()
+        };
         if !call.resources.iter().any(is_ours) {
             found.push(format!("{} names {:?}", call.name(), call.resources));
         }

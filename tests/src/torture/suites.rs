@@ -143,12 +143,48 @@ pub fn calls_of(shop: &Shop, path: &'static Path) -> Outcome {
     run(shop, &undisturbed(path))
 }
 
-/// Every attempt of a way meets every harm, once and for all retries, before and after its effect, when `all_of_it` is asked
-/// for; otherwise what ends a run, and what is repeated although it has taken effect, on a way that begins like a main one
-/// only from where its restore has begun. (A call that only reads has no effect that anything could come after.)
-pub fn singles(path: &'static Path, undisturbed: &Outcome, all_of_it: bool) -> Vec<Strike> {
+/// What `make test` makes of the single strikes, which are too many for it: another part in each turn. Any four turns in a
+/// row make all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    turn: usize,
+}
+
+impl Sample {
+    /// Of this turn.
+    pub fn of(turn: usize) -> Sample {
+        Sample { turn }
+    }
+
+    /// Of the turn in the environment variable `TURN`, which `scripts/test.sh` counts; turn 0 where there is none.
+    pub fn of_this_run() -> Sample {
+        let turn = std::env::var("TURN").map_or(0, |turn| turn.parse().unwrap());
+        Sample { turn }
+    }
+
+    /// Whether it holds this strike, the so many-th of its way. On a main way one of what is one class to the function: an
+    /// error of the service, no answer and a broken connection. On another way every fourth strike.
+    fn holds(self, path: &Path, row: usize, strike: &Strike) -> bool {
+        if !path.is_main {
+            return (row + self.turn).is_multiple_of(4);
+        }
+        let of_class = match strike.harm {
+            Harm::Error => 0,
+            Harm::Timeout => 1,
+            Harm::Reset => 2,
+            Harm::Throttle | Harm::NotFound | Harm::Death => return true,
+        };
+        (strike.nth + of_class + self.turn).is_multiple_of(3)
+    }
+}
+
+/// On a main way every attempt meets every harm, once and for all retries, before and after its effect. On another way it
+/// meets what ends a run, and what is repeated although it has taken effect; where the way begins like a main one, only from
+/// where its restore has begun. (A call that only reads has no effect that anything could come after.)
+pub fn singles(path: &'static Path, undisturbed: &Outcome) -> Vec<Strike> {
     let calls = &undisturbed.calls;
-    let begins_alike = !all_of_it && path.arrival == Arrival::Copy && !path.is_main;
+    let all_of_it = path.is_main;
+    let begins_alike = !all_of_it && path.arrival == Arrival::Copy;
     let started = calls
         .iter()
         .position(|call| call.operation == "StartRestoreJob");
@@ -207,19 +243,38 @@ impl Strike {
     }
 }
 
-/// The single strikes of all ways: all of them on the main ways, or only on the one of databases when time is short.
-pub fn all_singles(shop: &Shop, time_is_short: bool) -> Vec<Plan> {
+/// The single strikes of all ways that `is_wanted`.
+fn singles_that(shop: &Shop, is_wanted: impl Fn(&Path, usize, &Strike) -> bool) -> Vec<Plan> {
     let mut plans = Vec::new();
     for path in PATHS {
         let outcome = calls_of(shop, path);
-        let all_of_it = path.is_main && !(time_is_short && path.is_machine);
-        let strikes = singles(path, &outcome, all_of_it);
-        plans.extend(strikes.into_iter().map(|strike| {
-            let severity = strike.severity(&outcome.calls[strike.nth]);
-            harmed(path, vec![Harms::Strike(strike)], severity)
-        }));
+        for (row, strike) in singles(path, &outcome).into_iter().enumerate() {
+            if is_wanted(path, row, &strike) {
+                let severity = strike.severity(&outcome.calls[strike.nth]);
+                plans.push(harmed(path, vec![Harms::Strike(strike)], severity));
+            }
+        }
     }
     plans
+}
+
+/// The single strikes of all ways.
+pub fn all_singles(shop: &Shop) -> Vec<Plan> {
+    singles_that(shop, |_, _, _| true)
+}
+
+/// Those of a sample.
+pub fn some_singles(shop: &Shop, sample: Sample) -> Vec<Plan> {
+    singles_that(shop, |path, row, strike| sample.holds(path, row, strike))
+}
+
+/// Those that the samples of these turns do not hold.
+pub fn missed_singles(shop: &Shop, turns: &[usize]) -> Vec<Plan> {
+    let held = |path: &Path, row, strike: &Strike| {
+        let mut samples = turns.iter().map(|turn| Sample::of(*turn));
+        samples.any(|sample| sample.holds(path, row, strike))
+    };
+    singles_that(shop, |path, row, strike| !held(path, row, strike))
 }
 
 /// Every way, with nothing done to it.
@@ -246,7 +301,8 @@ pub fn doubled() -> Vec<Plan> {
     plans
 }
 
-/// Each operation does not work for three hours: from the beginning, and once the restore runs.
+/// Each operation does not work for 65 minutes, longer than a lease and than AWS Backup remembers a token: from the
+/// beginning, and once the restore runs.
 pub fn outages(shop: &Shop) -> Vec<Plan> {
     let mut known = BTreeSet::new();
     let mut plans = Vec::new();
@@ -261,7 +317,7 @@ pub fn outages(shop: &Shop) -> Vec<Plan> {
                 let outage = Harms::Outage {
                     operation: call.name(),
                     after: SignedDuration::from_secs(after),
-                    lasts: SignedDuration::from_hours(3),
+                    lasts: SignedDuration::from_mins(65),
                 };
                 plans.push(harmed(path, vec![outage], Severity::MayCost));
             }

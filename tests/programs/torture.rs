@@ -3,6 +3,7 @@
 //! - `TIME`: so long, as `90s`, `10m`, `2h`; ten minutes when it says nothing.
 //! - `SEED`: this random run alone, call by call.
 //! - `ONLY`: the runs alone whose name holds this text, call by call.
+//! - `TURNS`: runs nothing, and lists the single harms that `make test` makes in none of these turns.
 //! - `FROM`: the first seed; the seconds since 1970 when it says nothing.
 
 use std::process::ExitCode;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 use restore_proof_tests::torture::run::{Plan, run};
 use restore_proof_tests::torture::shop::Shop;
 use restore_proof_tests::torture::suites::{
-    Summary, all_singles, doubled, forgotten_tokens, name, outages, pairs, random_from, run_all,
-    time, undisturbed_all,
+    Summary, all_singles, doubled, forgotten_tokens, missed_singles, name, outages, pairs,
+    random_from, run_all, time, undisturbed_all,
 };
 
 /// How long it takes when nobody says otherwise.
@@ -33,15 +34,21 @@ fn main() -> ExitCode {
     if let Some(seed) = seed {
         return show(&shop, &[Plan::Random { seed }]);
     }
+    if let Some(turns) = of("TURNS") {
+        let turns: Vec<usize> = turns.split_whitespace().flat_map(str::parse).collect();
+        let missed = missed_singles(&shop, &turns);
+        missed.iter().for_each(|plan| println!("{}", name(plan)));
+        return ExitCode::from(u8::from(!missed.is_empty()));
+    }
     let seeded = std::time::SystemTime::UNIX_EPOCH.elapsed();
     let from: u64 = from.unwrap_or_else(|| seeded.map_or(1, |since| since.as_secs()));
     let known = || {
         let suites = [
             ("undisturbed", undisturbed_all()),
-            ("every single harm", all_singles(&shop, false)),
+            ("every single harm", all_singles(&shop)),
             ("the event twice", doubled()),
             ("forgotten tokens", forgotten_tokens(&shop)),
-            ("outages of hours", outages(&shop)),
+            ("outages of 65 minutes", outages(&shop)),
         ];
         (suites, pairs(&shop, from))
     };
