@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::App;
 use crate::check::Login;
-use crate::ledger::{Claim, Lease};
+use crate::ledger::{Claim, Lease, Slots};
 
 /// Kept of every run for the record and the deletion.
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
@@ -60,8 +60,8 @@ struct Run<'a> {
     lease: Lease,
     /// When Lambda ends this invocation.
     deadline: Timestamp,
-    /// Whether this run has given a slot back.
-    gave_back: bool,
+    /// Who has a slot since this run has given one back; none as long as it has not.
+    gave_back: Option<Slots>,
     /// The login that this run has set on the restored copy, for the checks.
     login: Option<Login>,
 }
@@ -71,8 +71,8 @@ struct Run<'a> {
 pub struct Moved {
     /// As it stands.
     pub validation: Validation,
-    /// Whether it gave a slot back, for another to have.
-    pub gave_back: bool,
+    /// Who has a slot since it gave one back, for another to have; none if it did not.
+    pub gave_back: Option<Slots>,
 }
 
 /// Moves the validation as far as it will go and gives the lease back.
@@ -84,7 +84,7 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
         app,
         lease,
         deadline,
-        gave_back: false,
+        gave_back: None,
         login: None,
     };
     loop {
@@ -120,7 +120,7 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
             }
             Err(error) => {
                 let now = app.now();
-                let (put_off, gave_back) = (run.put_off(&error), run.gave_back);
+                let (put_off, gave_back) = (run.put_off(&error), run.gave_back.take());
                 let run_knows = &run.lease.validation;
                 let (logged, sent) = (run_knows.verdict_logged, run_knows.verdict_sent);
                 let note = |validation: &mut Validation| {

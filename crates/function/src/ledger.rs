@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue as Value, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
+    AttributeValue as Value, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::Frequency;
@@ -37,8 +38,27 @@ const DUE_INDEX: &str = "due";
 const INSTALLED: &str = "installed";
 /// Before the id of a restore job that a validation has taken.
 const JOB: &str = "job#";
+/// The attribute that holds a validation as JSON.
+const DOCUMENT: &str = "document";
+/// The attribute that says beside the document how far a validation has come.
+const STAGE: &str = "stage";
 /// The attribute that says beside the document how a validation stands.
 const OUTCOME: &str = "outcome";
+/// The attribute that counts the writes of a validation.
+const REVISION: &str = "revision";
+/// The attribute that says who wrote an item last, and with which write.
+const WRITER: &str = "writer";
+/// The attribute with the nonce of whoever has the lease.
+const OWNER: &str = "lease_owner";
+/// The attribute with the nonce of whoever had the lease when it was taken, [`NOBODY`] if it had been given back.
+const OWNER_BEFORE: &str = "lease_owner_before";
+/// In place of a nonce.
+const NOBODY: &str = "nobody";
+/// The attribute that says when the lease ends, milliseconds.
+const LEASED_UNTIL: &str = "lease_until";
+/// The attributes of the index: the list in which a validation stands, and when it is due, seconds.
+const DUE_PARTITION: &str = "due_partition";
+const DUE_AT: &str = "due_at";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
 const LOOKED_UP_AT_ONCE: usize = 100;
 
@@ -63,6 +83,17 @@ pub struct Lease {
 }
 
 impl Lease {
+    fn new(validation: Validation, revision: u64, owner: &str, until: Timestamp) -> Lease {
+        Lease {
+            written: validation.clone(),
+            validation,
+            revision,
+            owner: owner.to_owned(),
+            until,
+            writes: 0,
+        }
+    }
+
     /// How often the validation has been written.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -163,17 +194,39 @@ impl Ledger {
         }
     }
 
-    /// Adds a validation unless there is one of its id. Answers whether it is new.
+    /// Adds a validation unless there is one of its id. Returns whether it is new.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn open(&self, validation: &Validation, nonce: &str) -> Result<bool, LedgerError> {
-        let writer = format!("{nonce}/open");
+        let opened = item(validation, 0, &writer_of(nonce, "open"), None)?;
+        self.add(opened).await
+    }
+
+    /// The same, with its lease until `until`. None if there is one of its id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn open_and_take(
+        &self,
+        validation: Validation,
+        nonce: &str,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, LedgerError> {
+        let held = Some((nonce, until));
+        let opened = item(&validation, 0, &writer_of(nonce, "open"), held)?;
+        let is_new = self.add(opened).await?;
+        Ok(is_new.then(|| Lease::new(validation, 0, nonce, until)))
+    }
+
+    /// Adds an item that says who writes it, unless there is one of its id. Returns whether it is this one that is there.
+    async fn add(&self, item: Item) -> Result<bool, LedgerError> {
+        let writer = text(&item, WRITER).unwrap_or_default();
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item(validation, 0, &writer, None)?))
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(#id)")
             .expression_attribute_names("#id", "id")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -185,7 +238,8 @@ impl Ledger {
         })
     }
 
-    /// Takes the lease of a validation until `until`, unless another invocation has it at `now`.
+    /// Takes the lease of a validation until `until`, unless another invocation has it at `now`: the one update looks and
+    /// takes.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item cannot be read.
@@ -196,37 +250,76 @@ impl Ledger {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Taken, LedgerError> {
-        let Some(found) = self.get(id).await? else {
-            return Ok(Taken::Unknown);
+        let writer = writer_of(nonce, "take");
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(id))
+            .update_expression(
+                "SET #before = if_not_exists(#owner, :nobody), #owner = :me, #until = :until, \
+                 #partition = :open, #due = :due, #writer = :writer, #revision = #revision + :one",
+            )
+            .condition_expression(
+                "attribute_exists(#document) AND (#stage <> :closed OR attribute_exists(#partition)) AND \
+                 (attribute_not_exists(#until) OR #until <= :now)",
+            )
+            .expression_attribute_names("#before", OWNER_BEFORE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#until", LEASED_UNTIL)
+            .expression_attribute_names("#partition", DUE_PARTITION)
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_names("#writer", WRITER)
+            .expression_attribute_names("#revision", REVISION)
+            .expression_attribute_names("#document", DOCUMENT)
+            .expression_attribute_names("#stage", STAGE)
+            .expression_attribute_values(":nobody", s(NOBODY))
+            .expression_attribute_values(":me", s(nonce))
+            .expression_attribute_values(":until", n(until.as_millisecond()))
+            .expression_attribute_values(":open", s(OPEN))
+            .expression_attribute_values(":due", n(until.as_second()))
+            .expression_attribute_values(":writer", s(&writer))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":closed", s(Stage::Closed.as_str()))
+            .expression_attribute_values(":now", n(now.as_millisecond()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let taken = match answer {
+            Ok(answer) => answer.attributes.unwrap_or_default(),
+            Err(error) => {
+                let found = refused(error)?;
+                if found.is_empty() {
+                    return Ok(Taken::Unknown);
+                }
+                // The SDK repeats an update whose answer was lost, and then meets its own work.
+                if text(&found, WRITER).as_deref() != Some(&writer) {
+                    let validation = Box::new(read(id, &found)?);
+                    let leased = number(&found, LEASED_UNTIL).is_some();
+                    return Ok(match leased {
+                        true => Taken::Busy(validation),
+                        false => Taken::Closed(validation),
+                    });
+                }
+                found
+            }
         };
-        let mut validation = read(id, &found)?;
-        if validation.stage == Stage::Closed && validation.due_at.is_none() {
-            return Ok(Taken::Closed(Box::new(validation)));
+        let revision = number(&taken, REVISION).unwrap_or_default();
+        let validation = read(id, &taken)?;
+        let mut lease = Lease::new(validation, revision.unsigned_abs(), nonce, until);
+        if text(&taken, OWNER_BEFORE).is_some_and(|owner| owner != NOBODY) {
+            // Whoever had the lease died with it. Written at once: should this run die too, it is known since when they do.
+            let words = "the function ended in the middle of a run";
+            lease.validation.meet_trouble(words, now);
+            match self.write(&mut lease).await {
+                Err(LedgerError::LeaseLost(_)) => {
+                    return Ok(Taken::Busy(Box::new(lease.validation)));
+                }
+                written => written?,
+            }
         }
-        let leased = number(&found, "lease_until").is_some_and(|end| end > now.as_millisecond());
-        if leased {
-            return Ok(Taken::Busy(Box::new(validation)));
-        }
-        if found.contains_key("lease_owner") {
-            // Whoever had the lease died with it.
-            validation.meet_trouble("the function ended in the middle of a run", now);
-        }
-        let revision = number(&found, "revision")
-            .unwrap_or_default()
-            .unsigned_abs();
-        let mut lease = Lease {
-            written: validation.clone(),
-            validation,
-            revision,
-            owner: nonce.to_owned(),
-            until,
-            writes: 0,
-        };
-        match self.write(&mut lease).await {
-            Ok(()) => Ok(Taken::Lease(Box::new(lease))),
-            Err(LedgerError::LeaseLost(_)) => Ok(Taken::Busy(Box::new(lease.validation))),
-            Err(other) => Err(other),
-        }
+        Ok(Taken::Lease(Box::new(lease)))
     }
 
     /// Writes the validation and keeps the lease.
@@ -269,7 +362,7 @@ impl Ledger {
         leased_until: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
         lease.writes += 1;
-        let writer = format!("{}/{}", lease.owner, lease.writes);
+        let writer = writer_of(&lease.owner, &lease.writes.to_string());
         let held = leased_until.map(|until| (lease.owner.as_str(), until));
         let result = self
             .client
@@ -282,7 +375,7 @@ impl Ledger {
                 held,
             )?))
             .condition_expression("#revision = :revision")
-            .expression_attribute_names("#revision", "revision")
+            .expression_attribute_names("#revision", REVISION)
             .expression_attribute_values(":revision", n(lease.revision))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -603,7 +696,7 @@ fn written_by_us<R: std::fmt::Debug>(
     };
     if let Some(PutItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() {
         let item = refused.item().cloned().unwrap_or_default();
-        let ours = !writer.is_empty() && text(&item, "writer").as_deref() == Some(writer);
+        let ours = !writer.is_empty() && text(&item, WRITER).as_deref() == Some(writer);
         return Ok(if ours {
             Written::Yes
         } else {
@@ -611,6 +704,16 @@ fn written_by_us<R: std::fmt::Debug>(
         });
     }
     Err(failed("dynamodb:PutItem")(error))
+}
+
+/// The item of which the condition of an update did not hold; empty if there is none.
+fn refused<R: std::fmt::Debug>(error: SdkError<UpdateItemError, R>) -> Result<Item, AwsError> {
+    if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) =
+        error.as_service_error()
+    {
+        return Ok(refused.item().cloned().unwrap_or_default());
+    }
+    Err(failed("dynamodb:UpdateItem")(error))
 }
 
 fn item(
@@ -623,17 +726,17 @@ fn item(
         .map_err(|error| LedgerError::Unreadable(validation.id.clone(), error.to_string()))?;
     let mut item = HashMap::from([
         ("id".to_owned(), s(&validation.id)),
-        ("stage".to_owned(), s(validation.stage.as_str())),
+        (STAGE.to_owned(), s(validation.stage.as_str())),
         (OUTCOME.to_owned(), s(Outcome::of(validation).as_str())),
-        ("document".to_owned(), s(&document)),
-        ("revision".to_owned(), n(revision)),
-        ("writer".to_owned(), s(writer)),
+        (DOCUMENT.to_owned(), s(&document)),
+        (REVISION.to_owned(), n(revision)),
+        (WRITER.to_owned(), s(writer)),
     ]);
     // While somebody works on it, it is due when the lease ends: should they die, the sweep finds it.
     let due = match held {
         Some((owner, until)) => {
-            item.insert("lease_owner".to_owned(), s(owner));
-            item.insert("lease_until".to_owned(), n(until.as_millisecond()));
+            item.insert(OWNER.to_owned(), s(owner));
+            item.insert(LEASED_UNTIL.to_owned(), n(until.as_millisecond()));
             Some((OPEN.to_owned(), until))
         }
         None => validation
@@ -643,8 +746,8 @@ fn item(
     };
     match due {
         Some((partition, due)) => {
-            item.insert("due_partition".to_owned(), s(&partition));
-            item.insert("due_at".to_owned(), n(due.as_second()));
+            item.insert(DUE_PARTITION.to_owned(), s(&partition));
+            item.insert(DUE_AT.to_owned(), n(due.as_second()));
         }
         None => {
             let closed = validation.cleanup_at.unwrap_or(validation.opened_at);
@@ -669,8 +772,12 @@ fn in_line(validation: &Validation) -> Option<(String, Timestamp)> {
 fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
     let unreadable = |why: String| LedgerError::Unreadable(id.to_owned(), why);
     let document =
-        text(item, "document").ok_or_else(|| unreadable("it has no document".to_owned()))?;
+        text(item, DOCUMENT).ok_or_else(|| unreadable("it has no document".to_owned()))?;
     serde_json::from_str(&document).map_err(|error| unreadable(error.to_string()))
+}
+
+fn writer_of(nonce: &str, write: &str) -> String {
+    format!("{nonce}/{write}")
 }
 
 fn heard_key(id: &str) -> String {

@@ -336,7 +336,7 @@ impl Run<'_> {
         if !self.lease.validation.replan {
             return Ok(Next::Done);
         }
-        match policy_file::read(&self.app.aws, &self.app.config.policy).await? {
+        match policy_file::read(self.app).await? {
             PolicyFile::Broken { .. } => Ok(Next::At(self.look_again())),
             PolicyFile::Good(_) => {
                 let validation = self.validation();

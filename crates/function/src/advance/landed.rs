@@ -33,7 +33,7 @@ impl Run<'_> {
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
         // Read anew each time, so that a changed limit holds for those who wait.
-        let policy = policy_file::read(&app.aws, &app.config.policy).await?;
+        let policy = policy_file::read(app).await?;
         let mut has_slot = false;
         if let (PolicyFile::Good(policy), Ok(resource_type)) = (&policy, self.resource_type())
             && app.config.types.contains(&resource_type)
