@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
@@ -32,9 +32,10 @@ use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, AwsError};
 use crate::config::Config;
 use crate::ledger::{Lease, Ledger, Slots, Taken};
+use crate::policy_file::PolicyFile;
 
 /// A lease outlives the invocation that took it by this: then nobody else works on it any more.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -267,9 +268,11 @@ impl Call<'_> {
         };
         let ledger = &self.app.ledger;
         let opened = ledger.open_and_take(validation, &self.nonce, self.lease_until());
-        if let Some(lease) = opened.await? {
+        // What is new needs the policy next.
+        let (opened, policy) = future::join(opened, policy_file::read(self.app)).await;
+        if let Some(lease) = opened? {
             info!(validation.id = %id, "event of {of}: validation {id}");
-            let moved = self.moved(lease).await?;
+            let moved = self.moved(lease, Some(policy)).await?;
             return Ok(self.after(moved).await);
         }
         info!(validation.id = %id, "event of {of}: validation {id}, known already");
@@ -354,7 +357,14 @@ impl Call<'_> {
     /// A restore job ended: only one that the ledger knows as ours means anything.
     async fn restore(&self, job_id: &str) -> anyhow::Result<Value> {
         match self.app.ledger.validation_of_job(job_id).await? {
-            Some(id) => self.advance(&id).await,
+            Some(id) => {
+                let (now, until) = (self.app.now(), self.lease_until());
+                let ledger = &self.app.ledger;
+                // What has been restored is looked into next, by the checks of its rule.
+                let taken = ledger.take_with_rule(&id, &self.nonce, now, until).await?;
+                let met = self.meet(&id, taken).await?;
+                Ok(self.told(&id, met).await)
+            }
             None => {
                 info!(
                     restore_job.id = job_id,
@@ -388,14 +398,19 @@ impl Call<'_> {
 
     /// Moves a validation, if nobody else does.
     async fn advance(&self, id: &str) -> anyhow::Result<Value> {
-        Ok(match self.take_and_move(id).await? {
+        let met = self.take_and_move(id).await?;
+        Ok(self.told(id, met).await)
+    }
+
+    async fn told(&self, id: &str, met: Met) -> Value {
+        match met {
             Met::Moved(moved) => self.after(moved).await,
             Met::Left(validation) => standing(&validation),
             Met::Unknown => {
                 warn!(validation.id = %id, "the ledger knows no validation {id}");
                 json!({ "ignored": format!("the ledger knows no validation {id}") })
             }
-        })
+        }
     }
 
     /// What a moved validation leaves to be done: should it have given its slot back, the longest waiting one has its turn.
@@ -410,8 +425,12 @@ impl Call<'_> {
     async fn take_and_move(&self, id: &str) -> anyhow::Result<Met> {
         let (now, until) = (self.app.now(), self.lease_until());
         let taken = self.app.ledger.take(id, &self.nonce, now, until).await?;
+        self.meet(id, taken).await
+    }
+
+    async fn meet(&self, id: &str, taken: Taken) -> anyhow::Result<Met> {
         Ok(match taken {
-            Taken::Lease(lease) => Met::Moved(self.moved(*lease).await?),
+            Taken::Lease(lease) => Met::Moved(self.moved(*lease, None).await?),
             Taken::Busy(validation) => {
                 info!(validation.id = %id, "validation {id} is being moved by another invocation");
                 Met::Left(validation)
@@ -421,10 +440,14 @@ impl Call<'_> {
         })
     }
 
-    async fn moved(&self, lease: Lease) -> anyhow::Result<Box<advance::Moved>> {
+    async fn moved(
+        &self,
+        lease: Lease,
+        policy: Option<Result<PolicyFile, AwsError>>,
+    ) -> anyhow::Result<Box<advance::Moved>> {
         // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of them
         // would carry its own on the stack, and the compiler its type.
-        let moved = advance::advance(self.app, lease, self.deadline).boxed();
+        let moved = advance::advance(self.app, lease, policy, self.deadline).boxed();
         Ok(Box::new(moved.await?))
     }
 

@@ -14,9 +14,9 @@ fn calls(scene: &Scene) -> BTreeMap<String, usize> {
     calls
 }
 
-/// Invokes the sweep for what is due, and nothing that it calls.
+/// Invokes the sweep for what is due, and nothing that it calls. A restore that runs is due by then.
 async fn only_sweep(scene: &Scene) -> BTreeMap<String, usize> {
-    scene.pass(SignedDuration::from_mins(5));
+    scene.pass(SignedDuration::from_mins(11));
     scene.world.clear_calls();
     scene.invoke(json!({ "sweep": "due" })).await;
     calls(scene)

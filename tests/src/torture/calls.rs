@@ -27,7 +27,7 @@ use crate::{BUCKET, LEDGER, REGION, Scene, TIMEOUT, due_sweep_every};
 /// How long a call takes there and back ([`steady`]).
 const CALL_TAKES: SignedDuration = SignedDuration::from_millis(15);
 /// How long a restore takes.
-const RESTORE_TAKES: Duration = Duration::from_secs(12 * 60);
+const RESTORE_TAKES: Duration = Duration::from_secs(8 * 60);
 /// How long a deletion takes.
 const DELETION_TAKES: Duration = Duration::from_secs(3 * 60);
 /// The longest step of time: so late, at most, the world tells what has happened.
@@ -134,6 +134,7 @@ async fn healthy(shop: &Shop, resource_type: ResourceType) -> Story {
         }
         if stage.time.now() >= next_sweep {
             next_sweep += due_sweep_every();
+            invocations.extend(stage.invocations.take());
             stage.sweep("due").await;
             stage.invocations.take();
             for (_, payload) in stage.scene.world.take_invocations() {
