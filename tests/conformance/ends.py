@@ -11,8 +11,8 @@ from judge import answer
 
 #: What changes only what the stack keeps or asks for, by service; IAM says on what (test_permissions.py).
 OWN = {
-    "backup": {"StartRestoreJob"}, "dynamodb": {"DeleteItem", "PutItem", "UpdateItem"}, "lambda": {"Invoke"},
-    "logs": {"CreateLogStream", "PutLogEvents"}, "s3": {"PutObject"}, "sns": {"Publish"},
+    "backup": {"StartRestoreJob"}, "dynamodb": {"DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"},
+    "lambda": {"Invoke"}, "logs": {"CreateLogStream", "PutLogEvents"}, "s3": {"PutObject"}, "sns": {"Publish"},
 }
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Query)")
 #: Parameters that name what is deleted or changed, or where it is made.

@@ -16,7 +16,7 @@ from conftest import _from_environment
 CHANNELS = {
     "answer", "error", "log and panics",
     "PUT",  # records in S3
-    "PutItem", "UpdateItem", "GetItem", "Query",  # the ledger
+    "PutItem", "TransactWriteItems", "UpdateItem", "GetItem", "Query",  # the ledger
     "PutLogEvents", "CreateLogStream", "Publish", "Invoke",
     "StartRestoreJob", "ModifyDBInstance", "DeleteDBInstance", "TerminateInstances", "DeleteVolume",
     "DescribeDBInstances", "DescribeInstances", "GetSecretValue",

@@ -9,7 +9,7 @@ use restore_proof_tests::torture::shop::Shop;
 const FILE: &str = "docs/calls.md";
 
 /// The most calls of a healthy validation of a database: in all, in a row, of DynamoDB.
-const DATABASE_AT_MOST: (usize, usize, usize) = (57, 56, 35);
+const DATABASE_AT_MOST: (usize, usize, usize) = (40, 29, 20);
 
 /// By invocation, call, and which of the same calls of the invocation it is.
 type Reasons = BTreeMap<(String, String, usize), String>;
@@ -52,10 +52,6 @@ impl Page {
                 let story = page.stories.last_mut().unwrap();
                 let invocation = story.invocations.last_mut().unwrap();
                 let call = call.to_owned();
-                assert!(
-                    !why.is_empty() && why != "?",
-                    "{FILE}: no reason for {line}"
-                );
                 page.reasons
                     .insert(reason(invocation, &call), why.to_owned());
                 invocation.calls.push(Made { step, call });
@@ -100,6 +96,15 @@ fn each_call_stands_in_the_documentation_with_its_reason() {
     for story in &measured {
         println!("{}", page.tell(story));
     }
+    let unexplained = page
+        .reasons
+        .iter()
+        .filter(|(_, why)| why.is_empty() || *why == "?");
+    let unexplained: Vec<_> = unexplained.map(|(of, _)| of).collect();
+    assert!(
+        unexplained.is_empty(),
+        "no reason stands at {unexplained:?}"
+    );
     let sums: Vec<String> = measured.iter().map(ToString::to_string).collect();
     assert!(
         page.stories == measured && page.sums == sums,

@@ -528,7 +528,10 @@ async fn an_error_about_security_groups_is_no_finding() {
         scene.sweep().await;
     }
     let validation = scene.validation(&id);
-    assert_eq!(validation["stage"], "restored");
+    assert_eq!(
+        validation["stage"], "restoring",
+        "that it was restored is written with what follows"
+    );
     assert_eq!(validation["verdict"], Value::Null);
     scene.world.faults().remove(fault);
     let record = scene.close(&id).await;

@@ -256,7 +256,7 @@ impl Seen {
         let shown = match call {
             "ModifyDBInstance" => self.without_password(&body),
             "StartRestoreJob" => self.without_taken_over(&body, "/Metadata"),
-            "PutItem" => self.without_intent(&body),
+            "PutItem" | "TransactWriteItems" => self.without_intent(&body),
             _ => body.into_owned(),
         };
         let mut text = format!("{} {}\n", request.method(), request.uri());
@@ -298,8 +298,12 @@ impl Seen {
         let Ok(mut body) = serde_json::from_str::<Value>(text) else {
             return text.to_owned();
         };
-        if let Some(Value::String(document)) = body.pointer_mut("/Item/document/S") {
-            *document = self.without_taken_over(document, "/intent/metadata");
+        // The item of a write, or that of a transaction that is the validation.
+        for item in ["/Item", "/TransactItems/0/Put/Item"] {
+            let document = body.pointer_mut(&format!("{item}/document/S"));
+            if let Some(Value::String(document)) = document {
+                *document = self.without_taken_over(document, "/intent/metadata");
+            }
         }
         body.to_string()
     }

@@ -471,6 +471,17 @@ fn environment() -> &'static BTreeMap<String, String> {
     READ.get_or_init(read_environment)
 }
 
+/// How often the template has the function look for what is due.
+pub fn due_sweep_every() -> SignedDuration {
+    static READ: OnceLock<SignedDuration> = OnceLock::new();
+    *READ.get_or_init(|| {
+        let schedules = function().schedules;
+        let mut schedules = schedules.iter();
+        let due = schedules.find(|one| one.input == json!({ "sweep": "due" }));
+        SignedDuration::try_from(due.unwrap().every).unwrap()
+    })
+}
+
 /// The function as a deployment of the template would make it.
 pub fn function() -> Function {
     function_with(&[])

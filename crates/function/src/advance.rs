@@ -26,11 +26,15 @@ use restore_proof_core::verdict::Verdict;
 use tracing::{info, warn};
 
 use crate::App;
+use crate::aws::AwsError;
 use crate::check::Login;
-use crate::ledger::{Claim, Lease};
+use crate::ledger::{Claim, Lease, Slots};
+use crate::policy_file::PolicyFile;
 
 /// Kept of every run for the record and the deletion.
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
+/// A restore that runs is looked at so often, should no event tell of its end.
+const RESTORE_LOOKED_AT: SignedDuration = SignedDuration::from_mins(10);
 /// After an error.
 const RETRY: SignedDuration = SignedDuration::from_secs(60);
 /// After errors that have gone on for longer than [`patience::TROUBLE_AT_MOST`]: there is no hurry any more.
@@ -52,6 +56,8 @@ enum Next {
     Queued,
     /// Nothing is left to do.
     Done,
+    /// The lease was given back with what was written last.
+    GivenBack,
 }
 
 /// One invocation at work on one validation.
@@ -60,10 +66,12 @@ struct Run<'a> {
     lease: Lease,
     /// When Lambda ends this invocation.
     deadline: Timestamp,
-    /// Whether this run has given a slot back.
-    gave_back: bool,
+    /// Who has a slot since this run has given one back; none as long as it has not.
+    gave_back: Option<Slots>,
     /// The login that this run has set on the restored copy, for the checks.
     login: Option<Login>,
+    /// The policy, if it was read when the validation was opened.
+    policy: Option<Result<PolicyFile, AwsError>>,
 }
 
 /// What became of a validation.
@@ -71,21 +79,27 @@ struct Run<'a> {
 pub struct Moved {
     /// As it stands.
     pub validation: Validation,
-    /// Whether it gave a slot back, for another to have.
-    pub gave_back: bool,
+    /// Who has a slot since it gave one back, for another to have; none if it did not.
+    pub gave_back: Option<Slots>,
 }
 
-/// Moves the validation as far as it will go and gives the lease back.
+/// Moves the validation as far as it will go and gives the lease back. `policy` is given by who has just read it.
 ///
 /// # Errors
 /// When AWS refuses or does not answer; the validation is due again in a minute.
-pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Result<Moved> {
+pub async fn advance(
+    app: &App,
+    lease: Lease,
+    policy: Option<Result<PolicyFile, AwsError>>,
+    deadline: Timestamp,
+) -> anyhow::Result<Moved> {
     let mut run = Run {
         app,
         lease,
         deadline,
-        gave_back: false,
+        gave_back: None,
         login: None,
+        policy,
     };
     loop {
         let stage = run.lease.validation.stage;
@@ -118,9 +132,15 @@ pub async fn advance(app: &App, lease: Lease, deadline: Timestamp) -> anyhow::Re
                 run.lease.validation.trouble = None;
                 return run.release().await;
             }
+            Ok(Next::GivenBack) => {
+                return Ok(Moved {
+                    validation: run.lease.validation,
+                    gave_back: run.gave_back,
+                });
+            }
             Err(error) => {
                 let now = app.now();
-                let (put_off, gave_back) = (run.put_off(&error), run.gave_back);
+                let (put_off, gave_back) = (run.put_off(&error), run.gave_back.take());
                 let run_knows = &run.lease.validation;
                 let (logged, sent) = (run_knows.verdict_logged, run_knows.verdict_sent);
                 let note = |validation: &mut Validation| {
@@ -257,16 +277,10 @@ impl Run<'_> {
         )
     }
 
-    /// Whether AWS's "not found" counts: when it was answered before, long enough ago. Otherwise it is noted, and
-    /// the time to ask again is the error.
-    async fn missing_twice(&mut self) -> anyhow::Result<Result<(), Timestamp>> {
+    /// Whether AWS's "not found" counts: when it was answered before, long enough ago. Otherwise it is noted, to be written
+    /// with the lease's return, and the time to ask again is the error.
+    fn missing_twice(&mut self) -> Result<(), Timestamp> {
         let (now, apart) = (self.now(), self.app.config.confirm_gone);
-        let validation = self.validation();
-        let first = validation.missing_since.is_none();
-        let counts = not_found(&mut validation.missing_since, now, apart);
-        if first {
-            self.write().await?;
-        }
-        Ok(counts)
+        not_found(&mut self.validation().missing_since, now, apart)
     }
 }

@@ -10,11 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue as Value, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
+    AttributeValue as Value, CancellationReason, KeysAndAttributes, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::policy::Frequency;
+use restore_proof_core::policy::{Frequency, Rule};
 use restore_proof_core::validation::{Heard, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
@@ -37,8 +41,31 @@ const DUE_INDEX: &str = "due";
 const INSTALLED: &str = "installed";
 /// Before the id of a restore job that a validation has taken.
 const JOB: &str = "job#";
+/// The attribute that holds a validation as JSON.
+const DOCUMENT: &str = "document";
+/// The attribute that says beside the document how far a validation has come.
+const STAGE: &str = "stage";
 /// The attribute that says beside the document how a validation stands.
 const OUTCOME: &str = "outcome";
+/// The attribute that holds a rule as JSON.
+const RULE: &str = "rule";
+/// The attribute that says that the rule of a validation has an item of its own, and that its checks are there alone.
+const RULE_BESIDE: &str = "rule_beside";
+/// The attribute that counts the writes of a validation.
+const REVISION: &str = "revision";
+/// The attribute that says who wrote an item last, and with which write.
+const WRITER: &str = "writer";
+/// The attribute with the nonce of whoever has the lease.
+const OWNER: &str = "lease_owner";
+/// The attribute with the nonce of whoever had the lease when it was taken, [`NOBODY`] if it had been given back.
+const OWNER_BEFORE: &str = "lease_owner_before";
+/// In place of a nonce.
+const NOBODY: &str = "nobody";
+/// The attribute that says when the lease ends, milliseconds.
+const LEASED_UNTIL: &str = "lease_until";
+/// The attributes of the index: the list in which a validation stands, and when it is due, seconds.
+const DUE_PARTITION: &str = "due_partition";
+const DUE_AT: &str = "due_at";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
 const LOOKED_UP_AT_ONCE: usize = 100;
 
@@ -60,9 +87,53 @@ pub struct Lease {
     owner: String,
     until: Timestamp,
     writes: u32,
+    rule: FrozenRule,
+}
+
+/// Where the rule is that was frozen into a validation. Its checks may be large, and are in none of the writes that follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FrozenRule {
+    /// In the validation's document, if there is one.
+    InDocument,
+    /// In an item of its own, and its checks are not in this lease's validation.
+    Beside,
+    /// In an item of its own; its checks were read.
+    Read,
 }
 
 impl Lease {
+    fn new(validation: Validation, revision: u64, owner: &str, until: Timestamp) -> Lease {
+        Lease {
+            written: validation.clone(),
+            validation,
+            revision,
+            owner: owner.to_owned(),
+            until,
+            writes: 0,
+            rule: FrozenRule::InDocument,
+        }
+    }
+
+    /// Whether the rule that was frozen is there with its checks.
+    pub fn has_checks(&self) -> bool {
+        self.rule != FrozenRule::Beside
+    }
+
+    /// The validation as JSON, without checks that are in an item of their own.
+    fn document(&self) -> Result<String, LedgerError> {
+        match (self.rule, &self.validation.rule) {
+            (FrozenRule::Beside | FrozenRule::Read, Some(rule)) => {
+                let mut shorter = self.validation.clone();
+                shorter.rule = Some(Rule {
+                    checks: Vec::new(),
+                    ..rule.clone()
+                });
+                document(&shorter)
+            }
+            (FrozenRule::InDocument, _) | (_, None) => document(&self.validation),
+        }
+    }
+
     /// How often the validation has been written.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -163,17 +234,41 @@ impl Ledger {
         }
     }
 
-    /// Adds a validation unless there is one of its id. Answers whether it is new.
+    /// Adds a validation unless there is one of its id. Returns whether it is new.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn open(&self, validation: &Validation, nonce: &str) -> Result<bool, LedgerError> {
-        let writer = format!("{nonce}/open");
+        let document = document(validation)?;
+        let opened = item(validation, document, 0, &writer_of(nonce, "open"), None);
+        self.add(opened).await
+    }
+
+    /// The same, with its lease until `until`. None if there is one of its id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn open_and_take(
+        &self,
+        validation: Validation,
+        nonce: &str,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, LedgerError> {
+        let held = Some((nonce, until));
+        let document = document(&validation)?;
+        let opened = item(&validation, document, 0, &writer_of(nonce, "open"), held);
+        let is_new = self.add(opened).await?;
+        Ok(is_new.then(|| Lease::new(validation, 0, nonce, until)))
+    }
+
+    /// Adds an item that says who writes it, unless there is one of its id. Returns whether it is this one that is there.
+    async fn add(&self, item: Item) -> Result<bool, LedgerError> {
+        let writer = text(&item, WRITER).unwrap_or_default();
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item(validation, 0, &writer, None)?))
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(#id)")
             .expression_attribute_names("#id", "id")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -185,7 +280,8 @@ impl Ledger {
         })
     }
 
-    /// Takes the lease of a validation until `until`, unless another invocation has it at `now`.
+    /// Takes the lease of a validation until `until`, unless another invocation has it at `now`: the one update looks and
+    /// takes.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item cannot be read.
@@ -196,37 +292,114 @@ impl Ledger {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Taken, LedgerError> {
-        let Some(found) = self.get(id).await? else {
-            return Ok(Taken::Unknown);
+        let writer = writer_of(nonce, "take");
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(id))
+            .update_expression(
+                "SET #before = if_not_exists(#owner, :nobody), #owner = :me, #until = :until, \
+                 #partition = :open, #due = :due, #writer = :writer, #revision = #revision + :one",
+            )
+            .condition_expression(
+                "attribute_exists(#document) AND (#stage <> :closed OR attribute_exists(#partition)) AND \
+                 (attribute_not_exists(#until) OR #until <= :now)",
+            )
+            .expression_attribute_names("#before", OWNER_BEFORE)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#until", LEASED_UNTIL)
+            .expression_attribute_names("#partition", DUE_PARTITION)
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_names("#writer", WRITER)
+            .expression_attribute_names("#revision", REVISION)
+            .expression_attribute_names("#document", DOCUMENT)
+            .expression_attribute_names("#stage", STAGE)
+            .expression_attribute_values(":nobody", s(NOBODY))
+            .expression_attribute_values(":me", s(nonce))
+            .expression_attribute_values(":until", n(until.as_millisecond()))
+            .expression_attribute_values(":open", s(OPEN))
+            .expression_attribute_values(":due", n(until.as_second()))
+            .expression_attribute_values(":writer", s(&writer))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":closed", s(Stage::Closed.as_str()))
+            .expression_attribute_values(":now", n(now.as_millisecond()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let taken = match answer {
+            Ok(answer) => answer.attributes.unwrap_or_default(),
+            Err(error) => {
+                let found = refused(error)?;
+                if found.is_empty() {
+                    return Ok(Taken::Unknown);
+                }
+                // The SDK repeats an update whose answer was lost, and then meets its own work.
+                if text(&found, WRITER).as_deref() != Some(&writer) {
+                    let validation = Box::new(read(id, &found)?);
+                    let leased = number(&found, LEASED_UNTIL).is_some();
+                    return Ok(match leased {
+                        true => Taken::Busy(validation),
+                        false => Taken::Closed(validation),
+                    });
+                }
+                found
+            }
         };
-        let mut validation = read(id, &found)?;
-        if validation.stage == Stage::Closed && validation.due_at.is_none() {
-            return Ok(Taken::Closed(Box::new(validation)));
+        let revision = number(&taken, REVISION).unwrap_or_default();
+        let validation = read(id, &taken)?;
+        let mut lease = Lease::new(validation, revision.unsigned_abs(), nonce, until);
+        if taken.contains_key(RULE_BESIDE) {
+            lease.rule = FrozenRule::Beside;
         }
-        let leased = number(&found, "lease_until").is_some_and(|end| end > now.as_millisecond());
-        if leased {
-            return Ok(Taken::Busy(Box::new(validation)));
+        if text(&taken, OWNER_BEFORE).is_some_and(|owner| owner != NOBODY) {
+            // Whoever had the lease died with it. Written at once: should this run die too, it is known since when they do.
+            let words = "the function ended in the middle of a run";
+            lease.validation.meet_trouble(words, now);
+            match self.write(&mut lease).await {
+                Err(LedgerError::LeaseLost(_)) => {
+                    return Ok(Taken::Busy(Box::new(lease.validation)));
+                }
+                written => written?,
+            }
         }
-        if found.contains_key("lease_owner") {
-            // Whoever had the lease died with it.
-            validation.meet_trouble("the function ended in the middle of a run", now);
+        Ok(Taken::Lease(Box::new(lease)))
+    }
+
+    /// The same beside the rule that was frozen into the validation, for who will need its checks.
+    ///
+    /// # Errors
+    /// As [`Ledger::take`].
+    pub async fn take_with_rule(
+        &self,
+        id: &str,
+        nonce: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Taken, LedgerError> {
+        let key = rule_key(id);
+        let (taken, rule) = future::join(self.take(id, nonce, now, until), self.get(&key)).await;
+        let mut taken = taken?;
+        // Who cannot read it now reads it when it is needed.
+        if let (Taken::Lease(lease), Ok(Some(item))) = (&mut taken, rule) {
+            add_checks(lease, &item)?;
         }
-        let revision = number(&found, "revision")
-            .unwrap_or_default()
-            .unsigned_abs();
-        let mut lease = Lease {
-            written: validation.clone(),
-            validation,
-            revision,
-            owner: nonce.to_owned(),
-            until,
-            writes: 0,
-        };
-        match self.write(&mut lease).await {
-            Ok(()) => Ok(Taken::Lease(Box::new(lease))),
-            Err(LedgerError::LeaseLost(_)) => Ok(Taken::Busy(Box::new(lease.validation))),
-            Err(other) => Err(other),
+        Ok(taken)
+    }
+
+    /// Reads the checks of the rule that was frozen, unless they are there.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the rule cannot be read.
+    pub async fn read_checks(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+        if lease.has_checks() {
+            return Ok(());
         }
+        let key = rule_key(&lease.validation.id);
+        let item = self.get(&key).await?;
+        let missing = || LedgerError::Unreadable(key, "it does not exist".to_owned());
+        add_checks(lease, &item.ok_or_else(missing)?)
     }
 
     /// Writes the validation and keeps the lease.
@@ -234,8 +407,63 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::LeaseLost`] when another invocation wrote in between; when DynamoDB does not answer.
     pub async fn write(&self, lease: &mut Lease) -> Result<(), LedgerError> {
-        let until = lease.until;
-        self.put(lease, Some(until)).await
+        self.put(lease, true, None).await.map(drop)
+    }
+
+    /// Writes the validation and keeps the lease; its rule is written into an item of its own, and is in no write that
+    /// follows.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn write_with_rule(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+        let Some(rule) = &lease.validation.rule else {
+            return self.write(lease).await;
+        };
+        let key = rule_key(&lease.validation.id);
+        let rule = serde_json::to_string(rule)
+            .map_err(|error| LedgerError::Unreadable(key.clone(), error.to_string()))?;
+        let expires = lease.validation.opened_at + REMEMBERED;
+        let beside = Put::builder()
+            .table_name(&self.table)
+            .item("id", s(&key))
+            .item(RULE, s(&rule))
+            .item("expires_at", n(expires.as_second()))
+            .build()
+            .expect("table and item are set");
+        let before = std::mem::replace(&mut lease.rule, FrozenRule::Read);
+        let written = self.put(lease, true, Some(beside)).await;
+        if written.is_err() {
+            lease.rule = before;
+        }
+        written.map(drop)
+    }
+
+    /// Takes a restore job for the validation, by which the job's event finds it, and writes the validation, which names
+    /// the job: both or nothing. Gives the lease back unless `keeps`. Returns whether it was done: a job belongs to
+    /// the first validation that takes it.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn write_with_job(
+        &self,
+        lease: &mut Lease,
+        job_id: &str,
+        keeps: bool,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let id = &lease.validation.id;
+        let beside = Put::builder()
+            .table_name(&self.table)
+            .item("id", s(&job_key(job_id)))
+            .item("validation_id", s(id))
+            .item("expires_at", n((now + REMEMBERED).as_second()))
+            .condition_expression("attribute_not_exists(#id) OR #by = :id")
+            .expression_attribute_names("#id", "id")
+            .expression_attribute_names("#by", "validation_id")
+            .expression_attribute_values(":id", s(id))
+            .build()
+            .expect("table and item are set");
+        self.put(lease, keeps, Some(beside)).await
     }
 
     /// Writes the validation and gives the lease back.
@@ -243,7 +471,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::write`].
     pub async fn release(&self, mut lease: Lease) -> Result<Validation, LedgerError> {
-        self.put(&mut lease, None).await?;
+        self.put(&mut lease, false, None).await?;
         Ok(lease.validation)
     }
 
@@ -259,42 +487,106 @@ impl Ledger {
     ) -> Result<Validation, LedgerError> {
         lease.validation = lease.written.clone();
         note(&mut lease.validation);
-        self.put(&mut lease, None).await?;
+        self.put(&mut lease, false, None).await?;
         Ok(lease.validation)
     }
 
+    /// Writes the validation, and what is beside it, both or nothing. Returns whether the condition of what is beside it
+    /// held; if not, nothing was written.
     async fn put(
         &self,
         lease: &mut Lease,
-        leased_until: Option<Timestamp>,
-    ) -> Result<(), LedgerError> {
+        keeps: bool,
+        beside: Option<Put>,
+    ) -> Result<bool, LedgerError> {
         lease.writes += 1;
-        let writer = format!("{}/{}", lease.owner, lease.writes);
-        let held = leased_until.map(|until| (lease.owner.as_str(), until));
+        let writer = writer_of(&lease.owner, &lease.writes.to_string());
+        let held = keeps.then_some((lease.owner.as_str(), lease.until));
+        let (validation, revision) = (&lease.validation, lease.revision + 1);
+        let mut item = item(validation, lease.document()?, revision, &writer, held);
+        if lease.rule != FrozenRule::InDocument {
+            item.insert(RULE_BESIDE.to_owned(), Value::Bool(true));
+        }
+        let written = match beside {
+            None => self.put_item(item, lease.revision, &writer).await?,
+            Some(beside) => {
+                self.put_items(item, lease.revision, &writer, beside)
+                    .await?
+            }
+        };
+        match written {
+            Done::Yes => {}
+            Done::Lost => return Err(LedgerError::LeaseLost(lease.validation.id.clone())),
+            Done::Refused => return Ok(false),
+        }
+        lease.revision += 1;
+        lease.written = lease.validation.clone();
+        Ok(true)
+    }
+
+    async fn put_item(&self, item: Item, revision: u64, writer: &str) -> Result<Done, LedgerError> {
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item(
-                &lease.validation,
-                lease.revision + 1,
-                &writer,
-                held,
-            )?))
+            .set_item(Some(item))
             .condition_expression("#revision = :revision")
-            .expression_attribute_names("#revision", "revision")
-            .expression_attribute_values(":revision", n(lease.revision))
+            .expression_attribute_names("#revision", REVISION)
+            .expression_attribute_values(":revision", n(revision))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match written_by_us(result.map(drop), &writer)? {
-            Written::Yes => {
-                lease.revision += 1;
-                lease.written = lease.validation.clone();
-                Ok(())
+        Ok(match written_by_us(result.map(drop), writer)? {
+            Written::Yes => Done::Yes,
+            Written::No(_) => Done::Lost,
+        })
+    }
+
+    async fn put_items(
+        &self,
+        item: Item,
+        revision: u64,
+        writer: &str,
+        beside: Put,
+    ) -> Result<Done, LedgerError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("#revision = :revision")
+            .expression_attribute_names("#revision", REVISION)
+            .expression_attribute_values(":revision", n(revision))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table and item are set");
+        let puts = [put, beside].map(|put| TransactWriteItem::builder().put(put).build());
+        let result = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(puts.into()))
+            .send()
+            .await;
+        let error = match result {
+            Ok(_) => return Ok(Done::Yes),
+            Err(error) => error,
+        };
+        // One reason for each item, in their order ("TransactWriteItems", API reference of DynamoDB).
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+            && let [validation, beside] = cancelled.cancellation_reasons()
+        {
+            let refused = |reason: &CancellationReason| {
+                reason.code.as_deref() == Some("ConditionalCheckFailed")
+            };
+            if refused(validation) {
+                let found = validation.item.clone().unwrap_or_default();
+                let ours = text(&found, WRITER).as_deref() == Some(writer);
+                return Ok(if ours { Done::Yes } else { Done::Lost });
             }
-            Written::No(_) => Err(LedgerError::LeaseLost(lease.validation.id.clone())),
+            if refused(beside) {
+                return Ok(Done::Refused);
+            }
         }
+        Err(failed("dynamodb:TransactWriteItems")(error).into())
     }
 
     /// The validation of an id.
@@ -420,38 +712,6 @@ impl Ledger {
         match result {
             Err(error) if !error.is(&["ConditionalCheckFailedException"]) => Err(error.into()),
             _ => Ok(()),
-        }
-    }
-
-    /// Takes a restore job for one validation, by which the job's event finds it. Answers whether it is this
-    /// validation's: a job belongs to the first that takes it.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn take_job(
-        &self,
-        job_id: &str,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<bool, LedgerError> {
-        let result = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item("id", s(&job_key(job_id)))
-            .item("validation_id", s(id))
-            .item("expires_at", n((now + REMEMBERED).as_second()))
-            .condition_expression("attribute_not_exists(#id) OR #by = :id")
-            .expression_attribute_names("#id", "id")
-            .expression_attribute_names("#by", "validation_id")
-            .expression_attribute_values(":id", s(id))
-            .send()
-            .await
-            .map_err(failed("dynamodb:PutItem"));
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if error.is(&["ConditionalCheckFailedException"]) => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -587,6 +847,15 @@ impl Claim {
     }
 }
 
+/// What became of a write of a validation.
+enum Done {
+    Yes,
+    /// Another invocation wrote in between.
+    Lost,
+    /// The condition of what was to be written beside it did not hold.
+    Refused,
+}
+
 enum Written {
     Yes,
     No(Item),
@@ -603,7 +872,7 @@ fn written_by_us<R: std::fmt::Debug>(
     };
     if let Some(PutItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() {
         let item = refused.item().cloned().unwrap_or_default();
-        let ours = !writer.is_empty() && text(&item, "writer").as_deref() == Some(writer);
+        let ours = !writer.is_empty() && text(&item, WRITER).as_deref() == Some(writer);
         return Ok(if ours {
             Written::Yes
         } else {
@@ -613,27 +882,55 @@ fn written_by_us<R: std::fmt::Debug>(
     Err(failed("dynamodb:PutItem")(error))
 }
 
+/// The item of which the condition of an update did not hold; empty if there is none.
+fn refused<R: std::fmt::Debug>(error: SdkError<UpdateItemError, R>) -> Result<Item, AwsError> {
+    if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) =
+        error.as_service_error()
+    {
+        return Ok(refused.item().cloned().unwrap_or_default());
+    }
+    Err(failed("dynamodb:UpdateItem")(error))
+}
+
+fn document(validation: &Validation) -> Result<String, LedgerError> {
+    serde_json::to_string(validation)
+        .map_err(|error| LedgerError::Unreadable(validation.id.clone(), error.to_string()))
+}
+
+/// Adds the checks of the rule in this item to the validation.
+fn add_checks(lease: &mut Lease, item: &Item) -> Result<(), LedgerError> {
+    if lease.has_checks() {
+        return Ok(());
+    }
+    let unreadable = |why: String| LedgerError::Unreadable(rule_key(&lease.validation.id), why);
+    let rule = text(item, RULE).ok_or_else(|| unreadable("it has no rule".to_owned()))?;
+    let rule: Rule = serde_json::from_str(&rule).map_err(|error| unreadable(error.to_string()))?;
+    lease.validation.rule = Some(rule.clone());
+    lease.written.rule = Some(rule);
+    lease.rule = FrozenRule::Read;
+    Ok(())
+}
+
 fn item(
     validation: &Validation,
+    document: String,
     revision: u64,
     writer: &str,
     held: Option<(&str, Timestamp)>,
-) -> Result<Item, LedgerError> {
-    let document = serde_json::to_string(validation)
-        .map_err(|error| LedgerError::Unreadable(validation.id.clone(), error.to_string()))?;
+) -> Item {
     let mut item = HashMap::from([
         ("id".to_owned(), s(&validation.id)),
-        ("stage".to_owned(), s(validation.stage.as_str())),
+        (STAGE.to_owned(), s(validation.stage.as_str())),
         (OUTCOME.to_owned(), s(Outcome::of(validation).as_str())),
-        ("document".to_owned(), s(&document)),
-        ("revision".to_owned(), n(revision)),
-        ("writer".to_owned(), s(writer)),
+        (DOCUMENT.to_owned(), s(&document)),
+        (REVISION.to_owned(), n(revision)),
+        (WRITER.to_owned(), s(writer)),
     ]);
     // While somebody works on it, it is due when the lease ends: should they die, the sweep finds it.
     let due = match held {
         Some((owner, until)) => {
-            item.insert("lease_owner".to_owned(), s(owner));
-            item.insert("lease_until".to_owned(), n(until.as_millisecond()));
+            item.insert(OWNER.to_owned(), s(owner));
+            item.insert(LEASED_UNTIL.to_owned(), n(until.as_millisecond()));
             Some((OPEN.to_owned(), until))
         }
         None => validation
@@ -643,8 +940,8 @@ fn item(
     };
     match due {
         Some((partition, due)) => {
-            item.insert("due_partition".to_owned(), s(&partition));
-            item.insert("due_at".to_owned(), n(due.as_second()));
+            item.insert(DUE_PARTITION.to_owned(), s(&partition));
+            item.insert(DUE_AT.to_owned(), n(due.as_second()));
         }
         None => {
             let closed = validation.cleanup_at.unwrap_or(validation.opened_at);
@@ -654,7 +951,7 @@ fn item(
             );
         }
     }
-    Ok(item)
+    item
 }
 
 /// The line in which a validation waits for a slot, and since when; none when it does not.
@@ -669,12 +966,20 @@ fn in_line(validation: &Validation) -> Option<(String, Timestamp)> {
 fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
     let unreadable = |why: String| LedgerError::Unreadable(id.to_owned(), why);
     let document =
-        text(item, "document").ok_or_else(|| unreadable("it has no document".to_owned()))?;
+        text(item, DOCUMENT).ok_or_else(|| unreadable("it has no document".to_owned()))?;
     serde_json::from_str(&document).map_err(|error| unreadable(error.to_string()))
+}
+
+fn writer_of(nonce: &str, write: &str) -> String {
+    format!("{nonce}/{write}")
 }
 
 fn heard_key(id: &str) -> String {
     format!("heard#{id}")
+}
+
+fn rule_key(id: &str) -> String {
+    format!("rule#{id}")
 }
 
 fn job_key(job_id: &str) -> String {

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
@@ -32,9 +32,10 @@ use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, AwsError};
 use crate::config::Config;
-use crate::ledger::{Ledger, Taken};
+use crate::ledger::{Lease, Ledger, Slots, Taken};
+use crate::policy_file::PolicyFile;
 
 /// A lease outlives the invocation that took it by this: then nobody else works on it any more.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -57,6 +58,7 @@ pub struct App {
     pub aws: Aws,
     /// Validations.
     pub ledger: Ledger,
+    known_policy: policy_file::Known,
     /// How long to wait at most between two looks at a resource that is not ready.
     pub poll: Duration,
     clock: Clock,
@@ -70,6 +72,7 @@ impl App {
             config,
             aws,
             ledger,
+            known_policy: policy_file::Known::default(),
             poll: Duration::from_secs(5),
             clock,
         }
@@ -102,11 +105,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
         Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
         Trigger::Sweep(Sweep::Due) => {
-            let mut parts = sweep::Parts::default();
-            let invoked = sweep::due(app, deadline).await;
-            let invoked = parts.of("what is due", invoked).unwrap_or_default();
-            parts.of("measuring", watch::measure(app).await);
-            parts.end()?;
+            let invoked = sweep::due(app, deadline).await?;
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
@@ -263,15 +262,21 @@ impl Call<'_> {
     /// another invocation may be moving it just now.
     async fn open_and_advance(&self, validation: Validation, of: &str) -> anyhow::Result<Value> {
         let id = validation.id.clone();
-        let ledger = &self.app.ledger;
-        let new = ledger.open(&validation, &self.nonce).await?;
-        let known = if new { "" } else { ", known already" };
-        info!(validation.id = %id, "event of {of}: validation {id}{known}");
         let heard = Heard {
-            copy_job: validation.copy_job,
-            findings: validation.findings,
+            copy_job: validation.copy_job.clone(),
+            findings: validation.findings.clone(),
         };
-        if !new && heard != Heard::default() {
+        let ledger = &self.app.ledger;
+        let opened = ledger.open_and_take(validation, &self.nonce, self.lease_until());
+        // What is new needs the policy next.
+        let (opened, policy) = future::join(opened, policy_file::read(self.app)).await;
+        if let Some(lease) = opened? {
+            info!(validation.id = %id, "event of {of}: validation {id}");
+            let moved = self.moved(lease, Some(policy)).await?;
+            return Ok(self.after(moved).await);
+        }
+        info!(validation.id = %id, "event of {of}: validation {id}, known already");
+        if heard != Heard::default() {
             ledger.note_heard(&id, &heard, self.app.now()).await?;
         }
         self.advance(&id).await
@@ -352,7 +357,14 @@ impl Call<'_> {
     /// A restore job ended: only one that the ledger knows as ours means anything.
     async fn restore(&self, job_id: &str) -> anyhow::Result<Value> {
         match self.app.ledger.validation_of_job(job_id).await? {
-            Some(id) => self.advance(&id).await,
+            Some(id) => {
+                let (now, until) = (self.app.now(), self.lease_until());
+                let ledger = &self.app.ledger;
+                // What has been restored is looked into next, by the checks of its rule.
+                let taken = ledger.take_with_rule(&id, &self.nonce, now, until).await?;
+                let met = self.meet(&id, taken).await?;
+                Ok(self.told(&id, met).await)
+            }
             None => {
                 info!(
                     restore_job.id = job_id,
@@ -380,48 +392,45 @@ impl Call<'_> {
         {
             return Ok(ignored(error.to_string()));
         }
-        self.app.ledger.open(&validation, &self.nonce).await?;
-        self.advance(&validation.id).await
+        let what = format!("a request for {arn}");
+        self.open_and_advance(validation, &what).await
     }
 
-    /// Moves a validation, if nobody else does. Should it have given its slot back, the longest waiting one has its turn.
+    /// Moves a validation, if nobody else does.
     async fn advance(&self, id: &str) -> anyhow::Result<Value> {
-        let validation = match self.take_and_move(id).await? {
-            Met::Moved(moved) => {
-                if moved.gave_back {
-                    self.hand_on(id).await;
-                }
-                moved.validation
-            }
-            Met::Left(validation) => *validation,
+        let met = self.take_and_move(id).await?;
+        Ok(self.told(id, met).await)
+    }
+
+    async fn told(&self, id: &str, met: Met) -> Value {
+        match met {
+            Met::Moved(moved) => self.after(moved).await,
+            Met::Left(validation) => standing(&validation),
             Met::Unknown => {
                 warn!(validation.id = %id, "the ledger knows no validation {id}");
-                return Ok(json!({ "ignored": format!("the ledger knows no validation {id}") }));
+                json!({ "ignored": format!("the ledger knows no validation {id}") })
             }
-        };
-        Ok(json!({
-            "validation_id": validation.id,
-            "stage": validation.stage.as_str(),
-            "verdict": validation.verdict.map(Verdict::as_str),
-            "reason": validation.verdict_reason,
-            "cleanup": validation.cleanup.as_str(),
-        }))
+        }
+    }
+
+    /// What a moved validation leaves to be done: should it have given its slot back, the longest waiting one has its turn.
+    async fn after(&self, moved: Box<advance::Moved>) -> Value {
+        let answer = standing(&moved.validation);
+        if let Some(slots) = moved.gave_back {
+            self.hand_on(&moved.validation.id, slots).await;
+        }
+        answer
     }
 
     async fn take_and_move(&self, id: &str) -> anyhow::Result<Met> {
-        let until = self.deadline + LEASE_MARGIN;
-        let taken = self
-            .app
-            .ledger
-            .take(id, &self.nonce, self.app.now(), until)
-            .await?;
+        let (now, until) = (self.app.now(), self.lease_until());
+        let taken = self.app.ledger.take(id, &self.nonce, now, until).await?;
+        self.meet(id, taken).await
+    }
+
+    async fn meet(&self, id: &str, taken: Taken) -> anyhow::Result<Met> {
         Ok(match taken {
-            Taken::Lease(lease) => {
-                // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of
-                // them would carry its own on the stack, and the compiler its type.
-                let moved = advance::advance(self.app, *lease, self.deadline).boxed();
-                Met::Moved(Box::new(moved.await?))
-            }
+            Taken::Lease(lease) => Met::Moved(self.moved(*lease, None).await?),
             Taken::Busy(validation) => {
                 info!(validation.id = %id, "validation {id} is being moved by another invocation");
                 Met::Left(validation)
@@ -431,12 +440,27 @@ impl Call<'_> {
         })
     }
 
+    async fn moved(
+        &self,
+        lease: Lease,
+        policy: Option<Result<PolicyFile, AwsError>>,
+    ) -> anyhow::Result<Box<advance::Moved>> {
+        // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of them
+        // would carry its own on the stack, and the compiler its type.
+        let moved = advance::advance(self.app, lease, policy, self.deadline).boxed();
+        Ok(Box::new(moved.await?))
+    }
+
+    fn lease_until(&self) -> Timestamp {
+        self.deadline + LEASE_MARGIN
+    }
+
     /// Moves the longest waiting validation for which there is a slot; should it turn out to need none, the next. What
     /// goes wrong is told and nothing more: it is not what this invocation was called for, and the sweep comes by.
-    async fn hand_on(&self, from: &str) {
+    async fn hand_on(&self, from: &str, mut slots: Slots) {
         let mut tried = BTreeSet::new();
         loop {
-            let mut next = match queue::next(self.app, &tried).await {
+            let mut next = match queue::next(self.app, &slots, &tried).await {
                 Ok(next) => next,
                 Err(error) => {
                     return warn!(
@@ -459,7 +483,7 @@ impl Call<'_> {
                     return;
                 }
                 match self.take_and_move(&id).await {
-                    Ok(Met::Moved(moved)) if !moved.gave_back => return,
+                    Ok(Met::Moved(moved)) if moved.gave_back.is_none() => return,
                     Ok(_) => {}
                     Err(error) => {
                         return warn!(validation.id = %id, "validation {id}, which was to have the slot: {error:#}");
@@ -467,8 +491,27 @@ impl Call<'_> {
                 }
                 tried.insert(id);
             }
+            slots = match self.app.ledger.slots().await {
+                Ok(slots) => slots,
+                Err(error) => {
+                    return warn!(
+                        "which slots are free cannot be told; the sweep fills them: {error}"
+                    );
+                }
+            };
         }
     }
+}
+
+/// How a validation stands, as an answer.
+fn standing(validation: &Validation) -> Value {
+    json!({
+        "validation_id": validation.id,
+        "stage": validation.stage.as_str(),
+        "verdict": validation.verdict.map(Verdict::as_str),
+        "reason": validation.verdict_reason,
+        "cleanup": validation.cleanup.as_str(),
+    })
 }
 
 /// What became of the wish to move a validation.

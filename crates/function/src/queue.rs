@@ -23,10 +23,18 @@ const LOOKED_AT: i32 = 100;
 /// The most validations of a type that have waited too long and are called by one sweep; the next one goes on.
 const MOST_OVERDUE: usize = 1000;
 
-/// The beginning of the line of one type.
-struct Line {
-    resource_type: &'static str,
+/// The line of one type, or its beginning.
+#[derive(Debug)]
+pub struct Line {
+    resource_type: String,
     page: Page,
+}
+
+impl Line {
+    /// Who waits in it, the longest waiting first.
+    pub fn waiting(&self) -> &[Listed] {
+        &self.page.listed
+    }
 }
 
 /// The ids of those to be called now: the longest waiting for whom there are free slots, and those who have waited too
@@ -34,9 +42,12 @@ struct Line {
 ///
 /// # Errors
 /// When the ledger or S3 does not answer.
-pub async fn callable(app: &App) -> anyhow::Result<Vec<String>> {
-    let mut lines = lines(app).await?;
-    if lines.iter().all(|line| line.page.listed.is_empty()) {
+pub async fn callable(
+    app: &App,
+    slots: &Slots,
+    mut lines: Vec<Line>,
+) -> anyhow::Result<Vec<String>> {
+    if lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());
     }
     let limits = limits(app).await?;
@@ -45,23 +56,20 @@ pub async fn callable(app: &App) -> anyhow::Result<Vec<String>> {
     for line in &mut lines {
         let mut most = MOST_OVERDUE;
         loop {
-            let late = line.page.listed.iter().filter(|one| one.at <= oldest);
-            let late: Vec<String> = late.map(|one| one.id.clone()).collect();
-            let whole = late.len() == line.page.listed.len();
-            most = most.saturating_sub(late.len());
+            let late = line.waiting().iter().filter(|one| one.at <= oldest);
+            let late: Vec<String> = late.take(most).map(|one| one.id.clone()).collect();
+            let whole = late.len() == line.waiting().len();
+            most -= late.len();
             called.extend(late);
             // In time are those behind them.
             let Some(start) = line.page.next.clone().filter(|_| whole && most > 0) else {
                 break;
             };
-            let next = app
-                .ledger
-                .waiting(line.resource_type, LOOKED_AT, Some(start));
+            let next = app.ledger.waiting(&line.resource_type, None, Some(start));
             line.page = next.await?;
         }
     }
-    let slots = app.ledger.slots().await?;
-    called.extend(for_free_slots(app, &slots, &limits, &lines, oldest));
+    called.extend(for_free_slots(app, slots, &limits, &lines, oldest));
     Ok(called)
 }
 
@@ -69,14 +77,18 @@ pub async fn callable(app: &App) -> anyhow::Result<Vec<String>> {
 ///
 /// # Errors
 /// When the ledger or S3 does not answer.
-pub async fn next(app: &App, tried: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
-    let lines = lines(app).await?;
-    if lines.iter().all(|line| line.page.listed.is_empty()) {
+pub async fn next(
+    app: &App,
+    slots: &Slots,
+    tried: &BTreeSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    let lines = lines(app, slots.lines(), Some(LOOKED_AT)).await?;
+    if lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());
     }
-    let (limits, slots) = (limits(app).await?, app.ledger.slots().await?);
+    let limits = limits(app).await?;
     let oldest = overdue_before(app.now(), &limits);
-    let mut called = for_free_slots(app, &slots, &limits, &lines, oldest);
+    let mut called = for_free_slots(app, slots, &limits, &lines, oldest);
     called.retain(|id| !tried.contains(id));
     Ok(called)
 }
@@ -115,26 +127,68 @@ fn overdue_before(now: Timestamp, limits: &Limits) -> Timestamp {
     now.checked_sub(wait).unwrap_or(Timestamp::MIN)
 }
 
-/// The beginnings of all lines.
-async fn lines(app: &App) -> anyhow::Result<Vec<Line>> {
-    let lines = ResourceType::names().map(|resource_type| async move {
-        let page = app.ledger.waiting(resource_type, LOOKED_AT, None).await?;
+/// The lines of these types, each up to `most`.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn lines(
+    app: &App,
+    types: impl Iterator<Item = &str>,
+    most: Option<i32>,
+) -> anyhow::Result<Vec<Line>> {
+    let lines = types.map(|resource_type| async move {
+        let page = app.ledger.waiting(resource_type, most, None).await?;
         anyhow::Ok(Line {
-            resource_type,
+            resource_type: resource_type.to_owned(),
             page,
         })
     });
     future::try_join_all(lines).await
 }
 
+/// Names those lines no more that are empty, and to which nobody has come for long.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn strike_off_empty(app: &App, slots: &Slots, lines: &[Line]) -> anyhow::Result<()> {
+    let now = app.now();
+    for resource_type in slots.long_since_anybody_came(now) {
+        let mut lines = lines.iter();
+        if lines.any(|line| line.resource_type == resource_type && line.waiting().is_empty()) {
+            app.ledger.strike_off(resource_type, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the lines of all types, whichever are named, and names those again in which somebody waits unnamed. Returns
+/// since when the longest waiting one waits.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn longest_waiting(app: &App) -> anyhow::Result<Option<Timestamp>> {
+    let all = ResourceType::ALL.iter().map(|one| one.name());
+    let slots = async { anyhow::Ok(app.ledger.slots().await?) };
+    let (slots, lines) = future::try_join(slots, lines(app, all, Some(1))).await?;
+    let named: BTreeSet<&str> = slots.lines().collect();
+    for line in lines.iter().filter(|line| !line.waiting().is_empty()) {
+        if !named.contains(line.resource_type.as_str()) {
+            warn!("{} waits in a line that was not named", line.resource_type);
+            app.ledger
+                .note_waiting(&line.resource_type, app.now())
+                .await?;
+        }
+    }
+    let first = lines.iter().filter_map(|line| line.waiting().first());
+    Ok(first.map(|one| one.at).min())
+}
+
 /// The limits as the policy says now. Under a broken one who has a slot learns that it is broken, and says so.
 async fn limits(app: &App) -> anyhow::Result<Limits> {
-    Ok(
-        match policy_file::read(&app.aws, &app.config.policy).await? {
-            PolicyFile::Good(policy) => policy.limits,
-            PolicyFile::Broken { .. } => Limits::default(),
-        },
-    )
+    Ok(match policy_file::read(app).await? {
+        PolicyFile::Good(policy) => policy.limits.clone(),
+        PolicyFile::Broken { .. } => Limits::default(),
+    })
 }
 
 /// Gives back the slots of validations that are closed or that nobody knows: whoever held them died at the wrong

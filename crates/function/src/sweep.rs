@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, future, stream};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::{Validation, validation_id};
 use serde_json::json;
@@ -11,7 +10,7 @@ use tracing::warn;
 
 use crate::aws::failed;
 use crate::backup::DescribedPoint;
-use crate::ledger::Outcome;
+use crate::ledger::{Outcome, Page};
 use crate::watch::vaults;
 use crate::{App, backup, queue, watch};
 
@@ -29,22 +28,61 @@ const JOBS_SINCE: SignedDuration = SignedDuration::from_hours(48);
 const JOB_SETTLES: SignedDuration = SignedDuration::from_hours(1);
 
 /// Invokes the function for each validation that is due, as far as time allows, the longest due first; then for those
-/// that wait and may have a slot. Answers how many.
+/// that wait and may have a slot; and measures how the work gets on. Nothing that goes wrong with one of these keeps the
+/// others from being done. Returns how many were invoked.
 ///
 /// # Errors
-/// When the ledger or S3 does not answer. An invocation that fails is made again by the next sweep.
+/// When the ledger, S3 or CloudWatch Logs does not answer: the first such error, after all the rest was done. An
+/// invocation that fails is made again by the next sweep.
 pub async fn due(app: &App, deadline: Timestamp) -> anyhow::Result<usize> {
+    let mut parts = Parts::default();
     let now = app.now();
-    let (mut invoked, mut start) = (0, None);
-    loop {
-        let page = app.ledger.due(now, start).await?;
-        invoked += invoke_all(app, page.listed.into_iter().map(|due| due.id).collect()).await;
-        start = page.next;
-        if start.is_none() || app.now() + KEPT_FOR_THE_LINES >= deadline {
-            break;
+    let (open, slots) = future::join(app.ledger.open_page(None), app.ledger.slots()).await;
+    let open = parts.of("what is due", open.map_err(Into::into));
+    let slots = parts.of("slots", slots.map_err(Into::into));
+    let mut lines = None;
+    if let Some(slots) = &slots {
+        let named = queue::lines(app, slots.lines(), None).await;
+        lines = parts.of("who waits", named);
+    }
+    let counted = open.as_ref().map(|page| page.listed.clone());
+    let measured = watch::measure(app, counted.as_deref(), slots.as_ref(), lines.as_deref());
+    let (measured, invoked) = future::join(measured, invoke_due(app, open, now, deadline)).await;
+    parts.of("measuring", measured);
+    let mut invoked = parts.of("all that is due", invoked).unwrap_or_default();
+    if let (Some(slots), Some(lines)) = (slots, lines) {
+        let struck_off = queue::strike_off_empty(app, &slots, &lines).await;
+        parts.of("empty lines", struck_off);
+        let called = queue::callable(app, &slots, lines).await;
+        let called = parts.of("free slots", called).unwrap_or_default();
+        invoked += invoke_all(app, called).await;
+    }
+    parts.end()?;
+    Ok(invoked)
+}
+
+/// Invokes the function for what is due of this page of what is open, and of those that follow.
+async fn invoke_due(
+    app: &App,
+    mut page: Option<Page>,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> anyhow::Result<usize> {
+    let mut invoked = 0;
+    while let Some(Page { listed, next }) = page.take() {
+        let open = listed.len();
+        let due = listed.into_iter().filter(|one| one.at <= now);
+        let due: Vec<String> = due.map(|one| one.id).collect();
+        // What follows is due later than the last of these.
+        let next = next.filter(|_| due.len() == open);
+        invoked += invoke_all(app, due).await;
+        if let Some(start) = next
+            && app.now() + KEPT_FOR_THE_LINES < deadline
+        {
+            page = Some(app.ledger.open_page(Some(start)).await?);
         }
     }
-    Ok(invoked + invoke_all(app, queue::callable(app).await?).await)
+    Ok(invoked)
 }
 
 /// What the hourly sweep found.

@@ -81,26 +81,34 @@ async fn who_lost_the_lease_writes_nothing() {
 /// Of each write the answer is lost once: the SDK writes again and meets what it has written.
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_known_again() {
-    let lost = |write: u32| async move {
+    let lost = |operation: &'static str, write: u32| async move {
         let (scene, event, id) = landing().await;
         let lost = Fault::once(FaultKind::Reset).after_effect().skip(write);
-        scene.world.faults().fail("DynamoDB.PutItem", lost);
-        let answer = scene.try_invoke(event).await;
-        let answer = answer.unwrap_or_else(|error| panic!("write {write}: {error:#}"));
-        assert_eq!(answer["validation_id"], *id);
-        assert_eq!(answer["stage"], "restoring", "write {write}: {answer}");
+        scene.world.faults().fail(operation, lost);
+        for payload in [event, advance(&id)] {
+            let answer = scene.try_invoke(payload).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{operation} {write}: {error:#}"));
+            assert_eq!(answer["validation_id"], *id);
+            assert_ne!(answer["stage"], "landed", "{operation} {write}: {answer}");
+        }
+        let trouble = &scene.validation(&id)["trouble"];
+        assert!(trouble.is_null(), "{operation} {write}: {trouble}");
         scene.world.faults().hits()
     };
-    let (scene, event, _) = landing().await;
+    let (scene, event, id) = landing().await;
     scene.invoke(event).await;
-    let writes = calls(&scene, "DynamoDB.PutItem");
-    assert!(
-        writes >= 5,
-        "opened, leased, planned, the job taken, given back: {writes}"
-    );
-    let each = (0..u32::try_from(writes).unwrap()).map(lost);
-    let struck = futures_util::future::join_all(each).await;
-    assert_eq!(struck, vec![1; writes]);
+    scene.invoke(advance(&id)).await;
+    for (operation, least, which) in [
+        ("DynamoDB.PutItem", 2, "opened, given back"),
+        ("DynamoDB.UpdateItem", 2, "a slot, a lease"),
+        ("DynamoDB.TransactWriteItems", 2, "planned, the job taken"),
+    ] {
+        let writes = calls(&scene, operation);
+        assert!(writes >= least, "{operation}: {which}: {writes}");
+        let each = (0..u32::try_from(writes).unwrap()).map(|write| lost(operation, write));
+        let struck = futures_util::future::join_all(each).await;
+        assert_eq!(struck, vec![1; writes]);
+    }
 }
 
 #[tokio::test]

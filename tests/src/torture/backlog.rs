@@ -121,11 +121,18 @@ async fn sweep(backlog: Backlog, size: usize, page: usize) -> Cost {
         });
         scene.world.put_table_item(LEDGER, &item);
     }
+    let came = json!({ "N": since.as_second().to_string() });
+    let mut slots = json!({ "id": { "S": "slots" }, "came_EC2": came, "came_RDS": came });
     if backlog == Backlog::WaitingForHeldSlots {
         let holders: Vec<Value> = (0..BUDGET)
             .map(|one| json!(format!("holder-{one}")))
             .collect();
-        let slots = json!({ "id": { "S": "slots" }, "held": { "SS": holders } });
+        slots["held"] = json!({ "SS": holders });
+    }
+    if matches!(
+        backlog,
+        Backlog::WaitingForFreeSlots | Backlog::WaitingForHeldSlots
+    ) {
         scene.world.put_table_item(LEDGER, &slots);
     }
     let mut which = "due";

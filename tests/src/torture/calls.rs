@@ -22,12 +22,12 @@ use super::shop::Shop;
 use super::time::Time;
 use super::wire::{Wire, steady};
 use crate::canary::Watch;
-use crate::{BUCKET, LEDGER, REGION, Scene, TIMEOUT, function};
+use crate::{BUCKET, LEDGER, REGION, Scene, TIMEOUT, due_sweep_every};
 
 /// How long a call takes there and back ([`steady`]).
 const CALL_TAKES: SignedDuration = SignedDuration::from_millis(15);
 /// How long a restore takes.
-const RESTORE_TAKES: Duration = Duration::from_secs(12 * 60);
+const RESTORE_TAKES: Duration = Duration::from_secs(8 * 60);
 /// How long a deletion takes.
 const DELETION_TAKES: Duration = Duration::from_secs(3 * 60);
 /// The longest step of time: so late, at most, the world tells what has happened.
@@ -134,6 +134,7 @@ async fn healthy(shop: &Shop, resource_type: ResourceType) -> Story {
         }
         if stage.time.now() >= next_sweep {
             next_sweep += due_sweep_every();
+            invocations.extend(stage.invocations.take());
             stage.sweep("due").await;
             stage.invocations.take();
             for (_, payload) in stage.scene.world.take_invocations() {
@@ -187,31 +188,19 @@ async fn sweeps(shop: &Shop) -> Vec<Story> {
             invocations: stage.invocations.take(),
         });
     };
-    // Not at the minute at which a sweep measures more.
-    stage.go_to_minute(7);
     stage.sweep("due").await;
     tell("A sweep that finds nothing due");
-    stage.go_to_minute(10);
-    stage.sweep("due").await;
-    tell("A sweep that finds nothing due, every minute");
     let id = stage.lands(shop, ResourceType::Rds).await;
     stage.invocations.take();
-    stage.go_to_minute(17);
+    stage
+        .time
+        .go_to(stage.time.now() + SignedDuration::from_mins(20));
     stage.sweep("due").await;
     assert_eq!(stage.scene.world.take_invocations().len(), 1, "{id}");
     tell("A sweep with one validation due");
     stage.sweep("lost").await;
     tell("The hourly sweep, with one open validation");
     stories
-}
-
-/// How often the template has the function look for what is due.
-pub fn due_sweep_every() -> SignedDuration {
-    let schedules = function().schedules;
-    let due = schedules
-        .iter()
-        .find(|schedule| schedule.input == json!({ "sweep": "due" }));
-    SignedDuration::try_from(due.unwrap().every).unwrap()
 }
 
 /// A stack that has been swept before, in simulated time, where one invocation is made after the other.
@@ -249,16 +238,6 @@ impl Stage {
         stage.sweep("lost").await;
         stage.invocations.take();
         stage
-    }
-
-    /// Goes to this minute of the hour.
-    fn go_to_minute(&self, minute: i8) {
-        let mut now = self.time.now();
-        while now.to_zoned(jiff::tz::TimeZone::UTC).minute() != minute {
-            now += SignedDuration::from_mins(1);
-        }
-        self.time.go_to(now);
-        self.scene.world.settle();
     }
 
     /// Lets a copy of this type land. Returns its validation's id.

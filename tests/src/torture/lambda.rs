@@ -19,7 +19,7 @@ use restore_proof_function::{App, handle};
 use serde_json::{Value, json};
 
 use super::time::Time;
-use crate::{LEDGER, Scene, TIMEOUT};
+use crate::{LEDGER, Scene, TIMEOUT, due_sweep_every};
 
 /// A run that is not quiet after this long never will be.
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(8 * 24);
@@ -109,7 +109,7 @@ impl Lambda {
             running: BTreeMap::new(),
             queue: BTreeMap::new(),
             next: 0,
-            next_due_sweep: now + SignedDuration::from_mins(4),
+            next_due_sweep: now + due_sweep_every(),
             next_lost_sweep: now + SignedDuration::from_mins(13),
             changed: true,
             dead: Vec::new(),
@@ -291,7 +291,7 @@ impl Lambda {
             self.send(payload);
         }
         if now >= self.next_due_sweep {
-            self.next_due_sweep = now + SignedDuration::from_mins(5);
+            self.next_due_sweep = now + due_sweep_every();
             self.send_at(now, json!({ "sweep": "due" }));
         }
         if now >= self.next_lost_sweep {

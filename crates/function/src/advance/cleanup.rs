@@ -1,7 +1,8 @@
 //! Recorded, Deleting and Closed: what was restored is deleted, confirmed gone, and the record is made final.
 
+use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::ownership::{self, Whole};
+use restore_proof_core::ownership::{self, OwnedResource, Whole};
 use restore_proof_core::policy::Rule;
 use restore_proof_core::record::Record;
 use restore_proof_core::resource_type::DeletionOrder;
@@ -13,7 +14,7 @@ use super::restored::Looked;
 use super::{DAILY, Next, RETRY, Run};
 use crate::policy_file::{self, PolicyFile};
 use crate::publish;
-use crate::resource::{self, Deletion, PartState};
+use crate::resource::{self, Deletion, PartState, Restored};
 
 /// After this long a try is that of another day.
 const TRIED_ANEW: SignedDuration = SignedDuration::from_hours(20);
@@ -21,9 +22,7 @@ const TRIED_ANEW: SignedDuration = SignedDuration::from_hours(20);
 impl Run<'_> {
     /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
     pub(super) async fn recorded(&mut self) -> anyhow::Result<Next> {
-        let now = self.now();
-        let validation = &self.lease.validation;
-        if validation.cleanup.is_final() {
+        if self.lease.validation.cleanup.is_final() {
             return self.close().await;
         }
         if let Some(until) = self.keep_until() {
@@ -34,18 +33,25 @@ impl Run<'_> {
         if let Some(next) = self.find_out_end().await? {
             return Ok(next);
         }
-        match self.look().await? {
-            Looked::Ours(restored, _) => {
+        let looked = self.look().await?;
+        self.delete_as_looked(looked).await
+    }
+
+    /// Deletes what was looked at right before, or confirms that it is gone. The wish to delete is written before.
+    pub(super) async fn delete_as_looked(&mut self, looked: Looked) -> anyhow::Result<Next> {
+        match looked {
+            Looked::Ours(restored, owned) => {
                 if let Some(why) = restored.used_by {
                     return self.leave_behind(why).await;
                 }
-                self.note_parts(&restored).await?;
+                self.note_parts(&restored);
+                let now = self.now();
                 let validation = self.validation();
                 validation.missing_since = None;
                 validation.deletion_asked_at.get_or_insert(now);
                 validation.stage = Stage::Deleting;
                 self.write().await?;
-                Ok(Next::Again)
+                self.delete(*restored, owned).await
             }
             Looked::Missing => self.missing().await,
             Looked::Gone => self.gone().await,
@@ -55,21 +61,27 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes the resource and its parts in the order of its type, or confirms that they are gone.
+    /// Goes on with a deletion that was wished: deletes, or confirms that it is gone.
     pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
-        let app = self.app;
-        let (restored, owned) = match self.look().await? {
-            Looked::Ours(restored, owned) => (restored, owned),
-            Looked::Missing => return self.missing().await,
-            Looked::Gone => return self.gone().await,
-            Looked::NotYet => return self.not_deletable_yet().await,
-            Looked::Ending => return self.ending().await,
-            Looked::NotOurs(why) => return self.leave_behind(why).await,
-        };
-        self.validation().missing_since = None;
-        if let Some(why) = restored.used_by {
-            return self.leave_behind(why).await;
+        match self.look().await? {
+            Looked::Ours(restored, owned) => {
+                self.validation().missing_since = None;
+                match restored.used_by {
+                    Some(why) => self.leave_behind(why).await,
+                    None => self.delete(*restored, owned).await,
+                }
+            }
+            Looked::Missing => self.missing().await,
+            Looked::Gone => self.gone().await,
+            Looked::NotYet => self.not_deletable_yet().await,
+            Looked::Ending => self.ending().await,
+            Looked::NotOurs(why) => self.leave_behind(why).await,
         }
+    }
+
+    /// Deletes the resource and its parts in the order of its type.
+    async fn delete(&mut self, restored: Restored, owned: OwnedResource) -> anyhow::Result<Next> {
+        let app = self.app;
         let resource_type = self.resource_type()?;
         match resource_type.facts().deletion {
             DeletionOrder::WholeFirst => {}
@@ -151,7 +163,7 @@ impl Run<'_> {
 
     /// Takes for gone what AWS twice said it does not know.
     async fn missing(&mut self) -> anyhow::Result<Next> {
-        let whole = self.missing_twice().await?;
+        let whole = self.missing_twice();
         match (self.delete_parts_of_ended().await?, whole) {
             (Some(next), _) => Ok(next),
             (None, Ok(())) => self.close_deleted().await,
@@ -229,9 +241,6 @@ impl Run<'_> {
                 // What is left has its time anew: a deletion is measured by its progress.
                 self.validation().deletion_tried_since = None;
             }
-            if counts.is_ok() || part.missing_since.is_none() {
-                self.write().await?;
-            }
             return Ok(counts.map_or_else(PartLeft::Missing, |()| PartLeft::Gone));
         };
         self.validation().parts[index].missing_since = None;
@@ -306,18 +315,44 @@ impl Run<'_> {
         Ok(Next::At(now + again))
     }
 
-    /// Makes the record final and tells what is still to be told; closed only when all is told.
+    /// Makes the record final, and ends the validation.
     pub(super) async fn close(&mut self) -> anyhow::Result<Next> {
-        self.write_record().await?;
-        self.tell().await;
-        self.free_slot().await?;
+        self.hear().await?;
+        self.end(true).await
+    }
+
+    /// Gives the slot back and tells what is still to be told; closed only when all is told. The record is written beside
+    /// it, if it `changed`.
+    pub(super) async fn end(&mut self, changed: bool) -> anyhow::Result<Next> {
         if !self.all_told() {
-            self.write().await?;
+            self.tell().await;
+        }
+        let told = self.all_told();
+        let (recorded, freed, logged) = future::join3(
+            async {
+                if changed {
+                    self.put_record().await?;
+                }
+                anyhow::Ok(())
+            },
+            self.app.ledger.free_slot(&self.lease.validation.id),
+            async {
+                if told {
+                    self.log_cleanup().await?;
+                }
+                anyhow::Ok(())
+            },
+        )
+        .await;
+        if let Some(slots) = freed? {
+            self.gave_back = Some(slots);
+        }
+        recorded?;
+        logged?;
+        if !told {
             return Ok(Next::At(self.look_again()));
         }
-        self.log_cleanup().await?;
         self.validation().stage = Stage::Closed;
-        self.write().await?;
         if self.lease.validation.replan {
             return Ok(Next::At(self.look_again()));
         }
@@ -336,7 +371,7 @@ impl Run<'_> {
         if !self.lease.validation.replan {
             return Ok(Next::Done);
         }
-        match policy_file::read(&self.app.aws, &self.app.config.policy).await? {
+        match policy_file::read(self.app).await? {
             PolicyFile::Broken { .. } => Ok(Next::At(self.look_again())),
             PolicyFile::Good(_) => {
                 let validation = self.validation();

@@ -1,5 +1,6 @@
 //! Landed: is there room for one more restore, what is to be restored, and what does the policy want of it?
 
+use futures_util::future;
 use restore_proof_core::plan::{self, Source};
 use restore_proof_core::policy::{Subject, readable_size};
 use restore_proof_core::resource_type::ResourceType;
@@ -33,7 +34,10 @@ impl Run<'_> {
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
         // Read anew each time, so that a changed limit holds for those who wait.
-        let policy = policy_file::read(&app.aws, &app.config.policy).await?;
+        let policy = match self.policy.take() {
+            Some(policy) => policy?,
+            None => policy_file::read(app).await?,
+        };
         let mut has_slot = false;
         if let (PolicyFile::Good(policy), Ok(resource_type)) = (&policy, self.resource_type())
             && app.config.types.contains(&resource_type)
@@ -44,8 +48,22 @@ impl Run<'_> {
                 return Ok(Next::Queued);
             }
         }
-        let described =
-            backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn).await;
+        // Beside each other, if the event told the type.
+        let may_ask = |name: Option<&str>| {
+            let resource_type = name.and_then(ResourceType::from_name);
+            resource_type.is_some_and(|resource_type| app.config.types.contains(&resource_type))
+        };
+        let asked = may_ask(point.resource_type.as_deref());
+        let (described, backed_up) = future::join(
+            backup::describe_recovery_point(&app.aws, &point.vault_name, &point.arn),
+            async {
+                match asked {
+                    true => resource::backed_up(&app.aws, &point.arn).await,
+                    false => Ok(None),
+                }
+            },
+        )
+        .await;
         let described = match described {
             // Asked again, AWS Backup would answer the same for ever.
             Err(error)
@@ -60,7 +78,7 @@ impl Run<'_> {
             described => described?,
         };
         let Some(described) = described else {
-            return match self.missing_twice().await? {
+            return match self.missing_twice() {
                 Ok(()) if self.is_partial_copy() => {
                     let reason = "the copy is PARTIAL, and there is no recovery point of it";
                     self.decide_unrestored(Verdict::CopyFailed, reason).await
@@ -94,6 +112,7 @@ impl Run<'_> {
             .and_then(ResourceType::from_name)
             .map(|resource_type| app.config.types.contains(&resource_type));
         let backed_up = match is_in_types {
+            Some(true) if asked => backed_up?,
             Some(true) => resource::backed_up(&app.aws, &point.arn).await?,
             // There is neither a permission to ask its service nor a way to it.
             Some(false) | None => Some(BackedUp::default()),
@@ -190,26 +209,30 @@ impl Run<'_> {
             }
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
-        let opened_at = self.lease.validation.opened_at;
-        let claim = rule
-            .frequency()
-            .and_then(|frequency| Claim::of(frequency, subject.source_arn, opened_at));
-        if let Some(claim) = claim {
-            let by = app.ledger.claim(&claim, &id, self.now()).await?;
-            if by != id {
-                let reason =
-                    format!("the rule asks for one a day or week, and validation {by} is the one");
-                self.validation().left_out_by_rule = true;
-                return self.decide_unrestored(Verdict::NotTested, reason).await;
-            }
-        }
         // Its type was not known before it was looked up.
         if !has_slot && !self.take_slot(resource_type, &policy.limits).await? {
             return Ok(Next::Queued);
         }
-
+        let opened_at = self.lease.validation.opened_at;
+        let now = self.now();
+        let claimed = async {
+            let frequency = rule.frequency();
+            match frequency.and_then(|often| Claim::of(often, subject.source_arn, opened_at)) {
+                Some(claim) => app.ledger.claim(&claim, &id, now).await,
+                None => Ok(id.clone()),
+            }
+        };
+        let metadata = backup::restore_metadata(&app.aws, &point.vault_name, &point.arn);
+        let (by, metadata) = future::join(claimed, metadata).await;
+        let by = by?;
+        if by != id {
+            let reason =
+                format!("the rule asks for one a day or week, and validation {by} is the one");
+            self.validation().left_out_by_rule = true;
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
         let source = Source {
-            metadata: backup::restore_metadata(&app.aws, &point.vault_name, &point.arn).await?,
+            metadata: metadata?,
             devices: backed_up.devices,
         };
         let now = self.now();
@@ -241,7 +264,7 @@ impl Run<'_> {
             restore_job_id: None,
         });
         validation.stage = Stage::Restoring;
-        self.write().await?;
+        app.ledger.write_with_rule(&mut self.lease).await?;
         Ok(Next::Again)
     }
 

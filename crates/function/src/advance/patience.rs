@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::restoring::{Found, TOKEN_TRUSTED};
 use super::slot::aws_error;
-use super::{Next, RETRY, RETRY_OLD_TROUBLE, Run};
+use super::{Next, RESTORE_LOOKED_AT, RETRY, RETRY_OLD_TROUBLE, Run};
 use crate::{App, backup, watch};
 
 /// How long runs may meet nothing but errors before the verdict: a day, in which people hear of the errors and can
@@ -103,7 +103,7 @@ impl Run<'_> {
     pub(super) async fn still_restoring(&mut self, intent: &Intent) -> anyhow::Result<Next> {
         let at_most = self.resource_type()?.facts().deadlines.restored;
         if self.now().duration_since(intent.planned_at) <= at_most {
-            return Ok(Next::At(self.look_again()));
+            return Ok(Next::At(self.now() + RESTORE_LOOKED_AT));
         }
         let hours = at_most.as_hours();
         let id = intent.restore_job_id.as_deref().unwrap_or_default();
@@ -152,7 +152,7 @@ impl Run<'_> {
     async fn search(&mut self, intent: &Intent) -> anyhow::Result<Next> {
         match self.find_started(intent).await? {
             Found::Ours(job_id) => {
-                if self.take_job(job_id).await? {
+                if self.take_job(job_id, true).await? {
                     return Ok(Next::Again);
                 }
                 // Another validation of the same recovery point has taken it since: it is theirs.
@@ -168,7 +168,7 @@ impl Run<'_> {
                 if self.now() < settled {
                     return Ok(Next::At(settled));
                 }
-                match self.missing_twice().await? {
+                match self.missing_twice() {
                     Ok(()) => self.close_nothing(None).await,
                     Err(again) => Ok(Next::At(again)),
                 }
@@ -186,7 +186,7 @@ impl Run<'_> {
             self.validation().missing_since = None;
             return self.leave_behind(why).await;
         }
-        match self.missing_twice().await? {
+        match self.missing_twice() {
             Ok(()) => {
                 let why =
                     format!("AWS Backup knows restore job {id} no more, and nothing of it exists");

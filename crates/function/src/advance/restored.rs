@@ -3,11 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::ownership::{self, OwnedResource};
 use restore_proof_core::policy::Rule;
 use restore_proof_core::record::minutes_between;
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Cleanup, Origin, Part, Step, StepState};
 use restore_proof_core::verdict::{self, Verdict};
 use tracing::{info, warn};
@@ -15,7 +17,7 @@ use tracing::{info, warn};
 use super::{Next, POLL, Run};
 use crate::check::{self, Access, Login, Target};
 use crate::resource::{self, Condition, Preparation, Prepared, Restored};
-use crate::{backup, reset};
+use crate::{App, backup, reset};
 
 /// How often checks are begun before they are given up: one that ends the process must not do so for ever.
 const CHECK_RUNS: u32 = 2;
@@ -47,7 +49,9 @@ pub(super) enum Looked {
 
 /// A resource that is ours and ready.
 struct Ready {
+    resource_type: ResourceType,
     restored: Box<Restored>,
+    owned: OwnedResource,
     target: Target,
 }
 
@@ -74,6 +78,7 @@ impl Run<'_> {
 
     async fn try_checks(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
+        app.ledger.read_checks(&mut self.lease).await?;
         // Made for the first try, and kept for those that follow while a machine boots.
         let mut access = None;
         loop {
@@ -90,10 +95,11 @@ impl Run<'_> {
                     self.lease.validation.id
                 );
             };
-            if let Some(next) = self.unless_isolated(&ready.restored).await? {
-                return Ok(next);
-            }
             if rule.checks.is_empty() {
+                if let Some(next) = self.unless_isolated(&ready.restored).await? {
+                    return Ok(next);
+                }
+                self.tag(&ready).await;
                 let (verdict, reason) = verdict::of_checks(&[]);
                 return self.decide(verdict, reason).await;
             }
@@ -105,16 +111,21 @@ impl Run<'_> {
                 return self.decide(Verdict::Inconclusive, reason).await;
             }
             let access = match &access {
-                Some(access) => access,
+                Some(access) => {
+                    if let Some(next) = self.unless_isolated(&ready.restored).await? {
+                        return Ok(next);
+                    }
+                    access
+                }
                 None => {
                     let reset = match Box::pin(self.reset_login(&rule, &ready.restored)).await? {
                         ControlFlow::Continue(login) => login,
                         ControlFlow::Break(next) => return Ok(next),
                     };
-                    self.validation().check_runs += 1;
-                    self.write().await?;
-                    let ca_bundle = app.config.ca_bundle.as_ref();
-                    access.insert(Access::read(&app.aws, &rule, ca_bundle, reset).await)
+                    match Box::pin(self.get_ready(&rule, &ready, reset)).await? {
+                        ControlFlow::Continue(new) => access.insert(new),
+                        ControlFlow::Break(next) => return Ok(next),
+                    }
                 }
             };
             let now = self.now();
@@ -156,6 +167,44 @@ impl Run<'_> {
         }
     }
 
+    /// Does what must be done before checks begin, all beside each other: asserts the isolation, counts the run, reads
+    /// logins and certificates, and tags the resource.
+    async fn get_ready(
+        &mut self,
+        rule: &Rule,
+        ready: &Ready,
+        reset: Option<Login>,
+    ) -> anyhow::Result<ControlFlow<Next, Access>> {
+        let app = self.app;
+        let problems = ready.restored.isolation.clone();
+        if !problems.is_empty() {
+            let next = self.not_isolated(problems).await?;
+            return Ok(ControlFlow::Break(next));
+        }
+        let tags = std::mem::replace(&mut self.validation().tagged, true);
+        self.validation().check_runs += 1;
+        let ca_bundle = app.config.ca_bundle.as_ref();
+        let id = self.lease.validation.id.clone();
+        let (ways_out, counted, access, ()) = future::join4(
+            resource::ways_out(&app.aws, &ready.restored),
+            app.ledger.write(&mut self.lease),
+            Access::read(&app.aws, rule, ca_bundle, reset),
+            async {
+                if !tags {
+                    tag(app, ready, &id).await;
+                }
+            },
+        )
+        .await;
+        counted?;
+        let problems = ways_out?;
+        if problems.is_empty() {
+            return Ok(ControlFlow::Continue(access));
+        }
+        let next = self.not_isolated(problems).await?;
+        Ok(ControlFlow::Break(next))
+    }
+
     /// Notes how long it took until the resource could be looked into.
     fn note_ready(&mut self) {
         let now = self.now();
@@ -172,6 +221,11 @@ impl Run<'_> {
     /// The rule that was frozen.
     fn rule(&self) -> anyhow::Result<Rule> {
         let validation = &self.lease.validation;
+        anyhow::ensure!(
+            self.lease.has_checks(),
+            "the checks of validation {} were not read",
+            validation.id
+        );
         validation.rule.clone().ok_or_else(|| {
             anyhow::anyhow!("validation {} was restored without a rule", validation.id)
         })
@@ -189,11 +243,15 @@ impl Run<'_> {
         if problems.is_empty() {
             return Ok(None);
         }
+        self.not_isolated(problems).await.map(Some)
+    }
+
+    async fn not_isolated(&mut self, problems: Vec<String>) -> anyhow::Result<Next> {
         for problem in &problems {
             self.validation().find(problem.clone());
         }
         let reason = format!("no check was begun: {}", problems.join("; "));
-        self.decide(Verdict::Inconclusive, reason).await.map(Some)
+        self.decide(Verdict::Inconclusive, reason).await
     }
 
     /// Looks until the resource is ready, taking the steps it needs, or until there is another stage.
@@ -215,7 +273,7 @@ impl Run<'_> {
                     continue;
                 }
                 Looked::Missing => {
-                    return match self.missing_twice().await? {
+                    return match self.missing_twice() {
                         Ok(()) => self.give_up_gone().await.map(ControlFlow::Break),
                         Err(again) => Ok(ControlFlow::Break(Next::At(again))),
                     };
@@ -223,11 +281,17 @@ impl Run<'_> {
                 Looked::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
             };
             self.validation().missing_since = None;
-            self.note_parts(&restored).await?;
+            if self.note_parts(&restored) {
+                self.write().await?;
+            }
             match restored.condition.clone() {
                 Condition::Ready(target) if !self.is_settling() => {
-                    self.tag(&restored, &owned).await;
-                    return Ok(ControlFlow::Continue(Ready { restored, target }));
+                    return Ok(ControlFlow::Continue(Ready {
+                        resource_type: self.resource_type()?,
+                        restored,
+                        owned,
+                        target,
+                    }));
                 }
                 Condition::Needs(step) => {
                     let taken = Box::pin(self.take_step(step, &restored, &owned)).await?;
@@ -421,26 +485,19 @@ impl Run<'_> {
         .await
     }
 
-    /// Gives the resource the tag of its validation, for people who find it; once, and nothing depends on it.
-    async fn tag(&mut self, restored: &Restored, owned: &OwnedResource) {
-        let Ok(resource_type) = self.resource_type() else {
-            return;
-        };
-        if self.lease.validation.tagged {
-            return;
-        }
-        self.validation().tagged = true;
-        let (arn, id) = (&restored.found.arn, &self.lease.validation.id);
-        if let Err(problem) = resource::tag(&self.app.aws, resource_type, owned, arn, id).await {
-            warn!(validation.id = %id, "{} could not be tagged: {problem}", owned.name());
+    /// Tags the resource, unless it was.
+    async fn tag(&mut self, ready: &Ready) {
+        if !std::mem::replace(&mut self.validation().tagged, true) {
+            tag(self.app, ready, &self.lease.validation.id).await;
         }
     }
 
-    /// Notes what must be deleted beside the resource, while it can be told from other things.
-    pub(super) async fn note_parts(&mut self, restored: &Restored) -> anyhow::Result<()> {
+    /// Notes what must be deleted beside the resource, while it can be told from other things. Returns whether there is
+    /// something new to be written.
+    pub(super) fn note_parts(&mut self, restored: &Restored) -> bool {
         let validation = &self.lease.validation;
         let Some(job) = &validation.restore else {
-            return Ok(());
+            return false;
         };
         let came_with = restored.came_with.iter();
         let new: Vec<Part> = came_with
@@ -448,15 +505,13 @@ impl Run<'_> {
             .filter(|found| !validation.parts.iter().any(|known| known.id == found.id))
             .map(|found| Part::new(found.kind, found.id.clone(), Origin::RestoreJob))
             .collect();
-        if !new.is_empty() {
-            self.validation().parts.extend(new);
-            self.write().await?;
-        }
-        Ok(())
+        let is_new = !new.is_empty();
+        self.validation().parts.extend(new);
+        is_new
     }
 
     /// Looks at what the restore job created, and proves that it is ours.
-    pub(super) async fn look(&mut self) -> anyhow::Result<Looked> {
+    pub(super) async fn look(&self) -> anyhow::Result<Looked> {
         let app = self.app;
         let validation = &self.lease.validation;
         let (Some(intent), Some(job)) = (&validation.intent, &validation.restore) else {
@@ -555,6 +610,14 @@ impl Run<'_> {
             format!("what was restored was not looked at: {why}"),
         )
         .await
+    }
+}
+
+/// Gives the resource the tag of its validation, for people who find it. Nothing depends on it.
+async fn tag(app: &App, ready: &Ready, id: &str) {
+    let (owned, arn) = (&ready.owned, &ready.restored.found.arn);
+    if let Err(problem) = resource::tag(&app.aws, ready.resource_type, owned, arn, id).await {
+        warn!(validation.id = %id, "{} could not be tagged: {problem}", owned.name());
     }
 }
 

@@ -7,7 +7,7 @@ use restore_proof_core::validation::{Cleanup, Intent, Stage};
 use restore_proof_core::verdict::{self, FaultClass, Verdict};
 use tracing::info;
 
-use super::{Next, Run};
+use super::{Next, RESTORE_LOOKED_AT, Run};
 use crate::aws::AwsError;
 use crate::{backup, resource};
 
@@ -57,7 +57,7 @@ impl Run<'_> {
                 validation.restore = Some(job);
                 validation.restore_seen_at = Some(now);
                 validation.stage = Stage::Restored;
-                self.write().await?;
+                // Written with what follows: who dies before finds it again.
                 Ok(Next::Again)
             }
             "FAILED" | "ABORTED" => {
@@ -121,27 +121,34 @@ impl Run<'_> {
     }
 
     async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
-        if !self.take_job(job_id).await? {
+        let due = self.now() + RESTORE_LOOKED_AT;
+        let validation = self.validation();
+        validation.due_at = Some(due);
+        validation.trouble = None;
+        if !self.take_job(job_id, false).await? {
             // Another validation of the same recovery point has adopted it.
             return self.begin_again().await;
         }
-        Ok(Next::At(self.look_again()))
+        Ok(Next::GivenBack)
     }
 
-    /// Takes the restore job for this validation, unless another one has it.
-    pub(super) async fn take_job(&mut self, job_id: String) -> anyhow::Result<bool> {
-        let (id, now) = (self.lease.validation.id.clone(), self.now());
+    /// Takes the restore job for this validation, unless another one has it; the lease is given back unless `keeps`.
+    pub(super) async fn take_job(&mut self, job_id: String, keeps: bool) -> anyhow::Result<bool> {
+        let now = self.now();
+        if let Some(intent) = &mut self.validation().intent {
+            intent.restore_job_id = Some(job_id.clone());
+        }
         // By this the job's event finds its validation. Lost, the sweep looks at the job in time.
-        if !self.app.ledger.take_job(&job_id, &id, now).await? {
-            return Ok(false);
-        }
+        let (ledger, lease) = (&self.app.ledger, &mut self.lease);
+        let taken = ledger.write_with_job(lease, &job_id, keeps, now).await?;
         let validation = self.validation();
-        info!(validation.id = %id, restore_job.id = %job_id, "restore job {job_id} of validation {id}");
-        if let Some(intent) = &mut validation.intent {
-            intent.restore_job_id = Some(job_id);
+        if taken {
+            let id = &validation.id;
+            info!(validation.id = %id, restore_job.id = %job_id, "restore job {job_id} of validation {id}");
+        } else if let Some(intent) = &mut validation.intent {
+            intent.restore_job_id = None;
         }
-        self.write().await?;
-        Ok(true)
+        Ok(taken)
     }
 
     /// A new attempt, under a new name and token: nothing of this one was started.

@@ -26,9 +26,9 @@ impl Run<'_> {
         let allowed = self.app.config.max_concurrent_restores;
         let name = resource_type.name();
         let (limit, of_type) = (limits.slots(allowed), limits.slots_of(name, allowed));
-        let id = &self.lease.validation.id;
-        let taken = self.app.ledger.take_slot(id, name, limit, of_type).await?;
-        let now = self.now();
+        let (id, now) = (&self.lease.validation.id, self.now());
+        let ledger = &self.app.ledger;
+        let taken = ledger.take_slot(id, name, limit, of_type, now).await?;
         let validation = self.validation();
         if taken {
             validation.slot_taken_at = Some(now);
@@ -70,7 +70,10 @@ impl Run<'_> {
 
     /// Gives the slot back, and notes if there was one: the longest waiting validation is to have it.
     pub(super) async fn free_slot(&mut self) -> anyhow::Result<()> {
-        self.gave_back |= self.app.ledger.free_slot(&self.lease.validation.id).await?;
+        let id = &self.lease.validation.id;
+        if let Some(slots) = self.app.ledger.free_slot(id).await? {
+            self.gave_back = Some(slots);
+        }
         Ok(())
     }
 

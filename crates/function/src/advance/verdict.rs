@@ -1,11 +1,13 @@
 //! Checked: the record is written, and people are told.
 
+use futures_util::future;
 use restore_proof_core::message;
 use restore_proof_core::record::Record;
-use restore_proof_core::validation::{Cleanup, Stage};
+use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use tracing::{error, info};
 
 use super::{Next, Run};
+use crate::aws::AwsError;
 use crate::publish;
 
 impl Run<'_> {
@@ -23,83 +25,100 @@ impl Run<'_> {
         }
         self.write_record().await?;
         self.validation().stage = Stage::Recorded;
-        self.write().await?;
-        self.tell().await;
-        Ok(Next::Again)
+        let validation = &self.lease.validation;
+        if validation.cleanup.is_final() {
+            return self.end(false).await;
+        }
+        if validation.restore.is_none() || self.keep_until().is_some() {
+            self.write().await?;
+            self.tell().await;
+            return Ok(Next::Again);
+        }
+        // That it is recorded is written with the wish to delete.
+        let (looked, told) = future::join(self.look(), self.send_news()).await;
+        told.note(self.validation());
+        match looked {
+            Ok(looked) => self.delete_as_looked(looked).await,
+            Err(error) => {
+                self.write().await?;
+                Err(error)
+            }
+        }
     }
 
     /// Writes the record as the validation stands, with what events told meanwhile.
-    pub(super) async fn write_record(&mut self) -> anyhow::Result<Record> {
-        let app = self.app;
+    pub(super) async fn write_record(&mut self) -> anyhow::Result<()> {
+        self.hear().await?;
+        self.put_record().await
+    }
+
+    /// Adds what events told meanwhile.
+    pub(super) async fn hear(&mut self) -> anyhow::Result<()> {
         if self.lease.validation.copy_job.is_none()
-            && let Some(heard) = app.ledger.heard(&self.lease.validation.id).await?
+            && let Some(heard) = self.app.ledger.heard(&self.lease.validation.id).await?
         {
             self.validation().add(heard);
         }
-        let validation = &self.lease.validation;
+        Ok(())
+    }
+
+    /// Writes the record as the validation stands.
+    pub(super) async fn put_record(&self) -> anyhow::Result<()> {
+        let (app, validation) = (self.app, &self.lease.validation);
         let Some(record) = Record::of(validation) else {
             anyhow::bail!("validation {} has no verdict to record", validation.id);
         };
         publish::write_record(&app.aws, &app.config, &validation.record_key(), &record).await?;
-        Ok(record)
+        Ok(())
     }
 
     /// Tells what was not told yet. What cannot be told now is told by a later run; it never stands in the way of
     /// the deletion.
     pub(super) async fn tell(&mut self) {
-        let app = self.app;
-        let now = self.now();
-        let uri = format!(
-            "s3://{}/{}",
-            app.config.results_bucket,
-            self.lease.validation.record_key()
-        );
-        let validation = &mut self.lease.validation;
+        let told = self.send_news().await;
+        told.note(self.validation());
+    }
+
+    /// Sends what was not told yet: the log event and the messages, beside each other.
+    pub(super) async fn send_news(&self) -> Told {
+        let (app, validation) = (self.app, &self.lease.validation);
+        let mut told = Told::default();
         let Some(record) = Record::of(validation) else {
-            return;
+            return told;
         };
-        if !validation.verdict_logged {
-            match publish::log_verdict(&app.aws, &app.config, &record, validation.replan, now).await
-            {
-                Ok(()) => validation.verdict_logged = true,
-                Err(problem) => error!("the verdict's log event is still to be written: {problem}"),
+        let key = validation.record_key();
+        let uri = format!("s3://{}/{key}", app.config.results_bucket);
+        let logged = async {
+            if validation.verdict_logged {
+                return true;
             }
-        }
-        if !validation.verdict_sent {
-            let wanted = message::is_wanted(validation);
-            let sent = async {
-                if wanted {
-                    publish::send(
-                        &app.aws,
-                        &app.config,
-                        &message::of_verdict(validation, &record, &uri),
-                    )
-                    .await?;
-                }
-                Ok::<_, crate::aws::AwsError>(())
-            };
-            match sent.await {
-                Ok(()) => validation.verdict_sent = true,
-                Err(problem) => {
-                    error!("the message about the verdict is still to be sent: {problem}")
-                }
+            let replan = validation.replan;
+            let logged =
+                publish::log_verdict(&app.aws, &app.config, &record, replan, self.now()).await;
+            is_told(logged, "the verdict's log event is still to be written")
+        };
+        let sent = async {
+            if validation.verdict_sent || !message::is_wanted(validation) {
+                return true;
             }
-        }
-        if validation.cleanup == Cleanup::LeftBehind && !validation.left_behind_sent {
-            match publish::send(
-                &app.aws,
-                &app.config,
-                &message::of_left_behind(&record, &uri),
+            let message = message::of_verdict(validation, &record, &uri);
+            let sent = publish::send(&app.aws, &app.config, &message).await;
+            is_told(sent, "the message about the verdict is still to be sent")
+        };
+        let left_behind = async {
+            if validation.left_behind_sent || validation.cleanup != Cleanup::LeftBehind {
+                return validation.left_behind_sent;
+            }
+            let message = message::of_left_behind(&record, &uri);
+            let sent = publish::send(&app.aws, &app.config, &message).await;
+            is_told(
+                sent,
+                "the message about what was left behind is still to be sent",
             )
-            .await
-            {
-                Ok(()) => validation.left_behind_sent = true,
-                Err(problem) => {
-                    error!("the message about what was left behind is still to be sent: {problem}")
-                }
-            }
-        }
+        };
+        (told.logged, told.sent, told.left_behind) = future::join3(logged, sent, left_behind).await;
         info!(validation.id = %validation.id, verdict = record.verdict, cleanup = record.cleanup, "validation {}: {}, {}", validation.id, record.verdict, record.cleanup);
+        told
     }
 
     /// Whether everything was told that people are to hear.
@@ -109,4 +128,28 @@ impl Run<'_> {
             && validation.verdict_sent
             && (validation.cleanup != Cleanup::LeftBehind || validation.left_behind_sent)
     }
+}
+
+/// What people were told by the log event and the messages.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    logged: bool,
+    sent: bool,
+    left_behind: bool,
+}
+
+impl Told {
+    /// Notes it, to be written with what follows.
+    pub(super) fn note(&self, validation: &mut Validation) {
+        validation.verdict_logged |= self.logged;
+        validation.verdict_sent |= self.sent;
+        validation.left_behind_sent |= self.left_behind;
+    }
+}
+
+fn is_told(result: Result<(), AwsError>, otherwise: &str) -> bool {
+    if let Err(problem) = &result {
+        error!("{otherwise}: {problem}");
+    }
+    result.is_ok()
 }

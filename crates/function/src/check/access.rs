@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future;
 use restore_proof_core::policy::{Check, CheckKind, Credentials, Rule, Scheme, Tls};
 use rustls::ClientConfig;
 
@@ -60,7 +61,7 @@ impl Access {
                 _ => Ok(Certificates::BuiltIn),
             }
         };
-        let read = async { (login.await, certificates.await) };
+        let read = future::join(login, certificates);
         let (login, certificates) = match tokio::time::timeout(READ_AT_MOST, read).await {
             Ok(read) => read,
             Err(_) => (Err(late()), Err(late())),

@@ -3,43 +3,67 @@
 //! Slots are sets of validation ids, one over all and one for each resource type, in one item: taking and giving back
 //! twice is taking and giving back once, whoever died in between. Who waits lies in the index of due validations under
 //! a partition of its resource type, the longest waiting first, where no sweep for due ones looks.
+//!
+//! In which lines somebody may be waiting stands beside the slots: for each type when somebody last came to wait. Who
+//! gives a slot back reads it in the answer of that same update, and asks those lines alone. It is written before a
+//! validation lies down in its line, and struck off only when nobody has come for longer than an invocation lasts: who
+//! came before lies in the line by then, or died. So nobody who waits is ever in a line that is not named.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use aws_sdk_dynamodb::types::{
+    AttributeValue as Value, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
+use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::resource_type::ResourceType;
 
-use super::{DUE_INDEX, Item, Ledger, LedgerError, OPEN, n, number, s, text};
+use super::{
+    DUE_AT, DUE_INDEX, DUE_PARTITION, Item, Ledger, LedgerError, OPEN, n, number, refused, s, text,
+};
 use crate::aws::failed;
-use aws_sdk_dynamodb::types::{AttributeValue as Value, ReturnValue};
 
 /// The item that lists the validations with a running restore.
 const SLOTS: &str = "slots";
 /// The attribute of all of them.
 const HELD: &str = "held";
+/// Before the name of a type: the attribute of those of the type.
+const HELD_BY: &str = "held_";
+/// Before the name of a type: the attribute that says when somebody last came to wait in its line.
+const CAME: &str = "came_";
+/// Who comes to wait need not say so again when somebody has within this time.
+const SAID_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// A line to which nobody has come for so long, and in which nobody lies, is named no more. Longer than an invocation lasts
+/// (15 minutes at most) and [`SAID_AGAIN`] together, with room for clocks that differ and an index that lags.
+const STRUCK_OFF: SignedDuration = SignedDuration::from_mins(30);
 
-/// Who has a slot.
+/// Who has a slot, and in which lines somebody may be waiting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
     /// Ids of the validations that have one.
     held: BTreeSet<String>,
     /// The same by AWS Backup's name of the resource type.
-    by_type: BTreeMap<&'static str, BTreeSet<String>>,
+    by_type: BTreeMap<String, BTreeSet<String>>,
+    /// When somebody last came to wait, by AWS Backup's name of the resource type.
+    came: BTreeMap<String, Timestamp>,
 }
 
 impl Slots {
     fn read(item: &Item) -> Slots {
-        let set = |name: &str| -> BTreeSet<String> {
-            let ids = item.get(name).and_then(|value| value.as_ss().ok());
-            ids.into_iter().flatten().cloned().collect()
-        };
-        Slots {
-            held: set(HELD),
-            by_type: ResourceType::names()
-                .into_iter()
-                .map(|name| (name, set(&held_by(name))))
-                .collect(),
+        let mut slots = Slots::default();
+        for (name, value) in item {
+            let ids = || value.as_ss().into_iter().flatten().cloned().collect();
+            if name == HELD {
+                slots.held = ids();
+            } else if let Some(resource_type) = name.strip_prefix(HELD_BY) {
+                slots.by_type.insert(resource_type.to_owned(), ids());
+            } else if let Some(resource_type) = name.strip_prefix(CAME)
+                && let Some(at) = number(item, name)
+                && let Ok(at) = Timestamp::from_second(at)
+            {
+                slots.came.insert(resource_type.to_owned(), at);
+            }
         }
+        slots
     }
 
     /// How many are taken.
@@ -56,6 +80,26 @@ impl Slots {
     pub fn holders(&self) -> BTreeSet<&str> {
         let all = self.by_type.values().flatten().chain(&self.held);
         all.map(String::as_str).collect()
+    }
+
+    /// AWS Backup's names of the types in whose lines somebody may be waiting.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.came.keys().map(String::as_str)
+    }
+
+    /// Of these types the ones to whose lines nobody has come for so long that an empty one is named no more.
+    pub fn long_since_anybody_came(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let long_since = move |at: &Timestamp| now.duration_since(*at) > STRUCK_OFF;
+        let lines = self.came.iter().filter(move |(_, at)| long_since(at));
+        lines.map(|(resource_type, _)| resource_type.as_str())
+    }
+
+    fn without(mut self, id: &str) -> Slots {
+        self.held.remove(id);
+        for held in self.by_type.values_mut() {
+            held.remove(id);
+        }
+        self
     }
 }
 
@@ -82,8 +126,9 @@ pub struct Page {
 pub struct PageStart(Item);
 
 impl Ledger {
-    /// Takes one of `limit` slots, and within them one of `of_type` slots of the type (by
-    /// AWS Backup's name); taking it twice is taking it once.
+    /// Takes one of `limit` slots, and within them one of `of_type` slots of the type (by AWS Backup's name); taking it
+    /// twice is taking it once. If there is none, it is noted that somebody waits in the line of the type. Returns
+    /// whether it was taken.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -93,6 +138,7 @@ impl Ledger {
         resource_type: &str,
         limit: u32,
         of_type: u32,
+        now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let result = self
             .client
@@ -110,48 +156,97 @@ impl Ledger {
             .expression_attribute_values(":id", s(id))
             .expression_attribute_values(":limit", n(limit))
             .expression_attribute_values(":oftype", n(of_type))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
-            .await
-            .map_err(failed("dynamodb:UpdateItem"));
+            .await;
         match result {
             Ok(_) => Ok(true),
-            Err(error) if error.is(&["ConditionalCheckFailedException"]) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let slots = Slots::read(&refused(error)?);
+                let came = slots.came.get(resource_type);
+                if came.is_none_or(|at| now.duration_since(*at) > SAID_AGAIN) {
+                    self.note_waiting(resource_type, now).await?;
+                }
+                Ok(false)
+            }
         }
     }
 
-    /// Gives the slot back; giving it back twice is giving it back once. Answers whether there was one to give back.
+    /// Notes that somebody comes to wait in the line of a type (by AWS Backup's name).
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn free_slot(&self, id: &str) -> Result<bool, LedgerError> {
-        let names: Vec<(String, String)> = ResourceType::names()
-            .iter()
-            .zip(0..)
-            .map(|(name, number)| (format!("#t{number}"), held_by(name)))
-            .collect();
-        let mut expression = "DELETE #held :me".to_owned();
-        for (name, _) in &names {
-            expression += &format!(", {name} :me");
+    pub async fn note_waiting(
+        &self,
+        resource_type: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .update_expression("SET #came = :now")
+            .expression_attribute_names("#came", came_to(resource_type))
+            .expression_attribute_values(":now", n(now.as_second()))
+            .send()
+            .await
+            .map_err(failed("dynamodb:UpdateItem"))?;
+        Ok(())
+    }
+
+    /// Names a line no more that was found empty, unless somebody has come to it lately.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn strike_off(&self, resource_type: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .update_expression("REMOVE #came")
+            .condition_expression("#came < :long")
+            .expression_attribute_names("#came", came_to(resource_type))
+            .expression_attribute_values(":long", n((now - STRUCK_OFF).as_second()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => Ok(refused(error).map(drop)?),
         }
+    }
+
+    /// Gives the slot back; giving it back twice is giving it back once. Returns who has a slot now, and where somebody
+    /// may be waiting for this one; none if there was none to give back.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn free_slot(&self, id: &str) -> Result<Option<Slots>, LedgerError> {
+        let mut expression = "DELETE #held :me".to_owned();
         let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("id", s(SLOTS))
-            .update_expression(expression)
             .expression_attribute_names("#held", HELD)
             .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
             .return_values(ReturnValue::AllOld);
-        for (name, attribute) in names {
-            request = request.expression_attribute_names(name, attribute);
+        for (resource_type, number) in ResourceType::ALL.iter().zip(0..) {
+            let name = format!("#t{number}");
+            expression += &format!(", {name} :me");
+            request = request.expression_attribute_names(name, held_by(resource_type.name()));
         }
         let answer = request
+            .update_expression(expression)
             .send()
             .await
             .map_err(failed("dynamodb:UpdateItem"))?;
         let before = answer.attributes().map(Slots::read).unwrap_or_default();
-        Ok(before.holders().contains(id))
+        Ok(if before.holders().contains(id) {
+            Some(before.without(id))
+        } else {
+            None
+        })
     }
 
     /// Who has a slot.
@@ -165,57 +260,51 @@ impl Ledger {
             .map_or_else(Slots::default, |item| Slots::read(&item)))
     }
 
-    /// Validations that are due at `now`, the longest due first; a page from `start` on.
+    /// Open validations that do not wait for a slot, the longest due first and those that are not due yet at the end; a
+    /// page from `start` on.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn due(&self, now: Timestamp, start: Option<PageStart>) -> Result<Page, LedgerError> {
-        self.page(OPEN, Some(now), None, start).await
+    pub async fn open_page(&self, start: Option<PageStart>) -> Result<Page, LedgerError> {
+        self.page(OPEN, None, start).await
     }
 
     /// Validations of a type (by AWS Backup's name) that wait for a slot, the longest waiting first; a page of at
-    /// most `most` from `start` on.
+    /// most `most` from `start` on. DynamoDB reads 1 MB at once, some ten thousand.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn waiting(
         &self,
         resource_type: &str,
-        most: i32,
+        most: Option<i32>,
         start: Option<PageStart>,
     ) -> Result<Page, LedgerError> {
-        self.page(&waiting_partition(resource_type), None, Some(most), start)
+        self.page(&waiting_partition(resource_type), most, start)
             .await
     }
 
     async fn page(
         &self,
         partition: &str,
-        until: Option<Timestamp>,
         most: Option<i32>,
         start: Option<PageStart>,
     ) -> Result<Page, LedgerError> {
-        let mut request = self
+        let request = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(DUE_INDEX)
-            .expression_attribute_names("#partition", "due_partition")
+            .key_condition_expression("#partition = :partition")
+            .expression_attribute_names("#partition", DUE_PARTITION)
             .expression_attribute_values(":partition", s(partition))
             .set_limit(most)
             .set_exclusive_start_key(start.map(|start| start.0));
-        request = match until {
-            None => request.key_condition_expression("#partition = :partition"),
-            Some(until) => request
-                .key_condition_expression("#partition = :partition AND #due <= :until")
-                .expression_attribute_names("#due", "due_at")
-                .expression_attribute_values(":until", n(until.as_second())),
-        };
         let answer = request.send().await.map_err(failed("dynamodb:Query"))?;
         let listed = answer.items().iter().filter_map(|item| {
             Some(Listed {
                 id: text(item, "id")?,
-                at: Timestamp::from_second(number(item, "due_at")?).ok()?,
+                at: Timestamp::from_second(number(item, DUE_AT)?).ok()?,
             })
         });
         Ok(Page {
@@ -227,7 +316,11 @@ impl Ledger {
 
 /// The attribute of the slots of one type.
 fn held_by(resource_type: &str) -> String {
-    format!("{HELD}_{resource_type}")
+    format!("{HELD_BY}{resource_type}")
+}
+
+fn came_to(resource_type: &str) -> String {
+    format!("{CAME}{resource_type}")
 }
 
 /// The partition of those who wait for a slot of one type.

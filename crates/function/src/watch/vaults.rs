@@ -5,16 +5,15 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::message;
-use restore_proof_core::resource_type::ResourceType;
 use serde_json::json;
 use tracing::warn;
 
-use crate::App;
 use crate::aws::AwsError;
 use crate::backup::{self, DescribedPoint};
 use crate::ledger::Outcome;
 use crate::publish::{self, Metric};
 use crate::sweep::landed_at;
+use crate::{App, queue};
 
 /// The share of the newest recovery points that are not tested is compared with that of the days before. Where one day has
 /// too few for a share, three are taken.
@@ -236,12 +235,9 @@ async fn oldest(
     let open = landed
         .iter()
         .filter(|(_, outcome)| *outcome == Outcome::Open);
-    let mut oldest = open.map(|(at, _)| *at).min();
-    for resource_type in ResourceType::names() {
-        let first = app.ledger.waiting(resource_type, 1, None).await?;
-        let waits = first.listed.first().map(|first| first.at);
-        oldest = [oldest, waits].into_iter().flatten().min();
-    }
+    let oldest = open.map(|(at, _)| *at).min();
+    let waits = queue::longest_waiting(app).await?;
+    let oldest = [oldest, waits].into_iter().flatten().min();
     Ok(oldest.map_or(SignedDuration::ZERO, |at| now.duration_since(at)))
 }
 
