@@ -233,9 +233,6 @@ impl Run<'_> {
 
     /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
     async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
-        let validation = self.validation();
-        validation.network = Some(restored.network.clone());
-        validation.restored_class = restored.class.clone();
         let mut problems = restored.isolation.clone();
         if problems.is_empty() {
             problems = resource::ways_out(&self.app.aws, restored).await?;
@@ -280,7 +277,10 @@ impl Run<'_> {
                 }
                 Looked::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
             };
-            self.validation().missing_since = None;
+            let validation = self.validation();
+            validation.missing_since = None;
+            validation.network = Some(restored.network.clone());
+            validation.restored_class = restored.class.clone();
             if self.note_parts(&restored) {
                 self.write().await?;
             }

@@ -356,8 +356,7 @@ pub(super) async fn look_at_member(aws: &Aws, name: &str) -> Result<Option<SeenP
     let created_at = instance.instance_create_time().and_then(timestamp);
     let state = match status {
         "deleting" => PartState::Deleting,
-        // While it is being made RDS does not say since when it exists.
-        _ if created_at.is_none() || is_passing(status) => PartState::Passing,
+        _ if is_passing(status) => PartState::Passing,
         _ => PartState::There,
     };
     Ok(Some(SeenPart {
