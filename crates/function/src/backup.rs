@@ -1,5 +1,6 @@
 //! AWS Backup: recovery points and restore jobs.
 
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
@@ -170,6 +171,7 @@ pub async fn has_points_since(aws: &Aws, vault: &str, since: Timestamp) -> Resul
         .by_created_after(date_time(since))
         .max_results(1)
         .send()
+        .boxed()
         .await
         .map_err(failed_for_vault(LIST_POINTS, vault))?;
     Ok(!answer.recovery_points().is_empty())
@@ -190,6 +192,7 @@ pub async fn describe_recovery_point(
         .backup_vault_name(vault)
         .recovery_point_arn(arn)
         .send()
+        .boxed()
         .await
         .map_err(failed_for_vault("backup:DescribeRecoveryPoint", vault));
     match result {
@@ -214,6 +217,7 @@ pub async fn restore_metadata(
         .backup_vault_name(vault)
         .recovery_point_arn(arn)
         .send()
+        .boxed()
         .await
         .map_err(failed_for_vault(
             "backup:GetRecoveryPointRestoreMetadata",

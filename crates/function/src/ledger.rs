@@ -6,6 +6,7 @@
 mod slots;
 mod watch;
 
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
@@ -273,6 +274,7 @@ impl Ledger {
             .expression_attribute_names("#id", "id")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
+            .boxed()
             .await;
         Ok(match written_by_us(result.map(drop), &writer)? {
             Written::Yes => true,
@@ -327,7 +329,8 @@ impl Ledger {
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
-            .await;
+.boxed()
+.await;
         let taken = match answer {
             Ok(answer) => answer.attributes.unwrap_or_default(),
             Err(error) => {
@@ -535,6 +538,7 @@ impl Ledger {
             .expression_attribute_values(":revision", n(revision))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
+            .boxed()
             .await;
         Ok(match written_by_us(result.map(drop), writer)? {
             Written::Yes => Done::Yes,
@@ -564,6 +568,7 @@ impl Ledger {
             .transact_write_items()
             .set_transact_items(Some(puts.into()))
             .send()
+            .boxed()
             .await;
         let error = match result {
             Ok(_) => return Ok(Done::Yes),
@@ -644,6 +649,7 @@ impl Ledger {
             .item("heard", s(&document))
             .item("expires_at", n((now + HEARD_REMEMBERED).as_second()))
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:PutItem"))?;
         Ok(())
@@ -686,6 +692,7 @@ impl Ledger {
             .expression_attribute_values(":id", s(id))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
+            .boxed()
             .await;
         Ok(match written_by_us(result.map(drop), "")? {
             Written::Yes => id.to_owned(),
@@ -707,6 +714,7 @@ impl Ledger {
             .expression_attribute_names("#by", "claimed_by")
             .expression_attribute_values(":id", s(id))
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:DeleteItem"));
         match result {
@@ -747,6 +755,7 @@ impl Ledger {
             .expression_attribute_names("#id", "id")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
+            .boxed()
             .await;
         Ok(match written_by_us(result.map(drop), "")? {
             Written::Yes => now,
@@ -777,6 +786,7 @@ impl Ledger {
                 .batch_get_item()
                 .request_items(&self.table, request.expect("the keys are set"))
                 .send()
+                .boxed()
                 .await
                 .map_err(failed("dynamodb:BatchGetItem"))?;
             for item in answer
@@ -815,6 +825,7 @@ impl Ledger {
             .key("id", s(id))
             .consistent_read(true)
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:GetItem"))?;
         Ok(answer.item)

@@ -1,5 +1,6 @@
 //! Reads the policy file from S3.
 
+use futures_util::FutureExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use restore_proof_core::policy::{self, Policy};
@@ -140,6 +141,7 @@ async fn get_object(
         .key(&uri.key)
         .set_if_none_match(known.map(str::to_owned))
         .send()
+        .boxed()
         .await;
     let answer = match answer {
         Ok(answer) => answer,

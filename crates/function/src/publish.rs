@@ -3,6 +3,7 @@
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sns::types::MessageAttributeValue;
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::message::Message;
 use restore_proof_core::record::Record;
@@ -31,6 +32,7 @@ pub async fn write_record(
         .content_type("application/json")
         .body(ByteStream::from(record.line().into_bytes()))
         .send()
+        .boxed()
         .await
         .map_err(failed("s3:PutObject"))?;
     Ok(())
@@ -248,6 +250,7 @@ async fn log(aws: &Aws, config: &Config, event: &Value, now: Timestamp) -> Resul
         .log_group_name(&config.records_log_group)
         .log_stream_name(&stream)
         .send()
+        .boxed()
         .await
         .map_err(failed("logs:CreateLogStream"));
     match created {
@@ -280,6 +283,10 @@ pub async fn send(aws: &Aws, config: &Config, message: &Message) -> Result<(), A
             })?;
         publish = publish.message_attributes(*name, attribute);
     }
-    publish.send().await.map_err(failed("sns:Publish"))?;
+    publish
+        .send()
+        .boxed()
+        .await
+        .map_err(failed("sns:Publish"))?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The scheduled pass: what is due is invoked, what events lost is found. It runs no checks itself.
 
+use futures_util::FutureExt;
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, future, stream};
@@ -243,7 +244,8 @@ async fn invoke_all(app: &App, ids: Vec<String>) -> usize {
                 .invocation_type(aws_sdk_lambda::types::InvocationType::Event)
                 .payload(aws_sdk_lambda::primitives::Blob::new(payload))
                 .send()
-                .await
+.boxed()
+.await
                 .map_err(failed("lambda:Invoke"));
             match result {
                 Ok(_) => 1,

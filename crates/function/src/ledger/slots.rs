@@ -9,6 +9,7 @@
 //! validation lies down in its line, and struck off only when nobody has come for longer than an invocation lasts: who
 //! came before lies in the line by then, or died. So nobody who waits is ever in a line that is not named.
 
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::{
@@ -158,7 +159,8 @@ impl Ledger {
             .expression_attribute_values(":oftype", n(of_type))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
-            .await;
+.boxed()
+.await;
         match result {
             Ok(_) => Ok(true),
             Err(error) => {
@@ -189,6 +191,7 @@ impl Ledger {
             .expression_attribute_names("#came", came_to(resource_type))
             .expression_attribute_values(":now", n(now.as_second()))
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:UpdateItem"))?;
         Ok(())
@@ -209,6 +212,7 @@ impl Ledger {
             .expression_attribute_names("#came", came_to(resource_type))
             .expression_attribute_values(":long", n((now - STRUCK_OFF).as_second()))
             .send()
+            .boxed()
             .await;
         match result {
             Ok(_) => Ok(()),
@@ -239,6 +243,7 @@ impl Ledger {
         let answer = request
             .update_expression(expression)
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:UpdateItem"))?;
         let before = answer.attributes().map(Slots::read).unwrap_or_default();
@@ -300,7 +305,11 @@ impl Ledger {
             .expression_attribute_values(":partition", s(partition))
             .set_limit(most)
             .set_exclusive_start_key(start.map(|start| start.0));
-        let answer = request.send().await.map_err(failed("dynamodb:Query"))?;
+        let answer = request
+            .send()
+            .boxed()
+            .await
+            .map_err(failed("dynamodb:Query"))?;
         let listed = answer.items().iter().filter_map(|item| {
             Some(Listed {
                 id: text(item, "id")?,

@@ -1,5 +1,6 @@
 //! What people were told of, as the ledger remembers it.
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 
 use super::{Ledger, LedgerError, REMEMBERED, n, s};
@@ -25,6 +26,7 @@ impl Ledger {
             .item("id", s(&told_key(what)))
             .item("expires_at", n((now + REMEMBERED).as_second()))
             .send()
+            .boxed()
             .await
             .map_err(failed("dynamodb:PutItem"))?;
         Ok(())
