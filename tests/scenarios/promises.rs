@@ -6,6 +6,8 @@ mod gone;
 mod once;
 mod order;
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{Fault, FaultKind, RestoreBehaviour, Times};
@@ -33,7 +35,14 @@ async fn landing() -> (Scene, Value, String) {
 async fn judged(scene: Scene, point: &str) -> (Scene, String) {
     let denied = scene.world.faults().fail("S3.PutObject", denied());
     let id = scene.lands(point).await;
-    scene.deliver().await;
+    // The world restores beside us, in real time.
+    for _ in 0..100 {
+        scene.deliver().await;
+        if scene.item(&id)["stage"]["S"] == "checked" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(scene.item(&id)["stage"]["S"], "checked");
     scene.world.faults().remove(denied);
     (scene, id)

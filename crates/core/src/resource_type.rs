@@ -193,6 +193,7 @@ pub struct Told {
 
 /// What rules say with keys that one type alone has, by type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TypeKeys {
     /// Of EC2 instances.
     pub ec2: Ec2Keys,

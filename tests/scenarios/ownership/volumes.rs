@@ -1,5 +1,7 @@
 //! Volumes: those that came with a restored machine are ours, and no others.
 
+use std::time::Duration;
+
 use restore_proof_local_aws::{Attachment, ImageDevice, Machine, Volume};
 
 use super::machines::{ANNAS, foreign_machine};
@@ -29,6 +31,11 @@ async fn annas_volume_at_ours(made_at: impl FnOnce(&Scene) -> Timestamp) {
     let scene = Scene::set(UNCHECKED).await;
     let point = leaves_volumes(&scene);
     let id = scene.lands(&point).await;
+    // The world restores beside us, in real time.
+    while scene.world.restore_jobs()[0].completed_at.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        scene.world.settle();
+    }
     scene.pass(SignedDuration::from_mins(2));
     let created_at = made_at(&scene);
     scene.world.add_volume(Volume {
