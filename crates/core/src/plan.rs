@@ -1,7 +1,7 @@
 //! From restore metadata to restore request, with a reason for every key. The facts of each type say which keys there
 //! are ([`crate::resource_type`]); here is how they are walked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ownership::Mark;
 use crate::policy::{Limits, Rule};
@@ -146,14 +146,15 @@ pub fn override_problem(
         Some((name, _)) if value.is_empty() => Some(format!("{name} is empty")),
         Some((name, problem)) => problem(name, value),
         None => {
-            let names: Vec<&str> = facts()
+            let names: BTreeSet<&str> = facts()
                 .flat_map(overridable)
                 .map(|(name, _)| *name)
                 .collect();
+            let names: Vec<&str> = names.into_iter().collect();
             let of: Vec<&str> = types.iter().map(|one| one.name()).collect();
             Some(format!(
                 "unknown restore metadata {key:?} of {}; known are {}",
-                of.join(" and "),
+                of.join(", "),
                 names.join(", ")
             ))
         }
@@ -199,7 +200,7 @@ mod tests {
         assert!(problem("MultiAZ", "true").is_some());
         let told = problem("Prot", "1").unwrap_or_default();
         assert!(
-            told.starts_with("unknown restore metadata \"Prot\" of EC2 and RDS; known are "),
+            told.starts_with("unknown restore metadata \"Prot\" of EC2, RDS; known are "),
             "{told}"
         );
         assert!(

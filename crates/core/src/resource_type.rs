@@ -172,8 +172,9 @@ pub(crate) struct RuleKeys {
     pub(crate) table: &'static Table,
     /// Reads the table.
     pub(crate) read: fn(&Item<'_>, &mut TypeKeys) -> Option<()>,
-    /// The key of the table that asks for a class, and the key of restore metadata that asks for the same.
-    pub(crate) class: (&'static str, &'static str),
+    /// The key of the table that asks for a class, and the key of restore metadata that asks for the same, if there
+    /// is one.
+    pub(crate) class: (&'static str, Option<&'static str>),
     /// The class that a restore ends up with; none if neither rule nor backup names one.
     pub(crate) chosen_class: fn(&Request<'_>) -> Option<String>,
     /// What the table says, for people.

@@ -272,7 +272,7 @@ fn note_classes(rule: &Section<'_>, overrides: Option<&Item<'_>>, limits: &Limit
         let overridden = overrides.into_iter().filter_map(Item::quiet_entries);
         let overridden = overridden
             .flatten()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(metadata_key))
+            .filter(|(name, _)| metadata_key.is_some_and(|key| name.eq_ignore_ascii_case(key)))
             .map(|(_, item)| item);
         for item in own.into_iter().chain(overridden) {
             if let Some(class) = item.quiet_text()
@@ -306,7 +306,7 @@ fn note_unsupported(matching: Option<&Item<'_>>, has_checks: bool) {
     {
         named.mistake(format!(
             "checks of {name} are not supported yet; this version checks {}",
-            ResourceType::names().join(" and ")
+            ResourceType::names().join(", ")
         ));
     }
 }

@@ -522,7 +522,7 @@ fn other_types_are_matched_but_not_checked_yet() {
             "{s3}\ncredentials = {{ secret = \"s\" }}\n{}",
             check("")
         )),
-        "rules[0].match.resource_type: checks of S3 are not supported yet; this version checks EC2 and RDS",
+        "rules[0].match.resource_type: checks of S3 are not supported yet; this version checks EC2, RDS",
     );
 }
 

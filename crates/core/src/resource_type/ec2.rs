@@ -61,7 +61,7 @@ pub(super) static FACTS: Facts = Facts {
         name: "ec2",
         table: &TABLE,
         read,
-        class: ("instance_type", "InstanceType"),
+        class: ("instance_type", Some("InstanceType")),
         chosen_class: |request| request.says("InstanceType").map(str::to_owned),
         told,
     },

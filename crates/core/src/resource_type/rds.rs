@@ -62,7 +62,7 @@ pub(super) static FACTS: Facts = Facts {
         name: "rds",
         table: &TABLE,
         read,
-        class: ("instance_class", "DBInstanceClass"),
+        class: ("instance_class", Some("DBInstanceClass")),
         chosen_class: |request| request.says("DBInstanceClass").map(str::to_owned),
         told: |keys| {
             let class = keys.rds.instance_class.iter();
@@ -228,7 +228,7 @@ fn positive(name: &str, value: &str) -> Option<String> {
     (number == 0).then(|| format!("{name} is a positive whole number"))
 }
 
-fn port(name: &str, value: &str) -> Option<String> {
+pub(super) fn port(name: &str, value: &str) -> Option<String> {
     let port = value.parse::<u32>().unwrap_or_default();
     (!(1150..=65535).contains(&port)).then(|| format!("{name} is a number from 1150 to 65535"))
 }
@@ -306,7 +306,7 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     storage::settle(request)
 }
 
-fn is_number(value: &str) -> bool {
+pub(super) fn is_number(value: &str) -> bool {
     value.parse::<u64>().is_ok()
 }
 

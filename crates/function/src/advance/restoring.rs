@@ -225,11 +225,10 @@ impl Run<'_> {
     ) -> anyhow::Result<Vec<String>> {
         let app = self.app;
         Ok(resource::orphan_candidates(
-            &app.aws,
-            &app.config,
+            app,
+            &self.lease.validation,
             self.resource_type()?,
             &intent.target_name,
-            &self.lease.validation.recovery_point.arn,
             job_created_at,
         )
         .await?)

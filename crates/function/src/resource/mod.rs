@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, FoundPart, OwnedPart, OwnedResource};
 use restore_proof_core::policy::{Credentials, Rule};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::resource_type::{MarkedBy, ResourceType};
 use restore_proof_core::validation::{Part, PartKind, RestoredNetwork, Step, Validation};
 
 use crate::App;
@@ -227,9 +227,10 @@ pub async fn tag(
     arn: &str,
     validation_id: &str,
 ) -> Result<(), AwsError> {
-    match resource_type {
-        ResourceType::Ec2 => ec2::tag(aws, owned, validation_id).await,
-        ResourceType::Rds => rds::tag(aws, arn, validation_id).await,
+    match resource_type.facts().marked_by {
+        // EC2 takes ids.
+        MarkedBy::Subnet => ec2::tag(aws, owned, validation_id).await,
+        MarkedBy::Name => rds::tag(aws, arn, validation_id).await,
     }
 }
 
@@ -239,26 +240,25 @@ pub async fn tag(
 /// # Errors
 /// When the service refuses or does not answer.
 pub async fn orphan_candidates(
-    aws: &Aws,
-    config: &Config,
+    app: &App,
+    validation: &Validation,
     resource_type: ResourceType,
     target_name: &str,
-    recovery_point_arn: &str,
     job_created_at: Option<Timestamp>,
 ) -> Result<Vec<String>, AwsError> {
-    match resource_type {
-        ResourceType::Ec2 => {
-            let image = recovery_point_arn.parse::<Arn>();
+    match resource_type.facts().marked_by {
+        MarkedBy::Name => {
+            let found = look(app, validation, resource_type, target_name).await?;
+            Ok(found.into_iter().map(|one| one.found.name).collect())
+        }
+        MarkedBy::Subnet => {
+            let image = validation.recovery_point.arn.parse::<Arn>();
             match (image, job_created_at) {
                 (Ok(image), Some(since)) => {
-                    ec2::launched_from(aws, config, image.name(), since).await
+                    ec2::launched_from(&app.aws, &app.config, image.name(), since).await
                 }
                 _ => Ok(Vec::new()),
             }
-        }
-        ResourceType::Rds => {
-            let found = rds::find(aws, target_name).await?;
-            Ok(found.into_iter().map(|one| one.found.name).collect())
         }
     }
 }

@@ -182,7 +182,7 @@ pub(super) async fn describe(aws: &Aws, name: &str) -> Result<Option<DbInstance>
 }
 
 /// An instance of this name; none when RDS says that there is none.
-pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
+async fn find(aws: &Aws, name: &str) -> Result<Option<Instance>, AwsError> {
     let Some(instance) = describe(aws, name).await? else {
         return Ok(None);
     };
@@ -511,6 +511,12 @@ pub(super) async fn network_inventory(
             });
             let is_named_by_us = validation_named(&config.name_prefix, name).is_some();
             let is_ending = instance.db_instance_status() == Some("deleting");
+            // A writer that we gave a cluster is found with it.
+            let writer = instance.db_cluster_identifier();
+            let writer = writer.and_then(|cluster| Step::Writer.makes(cluster));
+            if writer.is_some_and(|writer| writer.id == name) {
+                continue;
+            }
             if (in_our_group || in_our_subnets || is_named_by_us) && !is_ending {
                 found.push(Neighbour {
                     arn: arn.to_owned(),
