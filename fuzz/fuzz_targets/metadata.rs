@@ -61,6 +61,28 @@ const RDS_SAFE: [(&str, &str); 9] = [
     ("VpcSecurityGroupIds", "[\"sg-db\"]"),
 ];
 
+/// The same of a cluster.
+const AURORA_KEYS: [&str; 10] = [
+    "CopyTagsToSnapshot",
+    "DBClusterIdentifier",
+    "DBClusterParameterGroupName",
+    "DBSubnetGroupName",
+    "EnableIAMDatabaseAuthentication",
+    "Engine",
+    "EngineMode",
+    "EngineVersion",
+    "Port",
+    "VpcSecurityGroupIds",
+];
+const AURORA_OVERRIDES: [&str; 2] = ["DBClusterParameterGroupName", "Port"];
+const AURORA_SAFE: [(&str, &str); 5] = [
+    ("CopyTagsToSnapshot", "false"),
+    ("DBClusterIdentifier", NAME),
+    ("DBSubnetGroupName", "isolated"),
+    ("EnableIAMDatabaseAuthentication", "false"),
+    ("VpcSecurityGroupIds", "[\"sg-db\"]"),
+];
+
 /// The same of a machine.
 const EC2_KEYS: [&str; 12] = [
     "BlockDeviceMappings",
@@ -148,6 +170,7 @@ fn read(text: &str) -> Case {
         }
         match line.split_once(' ').unwrap_or((line, "")) {
             ("---", _) => overrides = true,
+            ("Aurora", _) => case.resource_type = ResourceType::Aurora,
             ("RDS", _) => case.resource_type = ResourceType::Rds,
             ("EC2", _) => case.resource_type = ResourceType::Ec2,
             ("class", class) => case.rule.types.rds.instance_class = Some(class.to_owned()),
@@ -175,6 +198,7 @@ fn reasoned(planned: &Plan, source: &Source) {
 /// Nothing is asked for that is not allowed, and what makes it safe is always asked for, once.
 fn isolated(case: &Case, request: &BTreeMap<String, String>) {
     let (allowed, safe): (&[&str], &[(&str, &str)]) = match case.resource_type {
+        ResourceType::Aurora => (&AURORA_KEYS, &AURORA_SAFE),
         ResourceType::Rds => (&RDS_KEYS, &RDS_SAFE),
         ResourceType::Ec2 => (&EC2_KEYS, &EC2_SAFE),
     };
@@ -187,7 +211,7 @@ fn isolated(case: &Case, request: &BTreeMap<String, String>) {
     let original = case.rule.types.ec2.instance_profile == InstanceProfile::Original;
     assert!(original || !request.contains_key("IamInstanceProfileName"));
     match mark(case.resource_type, &case.network, NAME) {
-        Mark::Name(name) => assert_eq!(request["DBInstanceIdentifier"], name),
+        Mark::Name(name) => assert_eq!(request[recognised_by(case.resource_type)[0]], name),
         Mark::Subnet(subnet) => assert_eq!(request["SubnetId"], subnet),
     }
     for key in recognised_by(case.resource_type) {
@@ -201,6 +225,7 @@ fn isolated(case: &Case, request: &BTreeMap<String, String>) {
 /// What is neither ours nor the rule's stands in the backup, as it is. An engine's default option group is the plan's.
 fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
     let ours: Vec<&str> = match case.resource_type {
+        ResourceType::Aurora => AURORA_SAFE.iter().map(|(key, _)| *key).collect(),
         ResourceType::Rds => RDS_SAFE.iter().map(|(key, _)| *key).collect(),
         ResourceType::Ec2 => EC2_SAFE
             .iter()
@@ -209,6 +234,8 @@ fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
             .collect(),
     };
     let chosen = match case.resource_type {
+        // The writer's class is no key of the request.
+        ResourceType::Aurora => &None,
         ResourceType::Rds => &case.rule.types.rds.instance_class,
         ResourceType::Ec2 => &case.rule.types.ec2.instance_type,
     };
@@ -233,6 +260,7 @@ fn from_somewhere(case: &Case, request: &BTreeMap<String, String>) {
 /// An override that a policy may hold is one of few keys, and is obeyed unless the rule itself says otherwise.
 fn overrides_keep_out(case: &Case, request: &BTreeMap<String, String>) {
     let (allowed, choice): (&[&str], _) = match case.resource_type {
+        ResourceType::Aurora => (&AURORA_OVERRIDES, ("", &None)),
         ResourceType::Rds => (
             &RDS_OVERRIDES,
             ("DBInstanceClass", &case.rule.types.rds.instance_class),

@@ -93,6 +93,8 @@ GOOD = {
     "a machine": rule(match={"resource_type": "EC2"}, ec2={
         "instance_type": "t3.small", "instance_profile": "original", "boot_timeout": "5m"}),
     "a database": rule(match={"resource_type": "RDS"}, rds={"instance_class": "db.t4g.medium"}),
+    "a cluster": rule(match={"resource_type": "Aurora"},
+                      aurora={"instance_class": "db.serverless", "min_capacity": 0.5, "max_capacity": 2}),
     "keys of every type": rule(rds={"instance_class": "db.t4g.medium"}, ec2={"instance_type": "t3.small"}),
     "methods": rule(frequency=..., methods=[{"method": "restore", "frequency": "daily"}]),
     "a group": check(group="integrity"),
@@ -135,6 +137,8 @@ BAD = {
     "six redirects": web({"path": "/"}, redirects=6),
     "a port of five digits too many": rule(checks=[{"name": "c", "kind": "connect", "port": 70000}]),
     "an unknown instance profile": rule(ec2={"instance_profile": "admin"}),
+    "a quarter of a capacity unit": rule(aurora={"min_capacity": 0.25}),
+    "more capacity than there is": rule(aurora={"max_capacity": 257}),
     "a key of a type outside of its table": rule(instance_class="db.t4g.medium"),
     "a machine's keys for a database": rule(match={"resource_type": "RDS"}, ec2={"instance_type": "t3.small"}),
     "frequency and methods": rule(methods=[{"method": "restore", "frequency": "daily"}]),

@@ -11,8 +11,8 @@ const FILE: &str = "docs/calls.md";
 /// The most calls of a healthy validation of a database: in all, in a row, of DynamoDB.
 const DATABASE_AT_MOST: (usize, usize, usize) = (40, 29, 20);
 
-/// By invocation, call, and which of the same calls of the invocation it is.
-type Reasons = BTreeMap<(String, String, usize), String>;
+/// By story, invocation, call, and which of the same calls of the invocation it is.
+type Reasons = BTreeMap<(String, String, String, usize), String>;
 
 /// What the page says: the stories, their sums, and why each call is made.
 #[derive(Default)]
@@ -50,10 +50,10 @@ impl Page {
                 && let Ok(step) = step.parse()
             {
                 let story = page.stories.last_mut().unwrap();
-                let invocation = story.invocations.last_mut().unwrap();
                 let call = call.to_owned();
+                let invocation = story.invocations.last_mut().unwrap();
                 page.reasons
-                    .insert(reason(invocation, &call), why.to_owned());
+                    .insert(reason(&story.name, invocation, &call), why.to_owned());
                 invocation.calls.push(Made { step, call });
             }
         }
@@ -72,7 +72,7 @@ impl Page {
                 calls: Vec::new(),
             };
             for made in &invocation.calls {
-                let why = self.reasons.get(&reason(&told, &made.call));
+                let why = self.reasons.get(&reason(&story.name, &told, &made.call));
                 let why = why.map_or("?", String::as_str);
                 text += &format!("| {} | {} | {why} |\n", made.step, made.call);
                 told.calls.push(made.clone());
@@ -83,9 +83,15 @@ impl Page {
 }
 
 /// The key of the reason for the next call of an invocation.
-fn reason(invocation: &Invocation, call: &str) -> (String, String, usize) {
+fn reason(story: &str, invocation: &Invocation, call: &str) -> (String, String, String, usize) {
     let before = invocation.calls.iter().filter(|made| made.call == call);
-    (invocation.name.clone(), call.to_owned(), before.count())
+    let nth = before.count();
+    (
+        story.to_owned(),
+        invocation.name.clone(),
+        call.to_owned(),
+        nth,
+    )
 }
 
 #[test]

@@ -148,6 +148,11 @@ async fn the_ledger_reads_what_was_kept_of_it() {
                     let of = ledger.validation_of_job(job).await.unwrap();
                     assert_eq!(of.as_deref(), item["validation_id"]["S"].as_str(), "{file}");
                 }
+                Some(("rule", _)) => {
+                    let kept = json_of(item["rule"]["S"].as_str().unwrap());
+                    let today: Rule = serde_json::from_value(kept.clone()).unwrap();
+                    assert_nothing_lost(&file, &kept, &json!(today));
+                }
                 Some(("told", what)) => assert!(ledger.was_told_of(what).await.unwrap(), "{file}"),
                 _ if id == "slots" => {
                     let held = item["held"]["SS"].as_array().into_iter().flatten();
@@ -498,14 +503,19 @@ async fn keep() {
     write_text("record-everything.json", &everything.line());
     // What stops a validation in each stage.
     let none = "";
-    for (resource_type, look, delete) in [
-        ("rds", "RDS.DescribeDBInstances", "RDS.DeleteDBInstance"),
-        ("ec2", "EC2.DescribeInstances", "EC2.TerminateInstances"),
+    for (resource_type, ready, delete) in [
+        ("aurora", "RDS.CreateDBInstance", "RDS.DeleteDBCluster"),
+        ("rds", "RDS.ModifyDBInstance", "RDS.DeleteDBInstance"),
+        (
+            "ec2",
+            "EC2.DescribeSecurityGroups",
+            "EC2.TerminateInstances",
+        ),
     ] {
         for (stage, stopped_at) in [
             ("landed", "Backup.DescribeRecoveryPoint"),
             ("restoring", none),
-            ("restored", look),
+            ("restored", ready),
             ("checked", "S3.PutObject"),
             ("recorded", delete),
             ("deleting", none),
@@ -513,10 +523,17 @@ async fn keep() {
         ] {
             let scene = Scene::set(POLICY).await;
             if stopped_at != none {
-                let denied = Fault::error("AccessDenied", 403).times(Times::Forever);
+                // What is in this state is waited for, whatever else would be refused for good.
+                let code = match stopped_at {
+                    "RDS.CreateDBInstance" => "InvalidDBClusterStateFault",
+                    "RDS.ModifyDBInstance" => "InvalidDBInstanceState",
+                    _ => "AccessDenied",
+                };
+                let denied = Fault::error(code, 400).times(Times::Forever);
                 scene.world.faults().fail(stopped_at, denied);
             }
             let point = match resource_type {
+                "aurora" => scene.add(scene.cluster_point("orders")),
                 "rds" => scene.backup("orders", RestoreBehaviour::bare()),
                 _ => scene.add(scene.machine_point("0150a9", shop())),
             };

@@ -4,6 +4,7 @@
 
 mod calls;
 mod canaries;
+mod clusters;
 mod engine;
 mod events;
 mod formats;

@@ -208,6 +208,18 @@ impl Scene {
         }
     }
 
+    /// A recovery point of an Aurora cluster as it would lie in the vault.
+    pub fn cluster_point(&self, cluster: &str) -> RecoveryPoint {
+        RecoveryPoint {
+            arn: format!(
+                "arn:aws:rds:{REGION}:{ACCOUNT}:cluster-snapshot:awsbackup:copyjob-{cluster}"
+            ),
+            source_resource_arn: format!("arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:cluster:{cluster}"),
+            resource_type: "Aurora".to_owned(),
+            ..self.point(cluster)
+        }
+    }
+
     /// A recovery point of a machine as it would lie in the vault: an image, whose ARN names no account. The id is
     /// hexadecimal.
     pub fn machine_point(&self, id: &str, mut machine: Machine) -> RecoveryPoint {
@@ -402,6 +414,12 @@ impl Scene {
             .collect()
     }
 
+    /// Names of the DB clusters there are.
+    pub fn clusters(&self) -> Vec<String> {
+        let clusters = self.world.db_clusters().into_iter();
+        clusters.map(|cluster| cluster.identifier).collect()
+    }
+
     /// Ids of the machines that are not terminated.
     pub fn machines(&self) -> Vec<String> {
         let machines = self.world.ec2_instances().into_iter();
@@ -435,7 +453,13 @@ impl Scene {
             .map(|call| call.name())
             .collect();
         assert!(named.is_empty(), "{name} was named by {named:?}");
-        let there = [self.instances(), self.machines(), self.volumes()].concat();
+        let there = [
+            self.instances(),
+            self.clusters(),
+            self.machines(),
+            self.volumes(),
+        ]
+        .concat();
         assert!(there.iter().any(|one| one == name), "{name} is gone");
     }
 
@@ -446,8 +470,8 @@ impl Scene {
 
     /// The same where these machines and volumes are somebody else's.
     pub fn assert_clean_beside(&self, foreign: &[&str]) {
-        let instances = self.instances().into_iter();
-        let left: Vec<_> = instances
+        let databases = self.instances().into_iter().chain(self.clusters());
+        let left: Vec<_> = databases
             .filter(|name| name.starts_with("restore-proof-"))
             .chain(self.machines())
             .chain(self.volumes())

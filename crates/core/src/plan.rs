@@ -176,6 +176,7 @@ mod tests {
         };
         let mark = |resource_type| mark(resource_type, &network, "rp-1-1");
         assert_eq!(mark(ResourceType::Rds), Mark::Name("rp-1-1".to_owned()));
+        assert_eq!(mark(ResourceType::Aurora), Mark::Name("rp-1-1".to_owned()));
         assert_eq!(mark(ResourceType::Ec2), Mark::Subnet("subnet-1".to_owned()));
         assert_eq!(recognised_by(ResourceType::Rds), ["DBInstanceIdentifier"]);
         assert_eq!(
@@ -200,7 +201,7 @@ mod tests {
         assert!(problem("MultiAZ", "true").is_some());
         let told = problem("Prot", "1").unwrap_or_default();
         assert!(
-            told.starts_with("unknown restore metadata \"Prot\" of EC2, RDS; known are "),
+            told.starts_with("unknown restore metadata \"Prot\" of Aurora, EC2, RDS; known are "),
             "{told}"
         );
         assert!(

@@ -1,6 +1,7 @@
 //! The resource types that are validated, and what there is to know of each: one value for each type, in a file of its
 //! own. Whatever lists types is derived from [`ResourceType::ALL`].
 
+mod aurora;
 mod ec2;
 mod rds;
 mod request;
@@ -14,6 +15,7 @@ use crate::arn::Arn;
 use crate::keys::Table;
 use crate::reader::{Item, Section};
 
+pub use aurora::{AuroraKeys, SERVERLESS};
 pub use ec2::{Ec2Keys, InstanceProfile, LONGEST_BOOT_TIMEOUT};
 pub use rds::RdsKeys;
 pub(crate) use request::is_set;
@@ -22,6 +24,8 @@ pub use request::{Network, PlannedKey, Request, Source};
 /// A resource type that is validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ResourceType {
+    /// An Aurora cluster.
+    Aurora,
     /// An EC2 instance.
     #[serde(rename = "EC2")]
     Ec2,
@@ -32,11 +36,12 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// Every type, by its name.
-    pub const ALL: [ResourceType; 2] = [ResourceType::Ec2, ResourceType::Rds];
+    pub const ALL: [ResourceType; 3] = [ResourceType::Aurora, ResourceType::Ec2, ResourceType::Rds];
 
     /// What there is to know of it.
     pub fn facts(self) -> &'static Facts {
         match self {
+            ResourceType::Aurora => &aurora::FACTS,
             ResourceType::Ec2 => &ec2::FACTS,
             ResourceType::Rds => &rds::FACTS,
         }
@@ -102,7 +107,6 @@ impl ResourceType {
 ///
 /// Source: AWS Backup developer guide, "Restoring a backup", and the `ResourceType` values of the service's API.
 const OTHERS: &[(&str, &str)] = &[
-    ("Aurora", ""),
     (
         "CloudFormation",
         ": each resource of the stack has a recovery point of its own",
@@ -196,6 +200,8 @@ pub struct Told {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TypeKeys {
+    /// Of Aurora clusters.
+    pub aurora: AuroraKeys,
     /// Of EC2 instances.
     pub ec2: Ec2Keys,
     /// Of RDS DB instances.
@@ -343,7 +349,11 @@ mod tests {
 
     #[test]
     fn types_are_called_what_aws_backup_calls_them() {
-        for (name, resource_type) in [("EC2", ResourceType::Ec2), ("RDS", ResourceType::Rds)] {
+        for (name, resource_type) in [
+            ("Aurora", ResourceType::Aurora),
+            ("EC2", ResourceType::Ec2),
+            ("RDS", ResourceType::Rds),
+        ] {
             assert_eq!(ResourceType::from_name(name), Some(resource_type));
             assert_eq!(resource_type.name(), name);
         }

@@ -251,6 +251,7 @@ impl Stage {
                     ..Machine::default()
                 },
             ),
+            ResourceType::Aurora => self.scene.cluster_point("shop"),
             ResourceType::Rds => self.scene.point("shop"),
         };
         let arn = self.scene.add(RecoveryPoint {
@@ -400,6 +401,17 @@ version = "calls"
 [[rules]]
 name = "databases"
 match = { resource_type = "RDS" }
+frequency = "weekly"
+credentials = { secret = "restore-proof/shop" }
+  [[rules.checks]]
+  name = "orders are there"
+  kind = "sql"
+  query = "select count(*) from orders"
+  expect = { min = 1 }
+
+[[rules]]
+name = "clusters"
+match = { resource_type = "Aurora" }
 frequency = "weekly"
 credentials = { secret = "restore-proof/shop" }
   [[rules.checks]]

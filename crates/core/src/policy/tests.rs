@@ -522,7 +522,7 @@ fn other_types_are_matched_but_not_checked_yet() {
             "{s3}\ncredentials = {{ secret = \"s\" }}\n{}",
             check("")
         )),
-        "rules[0].match.resource_type: checks of S3 are not supported yet; this version checks EC2, RDS",
+        "rules[0].match.resource_type: checks of S3 are not supported yet; this version checks Aurora, EC2, RDS",
     );
 }
 
@@ -1309,7 +1309,7 @@ fn limits_that_cannot_be_are_refused() {
     );
     about(
         "concurrent_restores_by_type = { Timestream = 4 }",
-        "concurrent_restores_by_type.Timestream: unknown key; known here: EC2, RDS",
+        "concurrent_restores_by_type.Timestream: unknown key; known here: Aurora, EC2, RDS",
     );
     about(
         "concurrent_restores_by_type = { RDS = 0 }",

@@ -55,8 +55,10 @@ pub(super) async fn value(
     let zone = time_zone(&check.time_zone)
         .ok_or_else(|| cannot(&format!("unknown time zone {}", check.time_zone)))?;
     match engine.as_str() {
-        "postgres" => postgres::value(&check.query, &server, &zone, limit).await,
-        "mysql" | "mariadb" => mysql::value(&check.query, &server, &zone, limit)
+        "postgres" | "aurora-postgresql" => {
+            postgres::value(&check.query, &server, &zone, limit).await
+        }
+        "mysql" | "mariadb" | "aurora-mysql" => mysql::value(&check.query, &server, &zone, limit)
             .await?
             .for_expectation(&check.expect),
         other => Err(cannot(&format!(

@@ -1,6 +1,7 @@
 //! What is restored: looked at, made ready, deleted, confirmed gone. One file for each resource type; the state machine
 //! asks each question here and knows no type.
 
+mod aurora;
 mod ec2;
 mod groups;
 mod rds;
@@ -150,6 +151,7 @@ pub async fn look(
     name: &str,
 ) -> Result<Option<Restored>, AwsError> {
     match resource_type {
+        ResourceType::Aurora => aurora::look(&app.aws, &app.config, validation, name).await,
         ResourceType::Ec2 => ec2::look(&app.aws, &app.config, validation, name).await,
         ResourceType::Rds => rds::look(&app.aws, &app.config, validation, name).await,
     }
@@ -203,6 +205,7 @@ pub async fn prepare(
     of: Preparation<'_>,
 ) -> Result<Prepared, AwsError> {
     match resource_type {
+        ResourceType::Aurora => aurora::prepare(aws, step, of).await,
         ResourceType::Ec2 => Ok(not_a_step_of(resource_type, step)),
         ResourceType::Rds => rds::prepare(aws, step, of).await,
     }
@@ -273,6 +276,7 @@ pub async fn delete(
     owned: OwnedResource,
 ) -> Result<Deletion, AwsError> {
     match resource_type {
+        ResourceType::Aurora => aurora::delete(aws, owned).await,
         ResourceType::Ec2 => ec2::delete(aws, owned).await,
         ResourceType::Rds => rds::delete(aws, owned).await,
     }
@@ -299,6 +303,7 @@ pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<Option<Bac
         return Ok(Some(BackedUp::default()));
     };
     match (arn.service.as_str(), arn.resource.split_once(['/', ':'])) {
+        ("rds", Some(("cluster-snapshot", name))) => aurora::snapshot(aws, name).await,
         ("rds", _) => rds::snapshot(aws, arn.name()).await,
         ("ec2", Some(("image", id))) => ec2::image(aws, id).await,
         _ => Ok(Some(BackedUp::default())),
@@ -315,6 +320,7 @@ pub async fn network_inventory(
     resource_type: ResourceType,
 ) -> Result<Vec<Neighbour>, AwsError> {
     match resource_type {
+        ResourceType::Aurora => aurora::network_inventory(aws, config).await,
         ResourceType::Ec2 => ec2::network_inventory(aws, config).await,
         ResourceType::Rds => rds::network_inventory(aws, config).await,
     }

@@ -121,7 +121,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
         "s3://results/policy/policy.toml"
     );
     assert_eq!(function.environment["BACKUP_VAULT_NAMES"], "central,second");
-    assert_eq!(function.environment["TYPES"], "EC2,RDS");
+    assert_eq!(function.environment["TYPES"], "Aurora,EC2,RDS");
     assert_eq!(function.environment["DB_SUBNET_GROUP"], "isolated");
     assert_eq!(function.environment["EC2_SUBNET_IDS"], "subnet-1");
     assert_eq!(function.environment["EC2_SECURITY_GROUP_IDS"], "sg-machine");

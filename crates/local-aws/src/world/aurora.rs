@@ -170,7 +170,8 @@ pub(crate) fn add_member(state: &mut State, db: DbInstance, now: Timestamp) {
     let Some(cluster) = cluster else { return };
     let identifier = db.identifier.clone();
     cluster.writer.get_or_insert_with(|| identifier.clone());
-    if let Data::AtRest(dump) = std::mem::replace(&mut cluster.data, Data::None) {
+    if let Data::AtRest(dump) = &cluster.data {
+        let dump = dump.clone();
         state.outbox.push(Effect::Launch(Launch {
             of: LaunchOf::Cluster(cluster.db.identifier.clone()),
             name: identifier.clone(),

@@ -232,6 +232,13 @@ impl World {
         });
     }
 
+    /// Somebody takes a DB instance away, without our API.
+    pub fn remove_db_instance(&self, identifier: &str) {
+        self.with_state(|state| {
+            state.instances.remove(identifier);
+        });
+    }
+
     /// Adds a restore job that was not started here, as it stands, and answers its id.
     pub fn add_restore_job(&self, mut job: RestoreJob) -> String {
         self.with_state(|state| {

@@ -280,6 +280,10 @@ fn place(rule: &Rule, restore: &Restore) -> String {
             "A new DB instance {}, in the DB subnet group {}, not public.",
             restore.target_name, restore.db_subnet_group
         ),
+        ResourceType::Aurora => format!(
+            "A new cluster {} in the DB subnet group {}, with a writer of class {}, not public.",
+            restore.target_name, restore.db_subnet_group, rule.types.aurora.instance_class
+        ),
         ResourceType::Ec2 => {
             let profile = match rule.types.ec2.instance_profile {
                 InstanceProfile::None => "without an instance profile",
