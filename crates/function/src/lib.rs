@@ -99,17 +99,17 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         deadline,
     };
     match event::read(payload) {
-        Trigger::Copy(copy) => Box::pin(call.copy(copy)).await,
-        Trigger::Backup(backup) => Box::pin(call.backup(backup)).await,
-        Trigger::RecoveryPoint(point) => Box::pin(call.recovery_point(point)).await,
-        Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
-        Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
+        Trigger::Copy(copy) => call.copy(copy).boxed().await,
+        Trigger::Backup(backup) => call.backup(backup).boxed().await,
+        Trigger::RecoveryPoint(point) => call.recovery_point(point).boxed().await,
+        Trigger::Restore(restore) => call.restore(&restore.restore_job_id).boxed().await,
+        Trigger::Notified(jobs) => call.notified(&jobs).boxed().await,
         Trigger::Sweep(Sweep::Due) => {
-            let invoked = sweep::due(app, deadline).await?;
+            let invoked = sweep::due(app, deadline).boxed().await?;
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
-            let found = sweep::lost(app, &call.nonce, deadline).await?;
+            let found = sweep::lost(app, &call.nonce, deadline).boxed().await?;
             Ok(json!({
                 "opened": found.opened,
                 "unknown_jobs": found.jobs_of_nobody,
@@ -117,8 +117,8 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
                 "vaults": found.vaults,
             }))
         }
-        Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
-        Trigger::Validate(request) => Box::pin(call.validate(request)).await,
+        Trigger::Advance { validation_id } => call.advance(&validation_id).boxed().await,
+        Trigger::Validate(request) => call.validate(request).boxed().await,
         Trigger::Show { validation_id } => call.show(&validation_id).await,
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }

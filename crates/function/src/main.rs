@@ -1,5 +1,6 @@
 //! The Lambda bootstrap: settings, clients, one span per invocation.
 
+use futures_util::FutureExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -80,6 +81,7 @@ async fn run() -> Result<(), lambda_runtime::Error> {
                     lambda_runtime::Error::from(format!("{error:#}"))
                 })
         }
+        .boxed()
         .instrument(span)
     }))
     .await
