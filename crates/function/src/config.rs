@@ -344,7 +344,7 @@ mod tests {
             "RESTORE_ROLE_ARN" => "arn:aws:iam::111122223333:role/restore",
             "AWS_REGION" => "eu-central-1",
             "NAME_PREFIX" => "restore-proof",
-            "TYPES" => "EC2,RDS",
+            "TYPES" => "Aurora,EC2,RDS",
             "BACKUP_VAULT_NAMES" => "central, other",
             "DB_SUBNET_GROUP" => "isolated",
             "DB_SECURITY_GROUP_IDS" => "sg-1",
