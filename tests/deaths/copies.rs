@@ -7,8 +7,8 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
-    Attachment, CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, EventDelivery, Machine,
-    RecoveryPoint, RestoreBehaviour, RestoreOutcome, StartRestore, Volume, World,
+    CopyJob, DbInstance, DbSubnetGroup, Ec2Instance, EventDelivery, Machine, RecoveryPoint,
+    RestoreBehaviour, RestoreOutcome, World, bystander,
 };
 use restore_proof_tests::inspect::Expected;
 use restore_proof_tests::{
@@ -16,14 +16,13 @@ use restore_proof_tests::{
 };
 use serde_json::Value;
 
-/// What is a colleague's: a database, the one she restores from a recovery point of ours, a machine and its volume.
+/// What is a colleague's: a database beside what any bystander has.
 pub const COLLEAGUES: [&str; 4] = [
     "anna-has-a-database",
-    "anna-looks-for-lost-orders",
-    "i-0a22a000000000001",
-    "vol-0a22a000000000001",
+    bystander::DATABASE,
+    bystander::MACHINE,
+    bystander::VOLUME,
 ];
-const COLLEAGUES_ROLE: &str = "arn:aws:iam::111122223333:role/Administrator";
 
 /// What a copy is of, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +197,8 @@ impl Copy {
             }
         };
         if self.kind == Kind::DatabaseOfInterest {
-            colleague_restores(world, self.arn())?;
+            let restored = bystander::restores(world, self.arn());
+            restored.map_err(|refusal| anyhow::anyhow!("the colleague's restore: {refusal}"))?;
         }
         Ok(self.told.then(|| world.copy_job_event(&job)))
     }
@@ -239,49 +239,15 @@ pub fn colleague_works(world: &World) {
         subnet_group: SUBNET_GROUP.to_owned(),
         ..DbInstance::default()
     });
-    world.add_ec2_instance(Ec2Instance {
-        id: COLLEAGUES[2].to_owned(),
+    let machine = Ec2Instance {
         launched_at: since,
         subnet_id: SUBNET.to_owned(),
         security_groups: vec![MACHINE_SECURITY_GROUP.to_owned()],
         ..Ec2Instance::default()
-    });
-    world.add_volume(Volume {
-        id: COLLEAGUES[3].to_owned(),
-        state: "in-use".to_owned(),
-        created_at: since,
-        attachment: Some(Attachment {
-            attached_at: None,
-            instance_id: COLLEAGUES[2].to_owned(),
-            device: "/dev/xvda".to_owned(),
-            delete_on_termination: true,
-        }),
-        ..Volume::default()
-    });
+    };
+    bystander::has(world, machine);
     world.add_db_subnet_group(DbSubnetGroup {
         name: "default".to_owned(),
         vpc_id: "vpc-0de7a010000000000".to_owned(),
     });
-}
-
-/// By hand, as the console does it.
-fn colleague_restores(world: &World, recovery_point_arn: String) -> Result<()> {
-    let metadata = [
-        ("DBInstanceIdentifier", COLLEAGUES[1]),
-        ("DBInstanceClass", "db.t4g.large"),
-        ("DBSubnetGroupName", "default"),
-        ("MultiAZ", "false"),
-        ("PubliclyAccessible", "false"),
-    ];
-    let request = StartRestore {
-        recovery_point_arn,
-        iam_role_arn: COLLEAGUES_ROLE.to_owned(),
-        metadata: metadata
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
-        idempotency_token: None,
-    };
-    let started = world.start_restore(request);
-    started.map_err(|refusal| anyhow::anyhow!("the colleague's restore: {refusal}"))?;
-    Ok(())
 }

@@ -6,15 +6,13 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use restore_proof_local_aws::{
     DbInstance, Ec2Instance, Fault, Machine, NetworkInterface, RecoveryPoint, RestoreBehaviour,
-    Times,
+    Times, bystander,
 };
 use restore_proof_tests::{
     LOG_GROUP, MACHINE_SECURITY_GROUP, PREFIX, SUBNET, SUBNET_GROUP, Scene, UNCHECKED,
 };
 use serde_json::{Value, json};
 
-const ANNAS_DATABASE: &str = "anna-looks-for-lost-orders";
-const ANNAS_MACHINE: &str = "i-0a22a000000000001";
 /// The second isolated subnet: no machine of ours is restored into it.
 const SUBNET_B: &str = "subnet-0150ca7ed0000000b";
 
@@ -256,13 +254,13 @@ objectives = { recovery_time = "1m" }
 /// What Anna has restored into our network by hand.
 fn anna_restores_by_hand(scene: &Scene) {
     scene.world.add_db_instance(DbInstance {
-        identifier: ANNAS_DATABASE.to_owned(),
+        identifier: bystander::DATABASE.to_owned(),
         created_at: Some(scene.now()),
         subnet_group: SUBNET_GROUP.to_owned(),
         ..DbInstance::default()
     });
     scene.world.add_ec2_instance(Ec2Instance {
-        id: ANNAS_MACHINE.to_owned(),
+        id: bystander::MACHINE.to_owned(),
         launched_at: scene.now(),
         subnet_id: SUBNET.to_owned(),
         security_groups: vec![MACHINE_SECURITY_GROUP.to_owned()],
@@ -289,13 +287,13 @@ async fn what_nobody_accounts_for_is_told_of_once_and_left_alone() {
             Some(2.0)
         );
     }
-    for name in [ANNAS_DATABASE, ANNAS_MACHINE] {
+    for name in [bystander::DATABASE, bystander::MACHINE] {
         assert_eq!(told_of(&scene, name), 1, "{name}");
         scene.assert_untouched(name);
     }
     let events = logged(&scene, "unknown_resource");
     assert_eq!(events.len(), 2, "{events:#?}");
-    for (resource_type, name) in [("EC2", ANNAS_MACHINE), ("RDS", ANNAS_DATABASE)] {
+    for (resource_type, name) in [("EC2", bystander::MACHINE), ("RDS", bystander::DATABASE)] {
         let of_type = |event: &&Value| event["resource_type"] == resource_type;
         let event = events.iter().find(of_type).expect(resource_type);
         assert!(event["resource_arn"].as_str().unwrap().ends_with(name));
@@ -320,8 +318,8 @@ async fn what_could_not_be_told_is_told_later() {
     for _ in 0..2 {
         sweep_lost(&scene).await;
     }
-    assert_eq!(told_of(&scene, ANNAS_DATABASE), 1);
-    assert_eq!(told_of(&scene, ANNAS_MACHINE), 1);
+    assert_eq!(told_of(&scene, bystander::DATABASE), 1);
+    assert_eq!(told_of(&scene, bystander::MACHINE), 1);
 }
 
 /// Another group of our subnets, another of our two subnets, a second interface: it is our network all the same.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
+use restore_proof_local_aws::bystander;
 use restore_proof_local_aws::engine::SAMPLE_ROWS;
 use restore_proof_local_aws::process::{StateFolder, processes_in};
 use serde_json::{Value, json};
@@ -356,7 +357,7 @@ fn introduce(screen: Screen, stage: &Stage, template: &Path) -> Result<()> {
                 "a colleague restores {} by hand, as {}, and has a machine where machines are restored to: both must \
                  stay untouched",
                 story::COLLEAGUES_COPY,
-                story::COLLEAGUES_INSTANCE
+                bystander::DATABASE
             ),
         ),
     ];
@@ -392,7 +393,9 @@ async fn land_and_watch(
             progress.landed(case.name);
             if case.name == story::COLLEAGUES_COPY {
                 story::colleague_has_a_machine(world);
-                story::colleague_restores(world, case.recovery_point_arn())?;
+                bystander::restores(world, case.recovery_point_arn()).map_err(|refusal| {
+                    anyhow::anyhow!("the colleague's restore was refused: {refusal}")
+                })?;
             }
             next_copy += apart;
         }

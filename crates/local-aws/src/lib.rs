@@ -15,6 +15,7 @@
 #![recursion_limit = "256"]
 
 pub mod alarm;
+pub mod bystander;
 pub mod engine;
 pub mod event_bus;
 pub mod process;

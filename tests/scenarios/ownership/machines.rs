@@ -3,13 +3,13 @@
 
 use restore_proof_core::validation::RestoreJob as KnownJob;
 use restore_proof_function::ledger::Taken;
-use restore_proof_local_aws::{Ec2Instance, Machine};
+use restore_proof_local_aws::{Ec2Instance, Machine, bystander};
 use restore_proof_tests::{MACHINE_SECURITY_GROUP, SUBNET, VAULT};
 
 use super::*;
 
 /// A machine that somebody else made.
-pub const ANNAS: &str = "i-0a22a000000000001";
+pub const ANNAS: &str = bystander::MACHINE;
 
 pub fn machine_arn(id: &str) -> String {
     format!("arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{id}")

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use restore_proof_local_aws::{Attachment, ImageDevice, Machine, Volume};
+use restore_proof_local_aws::{Attachment, ImageDevice, Machine, Volume, bystander};
 
 use super::machines::{ANNAS, foreign_machine};
 use super::*;
-
-/// A volume that somebody else made.
-const ANNAS_VOLUME: &str = "vol-0a22a000000000001";
 
 /// A backup of a machine with two volumes, which are not ended with it.
 fn leaves_volumes(scene: &Scene) -> String {
@@ -39,7 +36,7 @@ async fn annas_volume_at_ours(made_at: impl FnOnce(&Scene) -> Timestamp) {
     scene.pass(SignedDuration::from_mins(2));
     let created_at = made_at(&scene);
     scene.world.add_volume(Volume {
-        id: ANNAS_VOLUME.to_owned(),
+        id: bystander::VOLUME.to_owned(),
         state: "in-use".to_owned(),
         created_at,
         attachment: Some(Attachment {
@@ -52,9 +49,13 @@ async fn annas_volume_at_ours(made_at: impl FnOnce(&Scene) -> Timestamp) {
     });
     let record = scene.close(&id).await;
     assert_eq!(record["cleanup"], "deleted", "{record:#}");
-    scene.assert_untouched(ANNAS_VOLUME);
+    scene.assert_untouched(bystander::VOLUME);
     assert_eq!(scene.machines(), [""; 0], "ours is terminated");
-    assert_eq!(scene.volumes(), [ANNAS_VOLUME], "and its volumes are gone");
+    assert_eq!(
+        scene.volumes(),
+        [bystander::VOLUME],
+        "and its volumes are gone"
+    );
     let annas = scene.world.volumes().remove(0);
     assert_eq!(
         (annas.state.as_str(), annas.attachment),

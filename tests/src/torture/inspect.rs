@@ -1,7 +1,7 @@
 //! What must hold after a run, whatever was done to it.
 
 use restore_proof_core::name::validation_named;
-use restore_proof_local_aws::{Attachment, DbInstance, Ec2Instance, RestoreJob, Volume, World};
+use restore_proof_local_aws::{DbInstance, Ec2Instance, RestoreJob, World, bystander};
 use serde_json::{Value, json};
 
 use super::paths::{Arrival, Case, db_arn, machine_arn};
@@ -9,42 +9,24 @@ use super::shop::PASSWORD;
 use crate::inspect::{Expected, inspect};
 use crate::{MACHINE_SECURITY_GROUP, PREFIX, RESET_KEY, SUBNET, SUBNET_GROUP, Scene};
 
-const ANNAS_DATABASE: &str = "anna-looks-for-lost-orders";
-const ANNAS_MACHINE: &str = "i-0a22a000000000001";
-const ANNAS_VOLUME: &str = "vol-0a22a000000000001";
-const ANNAS_ROLE: &str = "arn:aws:iam::111122223333:role/anna";
-const ANNAS: [&str; 3] = [ANNAS_DATABASE, ANNAS_MACHINE, ANNAS_VOLUME];
-
 /// Gives a colleague, who recovers something by hand these days, what she has in the same network. Two of the recovery points
 /// under test are hers too.
-pub fn let_anna_in(scene: &Scene, cases: &[Case]) {
+pub fn let_bystander_in(scene: &Scene, cases: &[Case]) {
     let world = &scene.world;
     let soon = scene.now() + jiff::SignedDuration::from_secs(30);
     world.add_db_instance(DbInstance {
-        identifier: ANNAS_DATABASE.to_owned(),
+        identifier: bystander::DATABASE.to_owned(),
         created_at: Some(soon),
         subnet_group: SUBNET_GROUP.to_owned(),
         ..DbInstance::default()
     });
-    world.add_ec2_instance(Ec2Instance {
-        id: ANNAS_MACHINE.to_owned(),
+    let machine = Ec2Instance {
         launched_at: soon,
         subnet_id: SUBNET.to_owned(),
         security_groups: vec![MACHINE_SECURITY_GROUP.to_owned()],
         ..Ec2Instance::default()
-    });
-    world.add_volume(Volume {
-        id: ANNAS_VOLUME.to_owned(),
-        state: "in-use".to_owned(),
-        created_at: soon,
-        attachment: Some(Attachment {
-            attached_at: None,
-            instance_id: ANNAS_MACHINE.to_owned(),
-            device: "/dev/xvda".to_owned(),
-            delete_on_termination: true,
-        }),
-        ..Volume::default()
-    });
+    };
+    bystander::has(world, machine);
     for is_machine in [false, true] {
         let Some(case) = cases.iter().find(|case| case.path.is_machine == is_machine) else {
             continue;
@@ -52,14 +34,14 @@ pub fn let_anna_in(scene: &Scene, cases: &[Case]) {
         let groups = json!([MACHINE_SECURITY_GROUP]).to_string();
         let (arn, metadata) = if is_machine {
             let network = [("SubnetId", SUBNET), ("SecurityGroupIds", &groups)];
-            (machine_arn(ANNAS_MACHINE), network.to_vec())
+            (machine_arn(bystander::MACHINE), network.to_vec())
         } else {
-            let name = [("DBInstanceIdentifier", ANNAS_DATABASE)];
-            (db_arn(ANNAS_DATABASE), name.to_vec())
+            let name = [("DBInstanceIdentifier", bystander::DATABASE)];
+            (db_arn(bystander::DATABASE), name.to_vec())
         };
         world.add_restore_job(RestoreJob {
             recovery_point_arn: case.point_arn.clone(),
-            iam_role_arn: ANNAS_ROLE.to_owned(),
+            iam_role_arn: bystander::ROLE.to_owned(),
             metadata: metadata
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -74,20 +56,20 @@ pub fn let_anna_in(scene: &Scene, cases: &[Case]) {
 }
 
 /// How a colleague's things look.
-pub fn annas(world: &World) -> String {
+pub fn bystanders(world: &World) -> String {
     let databases = world.db_instances().into_iter();
     let machines = world.ec2_instances().into_iter();
     let volumes = world.volumes().into_iter();
     format!(
         "{:?} {:?} {:?}",
         databases
-            .filter(|one| one.identifier == ANNAS_DATABASE)
+            .filter(|one| one.identifier == bystander::DATABASE)
             .collect::<Vec<_>>(),
         machines
-            .filter(|one| one.id == ANNAS_MACHINE)
+            .filter(|one| one.id == bystander::MACHINE)
             .collect::<Vec<_>>(),
         volumes
-            .filter(|one| one.id == ANNAS_VOLUME)
+            .filter(|one| one.id == bystander::VOLUME)
             .collect::<Vec<_>>(),
     )
 }
@@ -124,12 +106,12 @@ impl Severity {
     }
 }
 
-/// Everything that does not hold, in words. `before` is what [`annas`] told before the run.
+/// Everything that does not hold, in words. `before` is what [`bystanders`] told before the run.
 pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severity) -> Vec<String> {
     let world = &scene.world;
     let expected: Vec<_> = cases.iter().map(|case| severity.expected(case)).collect();
-    let mut found = inspect(world, &expected, &ANNAS);
-    let after = annas(world);
+    let mut found = inspect(world, &expected, &bystander::THINGS);
+    let after = bystanders(world);
     if after != before {
         found.push(format!(
             "somebody else's things changed: {before} became {after}"

@@ -150,8 +150,8 @@ impl Stage {
     }
 
     async fn play(mut self, cases: &[Case], severity: Severity) -> Outcome {
-        inspect::let_anna_in(&self.scene, cases);
-        let before = inspect::annas(&self.scene.world);
+        inspect::let_bystander_in(&self.scene, cases);
+        let before = inspect::bystanders(&self.scene.world);
         let judge = judge(
             &self.harms,
             self.time.clone(),

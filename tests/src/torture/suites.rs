@@ -143,7 +143,7 @@ pub fn calls_of(shop: &Shop, path: &'static Path) -> Outcome {
     run(shop, &undisturbed(path))
 }
 
-/// What `make test` makes of the single strikes, which are too many for it: another part in each turn. Any four turns in a
+/// What `make test` makes of the single strikes, which are too many for it: another part in each turn. Any five turns in a
 /// row make all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -162,19 +162,19 @@ impl Sample {
         Sample { turn }
     }
 
-    /// Whether it holds this strike, the so many-th of its way. On a main way one of what is one class to the function: an
-    /// error of the service, no answer and a broken connection. On another way every fourth strike.
+    /// Whether it holds this strike, the so many-th of its way. On a main way all deaths, and at each call one of what is one
+    /// class to the function: an error of the service, no answer and a broken connection. On another way every fifth strike.
     fn holds(self, path: &Path, row: usize, strike: &Strike) -> bool {
         if !path.is_main {
-            return (row + self.turn).is_multiple_of(4);
+            return (row + self.turn).is_multiple_of(5);
         }
-        let of_class = match strike.harm {
-            Harm::Error => 0,
-            Harm::Timeout => 1,
+        let of_three = match strike.harm {
+            Harm::Death => return true,
+            Harm::Error | Harm::Throttle => 0,
+            Harm::Timeout | Harm::NotFound => 1,
             Harm::Reset => 2,
-            Harm::Throttle | Harm::NotFound | Harm::Death => return true,
         };
-        (strike.nth + of_class + self.turn).is_multiple_of(3)
+        (strike.nth + of_three + self.turn).is_multiple_of(3)
     }
 }
 

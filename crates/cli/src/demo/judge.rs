@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use restore_proof_local_aws::{Call, World};
+use restore_proof_local_aws::{Call, World, bystander};
 
 use super::record::Record;
 use super::stage::{LEDGER, Stage, is_our_name};
-use super::story::{COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE, COLLEAGUES_VOLUME, Case};
+use super::story::Case;
 
 /// What became of one case.
 pub struct Outcome {
@@ -103,12 +103,12 @@ fn left_over(world: &World) -> Vec<String> {
         }
     }
     for machine in world.ec2_instances() {
-        if machine.id != COLLEAGUES_MACHINE && machine.state != "terminated" {
+        if machine.id != bystander::MACHINE && machine.state != "terminated" {
             left.push(format!("{} ({})", machine.id, machine.state));
         }
     }
     for volume in world.volumes() {
-        if volume.id != COLLEAGUES_VOLUME {
+        if volume.id != bystander::VOLUME {
             left.push(format!("{} ({})", volume.id, volume.state));
         }
     }
@@ -123,7 +123,7 @@ fn left_over(world: &World) -> Vec<String> {
 
 /// The calls that change something and name what is the colleague's, but for those that tell people of it.
 pub fn calls_that_touch(world: &World) -> Vec<Call> {
-    let hers = [COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE, COLLEAGUES_VOLUME];
+    let hers = bystander::THINGS;
     let mut calls = world.calls();
     calls.retain(|call| {
         call.mutating && hers.iter().any(|name| call.mentions(name)) && !tells_people(call)
@@ -146,7 +146,7 @@ pub fn told_of_machine(world: &World) -> usize {
     let calls = world.calls().into_iter();
     calls
         .filter(|call| call.name() == "SNS.Publish" && call.error.is_none())
-        .filter(|call| call.mentions(COLLEAGUES_MACHINE) && tells_people(call))
+        .filter(|call| call.mentions(bystander::MACHINE) && tells_people(call))
         .count()
 }
 
@@ -159,7 +159,7 @@ fn foreign(world: &World) -> Vec<String> {
     match world
         .db_instances()
         .into_iter()
-        .find(|instance| instance.identifier == COLLEAGUES_INSTANCE)
+        .find(|instance| instance.identifier == bystander::DATABASE)
     {
         None => faults.push("the colleague's instance is gone".to_owned()),
         Some(instance) if instance.status != "available" => {
@@ -181,14 +181,14 @@ fn foreign(world: &World) -> Vec<String> {
     let runs = world
         .ec2_instances()
         .iter()
-        .any(|machine| machine.id == COLLEAGUES_MACHINE && machine.state == "running");
+        .any(|machine| machine.id == bystander::MACHINE && machine.state == "running");
     if !runs {
         faults.push("the colleague's machine does not run any more".to_owned());
     }
     let kept = world.volumes().iter().any(|volume| {
         let attached = volume.attachment.as_ref();
-        volume.id == COLLEAGUES_VOLUME
-            && attached.is_some_and(|to| to.instance_id == COLLEAGUES_MACHINE)
+        volume.id == bystander::VOLUME
+            && attached.is_some_and(|to| to.instance_id == bystander::MACHINE)
     });
     if !kept {
         faults.push("the colleague's volume is not at her machine any more".to_owned());

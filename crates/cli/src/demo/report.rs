@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use restore_proof_local_aws::bystander::{DATABASE, MACHINE};
 use restore_proof_local_aws::{Message, World};
 use serde_json::Value;
 
@@ -11,7 +12,6 @@ use super::judge::{Outcome, calls_that_touch, told_of_machine};
 use super::record::{Cell, Record};
 use super::screen::{Screen, Tone, fit, fold, wrap};
 use super::stage::{BUCKET, TOPIC_DISPLAY_NAME};
-use super::story::{COLLEAGUES_INSTANCE, COLLEAGUES_MACHINE};
 
 /// The table of verdicts; with `told` there is the reason of each below it.
 pub fn verdicts(screen: Screen, outcomes: &[Outcome], told: bool) -> String {
@@ -218,7 +218,7 @@ pub fn colleague(screen: Screen, world: &World) -> String {
     let instance = world
         .db_instances()
         .into_iter()
-        .find(|instance| instance.identifier == COLLEAGUES_INSTANCE);
+        .find(|instance| instance.identifier == DATABASE);
     let database = instance.map_or("gone".to_owned(), |instance| {
         let host = instance.host.unwrap_or_else(|| "no address".to_owned());
         format!("{} at {host}:{}", instance.status, instance.port)
@@ -226,11 +226,11 @@ pub fn colleague(screen: Screen, world: &World) -> String {
     let machine = world
         .ec2_instances()
         .into_iter()
-        .find(|machine| machine.id == COLLEAGUES_MACHINE)
+        .find(|machine| machine.id == MACHINE)
         .map_or("gone".to_owned(), |machine| machine.state);
     let text = format!(
-        "{COLLEAGUES_INSTANCE}, restored by hand from a recovery point under test, is {database}. \
-         {COLLEAGUES_MACHINE}, a machine of hers in the subnet that machines are restored to, is {machine}. Of the \
+        "{DATABASE}, restored by hand from a recovery point under test, is {database}. \
+         {MACHINE}, a machine of hers in the subnet that machines are restored to, is {machine}. Of the \
          function's {} AWS calls {mutating} change something; {naming} of those name anything of hers \
          but to tell people of it: {} did for her machine, which no validation accounts for.",
         calls.len(),

@@ -4,24 +4,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use restore_proof_local_aws::engine::Dump;
-use restore_proof_local_aws::{
-    Attachment, CopyJob, Ec2Instance, Notice, RestoreJob, StartRestore, Volume, World,
-};
+use restore_proof_local_aws::{CopyJob, Ec2Instance, Notice, RestoreJob, World, bystander};
 
 use super::seeds::{self, Stock};
 use super::stage::{self, ACCOUNT, REGION, SOURCE_ACCOUNT, Stage, VAULT};
 
-/// The instance that a colleague restores by hand while the demo runs.
-pub const COLLEAGUES_INSTANCE: &str = "anna-looks-for-lost-orders";
-/// The role she restores with.
-const COLLEAGUES_ROLE: &str = "arn:aws:iam::111122223333:role/Administrator";
-/// The copy whose recovery point she restores.
+/// The copy whose recovery point the bystander restores by hand while the demo runs.
 pub const COLLEAGUES_COPY: &str = "shop-main";
-/// Her machine, in the very subnet that machines are restored to, and its volume.
-pub const COLLEAGUES_MACHINE: &str = "i-0c011ea60e5000001";
-/// The volume of [`COLLEAGUES_MACHINE`].
-pub const COLLEAGUES_VOLUME: &str = "vol-0c011ea60e5000001";
-
 /// How many restores there may be at one time while the first copies land.
 pub const LIMIT: u32 = 12;
 /// The same when six land together.
@@ -387,54 +376,17 @@ fn number(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// A colleague has a machine of her own where machines are restored to.
+/// The bystander has a machine where machines are restored to.
 pub fn colleague_has_a_machine(world: &World) {
-    let since = world.now() - 3.hours();
-    world.add_ec2_instance(Ec2Instance {
-        id: COLLEAGUES_MACHINE.to_owned(),
-        launched_at: since,
+    let machine = Ec2Instance {
+        launched_at: world.now() - 3.hours(),
         subnet_id: stage::SUBNETS[0].to_owned(),
         vpc_id: stage::VPC.to_owned(),
         security_groups: vec![stage::MACHINE_SECURITY_GROUP.to_owned()],
         requires_imds_v2: true,
         ..Ec2Instance::default()
-    });
-    world.add_volume(Volume {
-        id: COLLEAGUES_VOLUME.to_owned(),
-        state: "in-use".to_owned(),
-        created_at: since,
-        attachment: Some(Attachment {
-            attached_at: None,
-            instance_id: COLLEAGUES_MACHINE.to_owned(),
-            device: "/dev/xvda".to_owned(),
-            delete_on_termination: true,
-        }),
-        ..Volume::default()
-    });
-}
-
-/// A colleague restores a recovery point of ours by hand, as the console does it.
-///
-/// # Errors
-/// When AWS Backup would refuse it.
-pub fn colleague_restores(world: &World, recovery_point_arn: String) -> anyhow::Result<String> {
-    let metadata = [
-        ("DBInstanceIdentifier", COLLEAGUES_INSTANCE),
-        ("DBInstanceClass", "db.t4g.large"),
-        ("DBSubnetGroupName", "default"),
-        ("MultiAZ", "false"),
-        ("PubliclyAccessible", "false"),
-    ];
-    world
-        .start_restore(StartRestore {
-            recovery_point_arn,
-            iam_role_arn: COLLEAGUES_ROLE.to_owned(),
-            metadata: metadata
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-            idempotency_token: None,
-        })
-        .map_err(|refusal| anyhow::anyhow!("the colleague's restore was refused: {refusal}"))
+    };
+    bystander::has(world, machine);
 }
 
 /// The age the newest data has at backup time.
