@@ -343,3 +343,39 @@ async fn whoever_waits_too_long_leaves_the_day_to_the_next_copy() {
     assert_eq!(record["verdict"], "not_tested");
     assert_eq!(claims(), [other]);
 }
+
+/// The restore is counted with its intent, once: also that of a function that dies before it is started.
+#[tokio::test]
+async fn no_more_is_restored_in_a_month_than_the_policy_allows() {
+    let scene = scene("restores_per_month = 2", 4).await;
+    let hang = Fault::once(FaultKind::Hang);
+    let faults = scene.world.faults();
+    faults.fail("Backup.StartRestoreJob", hang);
+    let first = scene.backup("orders-0", RestoreBehaviour::bare());
+    let job = scene.world.copy_job_of(&first).unwrap();
+    let event = scene.world.copy_job_event(&job);
+    tokio::select! {
+        answer = Box::pin(scene.try_invoke(event.clone())) => panic!("it lives: {answer:?}"),
+        () = faults.hung() => {}
+    }
+    scene.pass(SignedDuration::from_mins(20));
+    let record = scene.prove_by(&event).await;
+    assert_eq!(record["verdict"], "unchecked", "{record:#}");
+    let mut reasons = Vec::new();
+    for database in ["orders-1", "orders-2"] {
+        let point = scene.backup(database, RestoreBehaviour::bare());
+        let record = scene.prove(&point).await;
+        reasons.push((record["verdict"].clone(), record["verdict_reason"].clone()));
+    }
+    let month = scene.now().strftime("%Y-%m").to_string();
+    let full = format!("the policy's restores_per_month is 2, and so many were started in {month}");
+    assert_eq!(reasons[0].0, "unchecked");
+    assert_eq!(reasons[1], (json!("not_tested"), json!(full)));
+    assert_eq!(scene.world.restore_jobs().len(), 2);
+    let counted = &scene.item(&format!("month#{month}"))["restores"]["N"];
+    assert_eq!(counted, "2");
+    scene.pass(SignedDuration::from_hours(32 * 24));
+    let point = scene.backup("orders-3", RestoreBehaviour::bare());
+    assert_eq!(scene.prove(&point).await["verdict"], "unchecked");
+    scene.assert_clean();
+}

@@ -143,6 +143,11 @@ impl AwsError {
             "PriorRequestNotComplete",
             "SlowDown",
             "EC2ThrottledException",
+            // Why a transaction of DynamoDB was cancelled, or what kept a write from an item that one is changing.
+            "ThrottlingError",
+            "ProvisionedThroughputExceeded",
+            "TransactionConflict",
+            "TransactionConflictException",
         ])
     }
 

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue as Value, CancellationReason, KeysAndAttributes, Put, ReturnValue,
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
@@ -410,35 +410,62 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::LeaseLost`] when another invocation wrote in between; when DynamoDB does not answer.
     pub async fn write(&self, lease: &mut Lease) -> Result<(), LedgerError> {
-        self.put(lease, true, None).await.map(drop)
+        self.put(lease, true, Vec::new()).await.map(drop)
     }
 
     /// Writes the validation and keeps the lease; its rule is written into an item of its own, and is in no write that
-    /// follows.
+    /// follows. The first time, the restore that is to be started is counted in `month`, and nothing is written if that
+    /// is full. Returns whether it was written.
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn write_with_rule(&self, lease: &mut Lease) -> Result<(), LedgerError> {
-        let Some(rule) = &lease.validation.rule else {
-            return self.write(lease).await;
-        };
-        let key = rule_key(&lease.validation.id);
-        let rule = serde_json::to_string(rule)
-            .map_err(|error| LedgerError::Unreadable(key.clone(), error.to_string()))?;
+    pub async fn write_with_rule(
+        &self,
+        lease: &mut Lease,
+        month: Option<Month>,
+    ) -> Result<bool, LedgerError> {
+        let id = &lease.validation.id;
+        let key = rule_key(id);
+        let unreadable = |why: String| LedgerError::Unreadable(key.clone(), why);
+        let rule = lease.validation.rule.as_ref();
+        let rule = rule.ok_or_else(|| unreadable("the validation has none".to_owned()))?;
+        let rule = serde_json::to_string(rule).map_err(|error| unreadable(error.to_string()))?;
         let expires = lease.validation.opened_at + REMEMBERED;
-        let beside = Put::builder()
+        let rule = Put::builder()
             .table_name(&self.table)
             .item("id", s(&key))
             .item(RULE, s(&rule))
             .item("expires_at", n(expires.as_second()))
             .build()
             .expect("table and item are set");
+        let mut beside = vec![TransactWriteItem::builder().put(rule).build()];
+        if let (Some(month), FrozenRule::InDocument) = (month, lease.rule) {
+            beside.push(self.count_in(&month));
+        }
         let before = std::mem::replace(&mut lease.rule, FrozenRule::Read);
-        let written = self.put(lease, true, Some(beside)).await;
-        if written.is_err() {
+        let written = self.put(lease, true, beside).await;
+        if !matches!(written, Ok(true)) {
             lease.rule = before;
         }
-        written.map(drop)
+        written
+    }
+
+    /// Counts a restore in a month, unless that is full.
+    fn count_in(&self, month: &Month) -> TransactWriteItem {
+        let expires = month.now + REMEMBERED;
+        let count = Update::builder()
+            .table_name(&self.table)
+            .key("id", s(&month.key()))
+            .update_expression("ADD #restores :one SET #expires = :expires")
+            .condition_expression("attribute_not_exists(#restores) OR #restores < :most")
+            .expression_attribute_names("#restores", "restores")
+            .expression_attribute_names("#expires", "expires_at")
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":most", n(month.most))
+            .expression_attribute_values(":expires", n(expires.as_second()))
+            .build()
+            .expect("table, key and expression are set");
+        TransactWriteItem::builder().update(count).build()
     }
 
     /// Takes a restore job for the validation, by which the job's event finds it, and writes the validation, which names
@@ -466,7 +493,8 @@ impl Ledger {
             .expression_attribute_values(":id", s(id))
             .build()
             .expect("table and item are set");
-        self.put(lease, keeps, Some(beside)).await
+        let beside = TransactWriteItem::builder().put(beside).build();
+        self.put(lease, keeps, vec![beside]).await
     }
 
     /// Writes the validation and gives the lease back.
@@ -474,7 +502,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::write`].
     pub async fn release(&self, mut lease: Lease) -> Result<Validation, LedgerError> {
-        self.put(&mut lease, false, None).await?;
+        self.put(&mut lease, false, Vec::new()).await?;
         Ok(lease.validation)
     }
 
@@ -490,7 +518,7 @@ impl Ledger {
     ) -> Result<Validation, LedgerError> {
         lease.validation = lease.written.clone();
         note(&mut lease.validation);
-        self.put(&mut lease, false, None).await?;
+        self.put(&mut lease, false, Vec::new()).await?;
         Ok(lease.validation)
     }
 
@@ -500,7 +528,7 @@ impl Ledger {
         &self,
         lease: &mut Lease,
         keeps: bool,
-        beside: Option<Put>,
+        beside: Vec<TransactWriteItem>,
     ) -> Result<bool, LedgerError> {
         lease.writes += 1;
         let writer = writer_of(&lease.owner, &lease.writes.to_string());
@@ -510,12 +538,11 @@ impl Ledger {
         if lease.rule != FrozenRule::InDocument {
             item.insert(RULE_BESIDE.to_owned(), Value::Bool(true));
         }
-        let written = match beside {
-            None => self.put_item(item, lease.revision, &writer).await?,
-            Some(beside) => {
-                self.put_items(item, lease.revision, &writer, beside)
-                    .await?
-            }
+        let written = if beside.is_empty() {
+            self.put_item(item, lease.revision, &writer).await?
+        } else {
+            self.put_items(item, lease.revision, &writer, beside)
+                .await?
         };
         match written {
             Done::Yes => {}
@@ -551,7 +578,7 @@ impl Ledger {
         item: Item,
         revision: u64,
         writer: &str,
-        beside: Put,
+        beside: Vec<TransactWriteItem>,
     ) -> Result<Done, LedgerError> {
         let put = Put::builder()
             .table_name(&self.table)
@@ -562,11 +589,11 @@ impl Ledger {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .expect("table and item are set");
-        let puts = [put, beside].map(|put| TransactWriteItem::builder().put(put).build());
+        let put = TransactWriteItem::builder().put(put).build();
         let result = self
             .client
             .transact_write_items()
-            .set_transact_items(Some(puts.into()))
+            .set_transact_items(Some([vec![put], beside].concat()))
             .send()
             .boxed()
             .await;
@@ -574,24 +601,29 @@ impl Ledger {
             Ok(_) => return Ok(Done::Yes),
             Err(error) => error,
         };
+        let mut aws_error = None;
         // One reason for each item, in their order ("TransactWriteItems", API reference of DynamoDB).
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
             error.as_service_error()
-            && let [validation, beside] = cancelled.cancellation_reasons()
         {
-            let refused = |reason: &CancellationReason| {
-                reason.code.as_deref() == Some("ConditionalCheckFailed")
-            };
-            if refused(validation) {
+            let reasons = cancelled.cancellation_reasons();
+            let is = |reason: &CancellationReason, code: &str| reason.code.as_deref() == Some(code);
+            let refused = |reason: &&CancellationReason| is(reason, "ConditionalCheckFailed");
+            if let Some(validation) = reasons.first().filter(refused) {
                 let found = validation.item.clone().unwrap_or_default();
                 let ours = text(&found, WRITER).as_deref() == Some(writer);
                 return Ok(if ours { Done::Yes } else { Done::Lost });
             }
-            if refused(beside) {
+            if reasons.iter().any(|reason| refused(&reason)) {
                 return Ok(Done::Refused);
             }
+            // It is the reason that says whether the same call may succeed a little later.
+            let cause = reasons.iter().find(|reason| !is(reason, "None"));
+            aws_error = cause.and_then(|cause| cause.code.clone());
         }
-        Err(failed("dynamodb:TransactWriteItems")(error).into())
+        let mut failed = failed("dynamodb:TransactWriteItems")(error);
+        failed.code = aws_error.or(failed.code);
+        Err(failed.into())
     }
 
     /// The validation of an id.
@@ -829,6 +861,30 @@ impl Ledger {
             .await
             .map_err(failed("dynamodb:GetItem"))?;
         Ok(answer.item)
+    }
+}
+
+/// A calendar month of UTC, in which so many restores may be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Month {
+    now: Timestamp,
+    most: u32,
+}
+
+impl Month {
+    /// The month of `now`, in which there may be `most` restores.
+    pub fn of(now: Timestamp, most: u32) -> Month {
+        Month { now, most }
+    }
+
+    /// Why a recovery point is not tested when it is full.
+    pub fn full(&self) -> String {
+        let (month, most) = (self.now.strftime("%Y-%m"), self.most);
+        format!("the policy's restores_per_month is {most}, and so many were started in {month}")
+    }
+
+    fn key(&self) -> String {
+        format!("month#{}", self.now.strftime("%Y-%m"))
     }
 }
 

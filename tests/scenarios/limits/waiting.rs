@@ -411,6 +411,45 @@ async fn all_that_is_due_is_called_page_by_page() {
     scene.assert_clean();
 }
 
+/// The attribute that names the line of databases.
+fn named_since(scene: &Scene) -> Value {
+    scene.item("slots")["came_RDS"].clone()
+}
+
+/// Who has just come to wait may lie in the line only when its invocation ends.
+#[tokio::test]
+async fn an_empty_line_is_named_as_long_as_somebody_may_be_on_the_way_to_it() {
+    let scene = Scene::set(UNCHECKED).await;
+    let ledger = &scene.app.ledger;
+    ledger.note_waiting("RDS", scene.now()).await.unwrap();
+    scene.sweep().await;
+    scene.pass(SignedDuration::from_mins(15));
+    scene.sweep().await;
+    assert!(!named_since(&scene).is_null(), "after 25 minutes");
+    // The line was found empty, and somebody has come since.
+    scene.pass(SignedDuration::from_mins(10));
+    let come = scene.now() - SignedDuration::from_mins(1);
+    ledger.note_waiting("RDS", come).await.unwrap();
+    ledger.strike_off("RDS", scene.now()).await.unwrap();
+    assert!(!named_since(&scene).is_null(), "somebody has just come");
+    scene.pass(SignedDuration::from_mins(30));
+    scene.sweep().await;
+    assert!(named_since(&scene).is_null(), "nobody has come for long");
+}
+
+#[tokio::test]
+async fn a_line_that_is_not_named_is_found_by_the_hourly_sweep() {
+    let (scene, ids) = crowd(1).await;
+    let slots = json!({ "id": { "S": "slots" }, "held": { "SS": [ids[0]] }, "held_RDS": { "SS": [ids[0]] } });
+    scene.world.put_table_item(LEDGER, &slots);
+    scene.invoke(json!({ "sweep": "lost" })).await;
+    assert!(!named_since(&scene).is_null());
+    // Another limit: the sweep calls who waits in the lines that are named.
+    scene.set_policy(&limited("concurrent_restores = 2"));
+    scene.sweep().await;
+    assert_eq!(held(&scene, "held").len(), 2);
+}
+
 /// Validates so many databases that land one after the other. Answers the calls of each, on average, without those of
 /// the sweeps.
 async fn calls_of_each(copies: u32, slots: u32) -> f64 {

@@ -9,7 +9,7 @@ use restore_proof_core::verdict::Verdict;
 
 use super::{Next, Run};
 use crate::backup;
-use crate::ledger::Claim;
+use crate::ledger::{Claim, Month};
 use crate::policy_file::{self, PolicyFile};
 use crate::resource::{self, BackedUp};
 
@@ -264,7 +264,17 @@ impl Run<'_> {
             restore_job_id: None,
         });
         validation.stage = Stage::Restoring;
-        app.ledger.write_with_rule(&mut self.lease).await?;
+        let month = policy.limits.restores_per_month;
+        let month = month.map(|most| Month::of(now, most));
+        if !app.ledger.write_with_rule(&mut self.lease, month).await? {
+            self.validation().intent = None;
+            // The next copy of the day is to be tested, since this one is not.
+            if let Some(claim) = self.claim() {
+                app.ledger.give_back(&claim, &id).await?;
+            }
+            let reason = month.map_or_else(String::new, |month| month.full());
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
         Ok(Next::Again)
     }
 
