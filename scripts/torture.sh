@@ -5,6 +5,7 @@
 #   SEED=42 make torture         one random run again, call by call
 #   ONLY='healthy database [9:death:after:once]' make torture
 #                                the runs alone whose name holds this text, call by call
+#   WAY=cluster make torture     all of it on the ways whose name holds this text, and nothing random
 #   FROM=1 make torture          random runs from this seed on, instead of one that nobody has run yet
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

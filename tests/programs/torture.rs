@@ -3,6 +3,7 @@
 //! - `TIME`: so long, as `90s`, `10m`, `2h`; ten minutes when it says nothing.
 //! - `SEED`: this random run alone, call by call.
 //! - `ONLY`: the runs alone whose name holds this text, call by call.
+//! - `WAY`: only the ways whose name holds this text, and nothing random.
 //! - `TURNS`: runs nothing, and lists the single harms that `make test` makes in none of these turns.
 //! - `FROM`: the first seed; the seconds since 1970 when it says nothing.
 
@@ -52,7 +53,15 @@ fn main() -> ExitCode {
         ];
         (suites, pairs(&shop, from))
     };
-    let (suites, pairs) = known();
+    let (mut suites, mut pairs) = known();
+    let way = of("WAY");
+    if let Some(text) = &way {
+        let lists = suites
+            .iter_mut()
+            .map(|(_, plans)| plans)
+            .chain([&mut pairs]);
+        lists.for_each(|plans| plans.retain(|plan| is_on(plan, text)));
+    }
     if let Some(text) = of("ONLY") {
         let plans = suites.into_iter().flat_map(|(_, plans)| plans).chain(pairs);
         let plans: Vec<_> = plans.filter(|plan| name(plan).contains(&text)).collect();
@@ -87,7 +96,8 @@ fn main() -> ExitCode {
     let count = pairs.len();
     let summary = run_all(&shop, pairs.into_iter(), Some(Instant::now() + left / 2));
     tell("pairs of strikes", Some(count), summary);
-    let summary = run_all(&shop, random_from(from), Some(Instant::now() + left / 2));
+    let random = random_from(from).take_while(|_| way.is_none());
+    let summary = run_all(&shop, random, Some(Instant::now() + left / 2));
     let seeds = summary.runs;
     tell("random", None, summary);
     let harms: usize = all.harms.values().sum();
@@ -137,6 +147,14 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Whether this is a run on a way whose name holds this text.
+fn is_on(plan: &Plan, text: &str) -> bool {
+    match plan {
+        Plan::One { path, .. } => path.name.contains(text),
+        Plan::Random { .. } => false,
     }
 }
 

@@ -62,6 +62,7 @@ pub fn inspect(world: &World, expected: &[Expected], foreign: &[&str]) -> Vec<St
         ));
     }
     wrong.extend(deleted_unrecorded(&calls));
+    wrong.extend(writer_problems(&calls));
     wrong.extend(left(world, &records, foreign));
     wrong.extend(held(&items));
     wrong.extend(foreign.iter().flat_map(|name| touched(world, &calls, name)));
@@ -166,6 +167,13 @@ fn record_problems(
         let deleted = calls.iter().position(|call| {
             call.reached && DELETIONS.contains(&&*call.name()) && call.mentions(name)
         });
+        // A writer's deletion, whose name begins like its cluster's, is not the cluster's.
+        let is_its = |call: &Call| call.resources.iter().any(|one| one == name);
+        let deleted = deleted.filter(|_| {
+            let mut calls = calls.iter();
+            calls
+                .any(|call| DELETIONS.contains(&&*call.name()) && took_effect(call) && is_its(call))
+        });
         match deleted {
             None if cleanup == "deleted" => wrong.push(format!("nobody deleted {name}")),
             Some(deleted) if written.is_none_or(|written| deleted < written) => {
@@ -227,6 +235,38 @@ fn deleted_unrecorded(calls: &[Call]) -> Option<String> {
     recorded
         .is_none_or(|recorded| deleted < recorded)
         .then(|| "something was deleted before anything was recorded".to_owned())
+}
+
+/// Each cluster got one writer at most, which was deleted before it.
+fn writer_problems(calls: &[Call]) -> Vec<String> {
+    let taken = |name: &'static str| {
+        let calls = calls.iter().enumerate();
+        calls.filter(move |(_, call)| call.name() == name && took_effect(call))
+    };
+    let mut wrong = Vec::new();
+    let mut writers: Vec<_> = taken("RDS.CreateDBInstance").collect();
+    writers.sort_by(|(_, one), (_, other)| one.resources.cmp(&other.resources));
+    for pair in writers.windows(2) {
+        // What a fault has answered may have been refused underneath; then it is the same writer.
+        if pair[0].1.resources == pair[1].1.resources && !pair[0].1.injected && !pair[1].1.injected
+        {
+            wrong.push(format!("{:?} was made twice", pair[0].1.resources));
+        }
+    }
+    for (deleted, cluster) in taken("RDS.DeleteDBCluster") {
+        for name in &cluster.resources {
+            let is_in = |call: &Call| call.resources.contains(name);
+            for (_, made) in writers.iter().filter(|(_, made)| is_in(made)) {
+                let writer = made.resources.iter().find(|one| *one != name);
+                let ended = taken("RDS.DeleteDBInstance")
+                    .any(|(at, call)| at < deleted && call.resources.first() == writer);
+                if !ended {
+                    wrong.push(format!("{name} was deleted before its writer {writer:?}"));
+                }
+            }
+        }
+    }
+    wrong
 }
 
 /// What was restored and still exists, unless a record says that it is left behind.

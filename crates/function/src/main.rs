@@ -73,7 +73,8 @@ async fn run() -> Result<(), lambda_runtime::Error> {
             .unwrap_or_else(Timestamp::now);
         let span = info_span!("invocation", request.id = %event.context.request_id);
         async move {
-            handle(&app, &event.payload, deadline)
+            // Boxed: the compiler gives up on the layout of all futures in one.
+            Box::pin(handle(&app, &event.payload, deadline))
                 .await
                 .map_err(|error| {
                     // Logged here and nowhere else, with the whole chain of causes.

@@ -86,8 +86,8 @@ async fn a_machine_that_we_may_not_look_for_is_not_gone() {
     assert_eq!(calls(&scene, "EC2.TerminateInstances"), 1);
 }
 
-#[tokio::test]
-async fn a_volume_that_we_may_not_look_for_is_not_gone() {
+/// A machine has been ended, and its volume is still there.
+async fn left_its_volume() -> (Scene, String) {
     let scene = Scene::set(UNCHECKED).await;
     let leaves = Machine {
         volumes_stay: true,
@@ -98,6 +98,27 @@ async fn a_volume_that_we_may_not_look_for_is_not_gone() {
     scene.pass(SignedDuration::from_mins(2));
     scene.invoke(advance(&id)).await;
     assert_eq!(calls(&scene, "EC2.TerminateInstances"), 1);
+    (scene, id)
+}
+
+#[tokio::test]
+async fn a_volume_that_is_not_found_once_is_not_gone() {
+    let (scene, id) = left_its_volume().await;
+    scene.pass(SignedDuration::from_mins(2));
+    let faults = scene.world.faults();
+    let struck = faults.hits();
+    let not_found = Fault::error("InvalidVolume.NotFound", 400);
+    faults.fail("EC2.DescribeVolumes", not_found);
+    scene.invoke(advance(&id)).await;
+    assert_eq!(faults.hits(), struck + 1);
+    assert_eq!(outcome(&scene.close(&id).await), ("unchecked", "deleted"));
+    assert_eq!(calls(&scene, "EC2.DeleteVolume"), 1);
+    scene.assert_clean();
+}
+
+#[tokio::test]
+async fn a_volume_that_we_may_not_look_for_is_not_gone() {
+    let (scene, id) = left_its_volume().await;
     blind(&scene, &id, "EC2.DescribeVolumes").await;
     assert_eq!(calls(&scene, "EC2.DeleteVolume"), 1);
 }

@@ -72,6 +72,8 @@ impl Harm {
 pub fn not_found(operation: &str) -> Option<&'static str> {
     Some(match operation {
         "DescribeDBInstances" => "DBInstanceNotFound",
+        "DescribeDBClusters" => "DBClusterNotFoundFault",
+        "DescribeDBClusterSnapshots" => "DBClusterSnapshotNotFoundFault",
         "DescribeDBSnapshots" => "DBSnapshotNotFound",
         "DescribeInstances" => "InvalidInstanceID.NotFound",
         "DescribeVolumes" => "InvalidVolume.NotFound",

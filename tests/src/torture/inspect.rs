@@ -1,16 +1,17 @@
 //! What must hold after a run, whatever was done to it.
 
 use restore_proof_core::name::validation_named;
-use restore_proof_local_aws::{DbInstance, Ec2Instance, RestoreJob, World, bystander};
+use restore_proof_core::resource_type::ResourceType;
+use restore_proof_local_aws::{DbCluster, DbInstance, Ec2Instance, RestoreJob, World, bystander};
 use serde_json::{Value, json};
 
-use super::paths::{Arrival, Case, db_arn, machine_arn};
+use super::paths::{Arrival, Case, JOINS, cluster_arn, db_arn, machine_arn};
 use super::shop::PASSWORD;
 use crate::inspect::{Expected, inspect};
 use crate::{MACHINE_SECURITY_GROUP, PREFIX, RESET_KEY, SUBNET, SUBNET_GROUP, Scene};
 
-/// Gives a colleague, who recovers something by hand these days, what she has in the same network. Two of the recovery points
-/// under test are hers too.
+/// Gives a colleague, who recovers something by hand these days, what she has in the same network. One of the recovery
+/// points of each type under test is hers too.
 pub fn let_bystander_in(scene: &Scene, cases: &[Case]) {
     let world = &scene.world;
     let soon = scene.now() + jiff::SignedDuration::from_secs(30);
@@ -27,17 +28,31 @@ pub fn let_bystander_in(scene: &Scene, cases: &[Case]) {
         ..Ec2Instance::default()
     };
     bystander::has(world, machine);
-    for is_machine in [false, true] {
-        let Some(case) = cases.iter().find(|case| case.path.is_machine == is_machine) else {
+    let cluster = DbCluster {
+        created_at: soon,
+        subnet_group: SUBNET_GROUP.to_owned(),
+        ..DbCluster::default()
+    };
+    bystander::has_cluster(world, cluster);
+    for resource_type in ResourceType::ALL {
+        let mut cases = cases.iter();
+        let Some(case) = cases.find(|case| case.path.resource_type == resource_type) else {
             continue;
         };
         let groups = json!([MACHINE_SECURITY_GROUP]).to_string();
-        let (arn, metadata) = if is_machine {
-            let network = [("SubnetId", SUBNET), ("SecurityGroupIds", &groups)];
-            (machine_arn(bystander::MACHINE), network.to_vec())
-        } else {
-            let name = [("DBInstanceIdentifier", bystander::DATABASE)];
-            (db_arn(bystander::DATABASE), name.to_vec())
+        let (arn, metadata) = match resource_type {
+            ResourceType::Aurora => {
+                let name = [("DBClusterIdentifier", bystander::CLUSTER)];
+                (cluster_arn(bystander::CLUSTER), name.to_vec())
+            }
+            ResourceType::Ec2 => {
+                let network = [("SubnetId", SUBNET), ("SecurityGroupIds", &groups)];
+                (machine_arn(bystander::MACHINE), network.to_vec())
+            }
+            ResourceType::Rds => {
+                let name = [("DBInstanceIdentifier", bystander::DATABASE)];
+                (db_arn(bystander::DATABASE), name.to_vec())
+            }
         };
         world.add_restore_job(RestoreJob {
             recovery_point_arn: case.point_arn.clone(),
@@ -49,21 +64,34 @@ pub fn let_bystander_in(scene: &Scene, cases: &[Case]) {
             created_at: scene.now(),
             completed_at: Some(soon),
             created_resource_arn: Some(arn),
-            resource_type: if is_machine { "EC2" } else { "RDS" }.to_owned(),
+            resource_type: resource_type.name().to_owned(),
             ..RestoreJob::default()
         });
     }
 }
 
+/// What is hers from the beginning.
+const FOREIGN: [&str; 5] = [
+    bystander::DATABASE,
+    bystander::MACHINE,
+    bystander::VOLUME,
+    bystander::CLUSTER,
+    bystander::CLUSTER_INSTANCE,
+];
+
 /// How a colleague's things look.
 pub fn bystanders(world: &World) -> String {
     let databases = world.db_instances().into_iter();
+    let clusters = world.db_clusters().into_iter();
     let machines = world.ec2_instances().into_iter();
     let volumes = world.volumes().into_iter();
     format!(
-        "{:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?}",
         databases
-            .filter(|one| one.identifier == bystander::DATABASE)
+            .filter(|one| FOREIGN.contains(&&*one.identifier))
+            .collect::<Vec<_>>(),
+        clusters
+            .filter(|one| one.identifier == bystander::CLUSTER)
             .collect::<Vec<_>>(),
         machines
             .filter(|one| one.id == bystander::MACHINE)
@@ -106,11 +134,20 @@ impl Severity {
     }
 }
 
+/// What is hers in the end: also the instance that joined a cluster of ours, if it came to that.
+fn foreign(world: &World) -> Vec<&'static str> {
+    let joined = world
+        .db_instances()
+        .iter()
+        .any(|one| one.identifier == JOINS);
+    FOREIGN.into_iter().chain(joined.then_some(JOINS)).collect()
+}
+
 /// Everything that does not hold, in words. `before` is what [`bystanders`] told before the run.
 pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severity) -> Vec<String> {
     let world = &scene.world;
     let expected: Vec<_> = cases.iter().map(|case| severity.expected(case)).collect();
-    let mut found = inspect(world, &expected, &bystander::THINGS);
+    let mut found = inspect(world, &expected, &foreign(world));
     let after = bystanders(world);
     if after != before {
         found.push(format!(
@@ -123,12 +160,12 @@ pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severit
         .iter()
         .filter(|call| call.mutating && call.service == "RDS");
     for call in of_databases {
-        // Tags are set on an ARN, which ends with the name.
+        // Tags are set on an ARN, which ends with the name. A cluster's writer is named after it.
         let is_ours = |name: &String| {
             let name = name.rsplit(':').next().unwrap_or_default();
-            validation_named(PREFIX, name).is_some()
+            validation_named(PREFIX, name.strip_suffix("-w").unwrap_or(name)).is_some()
         };
-        if !call.resources.iter().any(is_ours) {
+        if call.resources.is_empty() || !call.resources.iter().all(is_ours) {
             found.push(format!("{} names {:?}", call.name(), call.resources));
         }
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
-    CopyJob, InstanceBehaviour, Machine, RecoveryPoint, RestoreBehaviour, RestoreOutcome,
-    StatusPhase,
+    ClusterBehaviour, CopyJob, InstanceBehaviour, Machine, PasswordReset, RecoveryPoint,
+    RestoreBehaviour, RestoreOutcome, StatusPhase, WriterBehaviour,
 };
 use serde_json::Value;
 
@@ -30,8 +31,8 @@ pub enum Arrival {
 pub struct Path {
     /// In words; tags recovery points, and the rule of the policy matches by it.
     pub name: &'static str,
-    /// Whether it is about a machine, and not a database.
-    pub is_machine: bool,
+    /// What is restored.
+    pub resource_type: ResourceType,
     /// Lines of its rule, and its checks.
     pub rule: &'static str,
     /// How the function hears of it.
@@ -50,7 +51,7 @@ pub struct Path {
 
 const DATABASE: Path = Path {
     name: "unchecked database",
-    is_machine: false,
+    resource_type: ResourceType::Rds,
     rule: "",
     arrival: Arrival::Copy,
     change: |_, _| (),
@@ -62,10 +63,13 @@ const DATABASE: Path = Path {
 
 const MACHINE: Path = Path {
     name: "unchecked machine",
-    is_machine: true,
+    resource_type: ResourceType::Ec2,
     makes: &["EC2.TerminateInstances"],
     ..DATABASE
 };
+
+/// The name of the instance that a colleague adds to a cluster of ours.
+pub const JOINS: &str = "annas-reader";
 
 /// The shop's orders, counted.
 macro_rules! orders {
@@ -93,6 +97,31 @@ macro_rules! front_page {
 "#
     };
 }
+
+/// Looked into by way of a writer, which goes before it.
+const CLUSTER: Path = Path {
+    name: "healthy cluster",
+    resource_type: ResourceType::Aurora,
+    rule: orders!("", "select count(*) from orders"),
+    verdict: "passed",
+    makes: &[
+        "RDS.ModifyDBCluster",
+        "RDS.CreateDBInstance",
+        "RDS.DeleteDBInstance",
+        "RDS.DeleteDBCluster",
+    ],
+    ..DATABASE
+};
+
+/// The shop's orders, counted by the master user.
+const OWN_PASSWORD: &str = r#"
+credentials = "reset"
+  [[rules.checks]]
+  name = "orders are there"
+  kind = "sql"
+  query = "select count(*) from orders"
+  expect = { min = 1 }
+"#;
 
 /// All ways.
 pub static PATHS: &[Path] = &[
@@ -159,14 +188,7 @@ pub static PATHS: &[Path] = &[
     Path {
         name: "database with a password of our own",
         // Nobody sets the shop's password: the login is refused in the end.
-        rule: r#"
-credentials = "reset"
-  [[rules.checks]]
-  name = "orders are there"
-  kind = "sql"
-  query = "select count(*) from orders"
-  expect = { min = 1 }
-"#,
+        rule: OWN_PASSWORD,
         verdict: "inconclusive",
         makes: &["RDS.ModifyDBInstance", "RDS.DeleteDBInstance"],
         ..DATABASE
@@ -220,6 +242,57 @@ credentials = "reset"
         makes: &["Backup.StartRestoreJob"],
         ..MACHINE
     },
+    Path {
+        is_main: true,
+        ..CLUSTER
+    },
+    Path {
+        name: "cluster with a writer of a class",
+        rule: orders!(
+            "aurora = { instance_class = \"db.t4g.medium\" }",
+            "select count(*) from orders"
+        ),
+        makes: &[
+            "RDS.CreateDBInstance",
+            "RDS.DeleteDBInstance",
+            "RDS.DeleteDBCluster",
+        ],
+        ..CLUSTER
+    },
+    Path {
+        name: "cluster with a password of our own",
+        // Nobody sets the shop's password: the login is refused in the end.
+        rule: OWN_PASSWORD,
+        verdict: "inconclusive",
+        ..CLUSTER
+    },
+    Path {
+        name: "cluster that a colleague joins",
+        change: |point, _| point.behaviour.cluster.joined_by = Some(JOINS.to_owned()),
+        verdict: "inconclusive",
+        cleanup: "left_behind",
+        makes: &["RDS.CreateDBInstance"],
+        ..CLUSTER
+    },
+    Path {
+        name: "unchecked cluster",
+        rule: "",
+        verdict: "unchecked",
+        makes: &["RDS.DeleteDBCluster"],
+        ..CLUSTER
+    },
+    Path {
+        name: "cluster that does not restore",
+        change: |point, _| {
+            point.behaviour.outcome = RestoreOutcome::Fails {
+                message: "The snapshot is damaged".to_owned(),
+            };
+        },
+        verdict: "restore_failed",
+        cleanup: "nothing_to_delete",
+        makes: &["Backup.StartRestoreJob"],
+        ..CLUSTER
+    },
 ];
 
 fn machine(point: &mut RecoveryPoint) -> &mut Machine {
@@ -263,39 +336,52 @@ impl Path {
         takes: Duration,
     ) -> Case {
         let name = format!("shop-{number}");
-        let mut point = if self.is_machine {
-            let page = ("/index.html".to_owned(), "Welcome".to_owned());
-            scene.machine_point(
-                &format!("{:x}", 0x5400 + number),
-                Machine {
+        let (mut point, status) = match self.resource_type {
+            ResourceType::Aurora => (scene.cluster_point(&name), "backing-up"),
+            ResourceType::Rds => (scene.point(&name), "backing-up"),
+            ResourceType::Ec2 => {
+                let page = ("/index.html".to_owned(), "Welcome".to_owned());
+                let machine = Machine {
                     ports: vec![8080],
                     files: [page].into(),
                     boot_takes: Duration::from_secs(10),
                     ..Machine::default()
-                },
-            )
-        } else {
-            scene.point(&name)
+                };
+                let id = format!("{:x}", 0x5400 + number);
+                (scene.machine_point(&id, machine), "pending")
+            }
         };
         point.tags.insert("path".to_owned(), self.name.to_owned());
-        let phase = |status: &str| StatusPhase {
+        let statuses = vec![StatusPhase {
             status: status.to_owned(),
             lasts: Duration::from_secs(8),
+        }];
+        let master_password = PasswordReset {
+            takes: Duration::from_secs(20),
+            ..PasswordReset::default()
         };
-        let mut instance = InstanceBehaviour {
+        let instance = InstanceBehaviour {
             hidden_describes: 1,
-            statuses: vec![phase(if self.is_machine {
-                "pending"
-            } else {
-                "backing-up"
-            })],
+            statuses: statuses.clone(),
+            master_password: master_password.clone(),
             ..InstanceBehaviour::default()
         };
-        instance.master_password.takes = Duration::from_secs(20);
+        let cluster = ClusterBehaviour {
+            hidden_describes: 1,
+            statuses,
+            modifying_takes: Duration::from_secs(8),
+            master_password,
+            writer: WriterBehaviour {
+                takes: Duration::from_secs(60),
+                ..WriterBehaviour::default()
+            },
+            ..ClusterBehaviour::default()
+        };
         point.behaviour = RestoreBehaviour {
             takes,
             server: Some(shop.address()),
             instance,
+            cluster,
             ..RestoreBehaviour::default()
         };
         (self.change)(&mut point, shop);
@@ -356,6 +442,11 @@ impl Path {
 /// The ARN of a DB instance here.
 pub fn db_arn(name: &str) -> String {
     format!("arn:aws:rds:{REGION}:{ACCOUNT}:db:{name}")
+}
+
+/// The ARN of a DB cluster here.
+pub fn cluster_arn(name: &str) -> String {
+    format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:{name}")
 }
 
 /// The ARN of a machine here.

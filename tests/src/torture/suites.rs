@@ -310,7 +310,7 @@ pub fn outages(shop: &Shop) -> Vec<Plan> {
     paths.sort_by_key(|path| !path.is_main);
     for path in paths {
         for call in calls_of(shop, path).calls {
-            if !known.insert((path.is_machine && path.is_main, call.name())) {
+            if !known.insert((path.resource_type, call.name())) {
                 continue;
             }
             for after in [0, 30] {
