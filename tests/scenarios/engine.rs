@@ -1,6 +1,7 @@
 //! The verdicts that rest on data: real servers of PostgreSQL and MariaDB, restored from dumps, looked at over TLS.
 
 mod checks;
+mod clusters;
 mod login;
 mod mysql;
 mod mysql_hostile;
@@ -16,7 +17,9 @@ use restore_proof_local_aws::engine::{
     Authority, Dump, MASTER_USER, MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
 };
 use restore_proof_local_aws::process::StateFolder;
-use restore_proof_local_aws::{RecoveryPoint, RestoreBehaviour, Secret, SourceDatabase};
+use restore_proof_local_aws::{
+    RecoveryPoint, RestoreBehaviour, Secret, SourceCluster, SourceDatabase,
+};
 use restore_proof_tests::{BUCKET, CA_KEY, Scene};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
@@ -37,14 +40,44 @@ enum Kind {
     /// Played by MariaDB, as the world does.
     MySql,
     MariaDb,
+    /// Played by PostgreSQL.
+    AuroraPostgres,
+    /// Played by MariaDB.
+    AuroraMySql,
 }
 
 impl Kind {
-    fn source(self) -> SourceDatabase {
+    /// A recovery point of such a source with the sample database.
+    fn point(self, scene: &Scene, name: &str) -> RecoveryPoint {
+        let instance = |source| RecoveryPoint {
+            database: SourceDatabase {
+                master_username: MASTER_USER.to_owned(),
+                database_name: SAMPLE_DATABASE.to_owned(),
+                ..source
+            },
+            ..scene.point(name)
+        };
+        let cluster = |source| RecoveryPoint {
+            cluster: SourceCluster {
+                master_username: MASTER_USER.to_owned(),
+                database_name: SAMPLE_DATABASE.to_owned(),
+                ..source
+            },
+            ..scene.cluster_point(name)
+        };
         match self {
-            Kind::Postgres => SourceDatabase::default(),
-            Kind::MySql => SourceDatabase::mysql(),
-            Kind::MariaDb => SourceDatabase::mariadb(),
+            Kind::Postgres => instance(SourceDatabase::default()),
+            Kind::MySql => instance(SourceDatabase::mysql()),
+            Kind::MariaDb => instance(SourceDatabase::mariadb()),
+            Kind::AuroraPostgres => cluster(SourceCluster::default()),
+            Kind::AuroraMySql => cluster(SourceCluster::mysql()),
+        }
+    }
+
+    fn is_cluster(self) -> bool {
+        match self {
+            Kind::Postgres | Kind::MySql | Kind::MariaDb => false,
+            Kind::AuroraPostgres | Kind::AuroraMySql => true,
         }
     }
 }
@@ -105,7 +138,7 @@ impl Engines {
             }
         };
         let made = match kind {
-            Kind::Postgres => {
+            Kind::Postgres | Kind::AuroraPostgres => {
                 let make = async || {
                     let postgres = Postgres::new(folder).await.unwrap();
                     let dumps = postgres.sample(newest, PASSWORD, &variants).await.unwrap();
@@ -113,7 +146,7 @@ impl Engines {
                 };
                 self.postgres.get_or_init(make).await
             }
-            Kind::MySql | Kind::MariaDb => {
+            Kind::MySql | Kind::MariaDb | Kind::AuroraMySql => {
                 let make = async || {
                     let authority = Authority::create().unwrap();
                     let mariadb = MariaDb::new(folder, &authority).await.unwrap();
@@ -185,13 +218,8 @@ impl Shop {
     fn backup_that(&self, database: &str, behaviour: RestoreBehaviour) -> String {
         self.scene.add(RecoveryPoint {
             created_at: self.engine.backup_at,
-            database: SourceDatabase {
-                master_username: MASTER_USER.to_owned(),
-                database_name: SAMPLE_DATABASE.to_owned(),
-                ..self.kind.source()
-            },
             behaviour,
-            ..self.scene.point(database)
+            ..self.kind.point(&self.scene, database)
         })
     }
 

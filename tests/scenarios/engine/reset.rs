@@ -6,16 +6,30 @@ use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::policy::{self, Tls};
 use restore_proof_function::check::{self, Access, Certificates, Login, Target};
 use restore_proof_function::reset::password;
-use restore_proof_local_aws::{Call, Fault, FaultKind, InstanceBehaviour, PasswordReset, Times};
+use restore_proof_local_aws::{
+    Call, ClusterBehaviour, Fault, FaultKind, InstanceBehaviour, PasswordReset, Times,
+};
 use restore_proof_tests::{LEDGER, LOG_GROUP, RESET_KEY, canary};
 
 use super::*;
 
 const MODIFY: &str = "RDS.ModifyDBInstance";
 
+/// The operation that sets a password in the databases of a shop.
+fn modify(shop: &Shop) -> &'static str {
+    if shop.kind.is_cluster() {
+        "RDS.ModifyDBCluster"
+    } else {
+        MODIFY
+    }
+}
+
 fn policy_of_reset(settings: &str, checks: &[(&str, &str)]) -> String {
     policy_with("\"reset\"", settings, checks)
 }
+
+/// A class of its own: then a cluster is modified for its password alone.
+const WRITER: &str = "aurora = { instance_class = \"db.t4g.medium\" }";
 
 /// A copy under it is kept, so that it can be looked at afterwards.
 fn policy_that_keeps() -> String {
@@ -23,15 +37,19 @@ fn policy_that_keeps() -> String {
         "too many",
         "query = \"select count(*) from orders\"\nexpect = { max = 1 }",
     );
-    policy_of_reset("keep_failed_for = \"4h\"", &[wrong])
+    policy_of_reset(&format!("keep_failed_for = \"4h\"\n{WRITER}"), &[wrong])
 }
 
 /// A backup whose copy gets its new password so.
 fn backup_with(shop: &Shop, database: &str, master_password: PasswordReset) -> String {
     let behaviour = RestoreBehaviour {
         instance: InstanceBehaviour {
-            master_password,
+            master_password: master_password.clone(),
             ..InstanceBehaviour::default()
+        },
+        cluster: ClusterBehaviour {
+            master_password,
+            ..ClusterBehaviour::default()
         },
         ..RestoreBehaviour::database(shop.engine.fresh.clone())
     };
@@ -55,7 +73,7 @@ fn derived(id: &str) -> String {
 fn assert_only_rds_was_told(shop: &Shop, id: &str, times: RangeInclusive<usize>) {
     let password = derived(id);
     let scene = &shop.scene;
-    let told = calls(shop, MODIFY);
+    let told = calls(shop, modify(shop));
     assert!(times.contains(&told.len()), "{told:#?}");
     let copy = format!("restore-proof-r-{id}-1");
     assert!(told.iter().all(|call| call.mentions(&copy)), "{told:#?}");
@@ -82,8 +100,14 @@ fn assert_only_rds_was_told(shop: &Shop, id: &str, times: RangeInclusive<usize>)
 #[tokio::test]
 async fn passes_without_anybodys_secret() {
     let _for_all_cases = engines().await;
-    for (kind, database) in [(Kind::Postgres, "reset-pg"), (Kind::MySql, "reset-my")] {
-        let shop = Shop::of(kind, &policy_of_reset(OBJECTIVES, &[THERE, RECENT])).await;
+    for (kind, database) in [
+        (Kind::Postgres, "reset-pg"),
+        (Kind::MySql, "reset-my"),
+        (Kind::AuroraPostgres, "reset-aurora-pg"),
+        (Kind::AuroraMySql, "reset-aurora-my"),
+    ] {
+        let settings = format!("{OBJECTIVES}\n{WRITER}");
+        let shop = Shop::of(kind, &policy_of_reset(&settings, &[THERE, RECENT])).await;
         shop.set_secret("of production, and of no use here");
         let point = shop.backup(database, &shop.engine.fresh);
         let record = prove(&shop, &point).await;
@@ -138,6 +162,7 @@ async fn the_password_of_production_no_longer_works() {
     for (kind, database, code) in [
         (Kind::Postgres, "reset-kept-pg", "28P01"),
         (Kind::MariaDb, "reset-kept-my", "1045"),
+        (Kind::AuroraPostgres, "reset-kept-aurora", "28P01"),
     ] {
         let shop = Shop::of(kind, &policy_that_keeps()).await;
         let point = shop.backup(database, &shop.engine.fresh);
@@ -313,7 +338,7 @@ async fn prove(shop: &Shop, point: &str) -> Value {
 async fn hurry(shop: &Shop, step: SignedDuration) {
     loop {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if !calls(shop, MODIFY).is_empty() {
+        if !calls(shop, modify(shop)).is_empty() {
             shop.scene.pass(step);
         }
     }
@@ -326,8 +351,9 @@ async fn a_password_that_was_not_set_is_inconclusive() {
     for (kind, database, code) in [
         (Kind::Postgres, "reset-fails-pg", "28P01"),
         (Kind::MySql, "reset-fails-my", "1045"),
+        (Kind::AuroraMySql, "reset-fails-aurora", "1045"),
     ] {
-        let shop = Shop::of(kind, &policy_of_reset("", &[THERE])).await;
+        let shop = Shop::of(kind, &policy_of_reset(WRITER, &[THERE])).await;
         let reset = PasswordReset {
             fails: true,
             ..PasswordReset::default()
