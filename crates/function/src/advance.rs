@@ -33,8 +33,9 @@ use crate::policy_file::PolicyFile;
 
 /// Kept of every run for the record and the deletion.
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
-/// A restore that runs is looked at so often, should no event tell of its end.
-const RESTORE_LOOKED_AT: SignedDuration = SignedDuration::from_mins(10);
+/// A restore that runs is looked at so many times more seldom than a deletion, should no event tell of its end: with the
+/// template's two minutes, every ten.
+const RESTORE_LOOKED_AT: i32 = 5;
 /// After an error.
 const RETRY: SignedDuration = SignedDuration::from_secs(60);
 /// After errors that have gone on for longer than [`patience::TROUBLE_AT_MOST`]: there is no hurry any more.
@@ -221,6 +222,11 @@ impl Run<'_> {
     /// When to ask AWS again, should no event come before.
     fn look_again(&self) -> Timestamp {
         self.now() + self.app.config.confirm_gone
+    }
+
+    /// When to look at a restore that runs, should no event come before.
+    fn look_at_restore(&self) -> Timestamp {
+        self.now() + self.app.config.confirm_gone * RESTORE_LOOKED_AT
     }
 
     /// What is left of this run, without what is kept for its end; never negative.

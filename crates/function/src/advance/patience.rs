@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::restoring::{Found, TOKEN_TRUSTED};
 use super::slot::aws_error;
-use super::{Next, RESTORE_LOOKED_AT, RETRY, RETRY_OLD_TROUBLE, Run};
+use super::{Next, RETRY, RETRY_OLD_TROUBLE, Run};
 use crate::{App, backup, watch};
 
 /// How long runs may meet nothing but errors before the verdict: a day, in which people hear of the errors and can
@@ -103,7 +103,7 @@ impl Run<'_> {
     pub(super) async fn still_restoring(&mut self, intent: &Intent) -> anyhow::Result<Next> {
         let at_most = self.resource_type()?.facts().deadlines.restored;
         if self.now().duration_since(intent.planned_at) <= at_most {
-            return Ok(Next::At(self.now() + RESTORE_LOOKED_AT));
+            return Ok(Next::At(self.look_at_restore()));
         }
         let hours = at_most.as_hours();
         let id = intent.restore_job_id.as_deref().unwrap_or_default();

@@ -7,7 +7,7 @@ use restore_proof_core::validation::{Cleanup, Intent, Stage};
 use restore_proof_core::verdict::{self, FaultClass, Verdict};
 use tracing::info;
 
-use super::{Next, RESTORE_LOOKED_AT, Run};
+use super::{Next, Run};
 use crate::aws::AwsError;
 use crate::{backup, resource};
 
@@ -121,7 +121,7 @@ impl Run<'_> {
     }
 
     async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
-        let due = self.now() + RESTORE_LOOKED_AT;
+        let due = self.look_at_restore();
         let validation = self.validation();
         validation.due_at = Some(due);
         validation.trouble = None;
