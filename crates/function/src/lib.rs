@@ -105,11 +105,11 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         Trigger::Restore(restore) => Box::pin(call.restore(&restore.restore_job_id)).await,
         Trigger::Notified(jobs) => Box::pin(call.notified(&jobs)).await,
         Trigger::Sweep(Sweep::Due) => {
-            let invoked = sweep::due(app, deadline).await?;
+            let invoked = Box::pin(sweep::due(app, deadline)).await?;
             Ok(json!({ "invoked": invoked }))
         }
         Trigger::Sweep(Sweep::Lost) => {
-            let found = sweep::lost(app, &call.nonce, deadline).await?;
+            let found = Box::pin(sweep::lost(app, &call.nonce, deadline)).await?;
             Ok(json!({
                 "opened": found.opened,
                 "unknown_jobs": found.jobs_of_nobody,
@@ -119,7 +119,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::
         }
         Trigger::Advance { validation_id } => Box::pin(call.advance(&validation_id)).await,
         Trigger::Validate(request) => Box::pin(call.validate(request)).await,
-        Trigger::Show { validation_id } => call.show(&validation_id).await,
+        Trigger::Show { validation_id } => Box::pin(call.show(&validation_id)).await,
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }
 }
