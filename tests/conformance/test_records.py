@@ -160,11 +160,11 @@ def test_what_was_restored_is_told(table):
     """Of every restore: where it lay, how large it was, its job, how long it existed. Of nothing restored: nothing."""
     rows = table.execute(
         "select restore_job_id, proof, scenario, restored_resource_arn, restore_account, restore_region, network, "
-        "source_class, restored_class, attempts, usage, cleanup, fault_class, verdict, source_account "
+        "source_class, restored_class, attempts, usage, cleanup, fault_class, verdict, source_account, resource_type "
         "from records").fetchall()
-    proofs, scenarios = set(), set()
+    proofs, scenarios, clusters = set(), set(), 0
     for (job, proof, scenario, arn, account, region, network, source_class, restored_class, attempts, usage, cleanup,
-         fault, verdict, source_account) in rows:
+         fault, verdict, source_account, resource_type) in rows:
         proofs.add(proof)
         assert (fault is not None) == (verdict == "restore_failed"), verdict
         assert [attempt["job"] for attempt in attempts] == ([job] if job else [])
@@ -176,11 +176,14 @@ def test_what_was_restored_is_told(table):
         assert scenario == ("same_account" if source_account == account else "cross_account")
         assert arn.split(":")[3:5] == [region, account]
         assert network["vpc"].startswith("vpc-") and network["subnets"] and network["groups"]
-        assert source_class and restored_class
+        # The backup of a cluster names no class: its instances are no part of it.
+        assert restored_class and (source_class is None) == (resource_type == "Aurora")
+        clusters += resource_type == "Aurora"
         (attempt,), (used,) = attempts, usage
         assert attempt["start"] < attempt["end"] and attempt["cleanup"] == cleanup == "deleted"
         assert (used["what"], used["unit"]) == ("restored_resource", "minutes")
         assert used["amount"] > (attempt["end"] - attempt["start"]).total_seconds() / 60
+    assert clusters == 2
     assert proofs == {"restored", None} and scenarios == {"same_account", "cross_account"}
     unknown = "select * from records where policy_version is not null and policy_version_id is null"
     assert table.execute(unknown).fetchall() == []

@@ -172,9 +172,10 @@ def test_the_demo_used_these_secrets(played):
     # The source's password was the chosen one, and the copy's became the derived one: the search is
     # for what was really in use.
     assert mysql_hash(played.secrets["mysql_password"]) in played.hashes
-    validation = actual(played, "orders-mysql")["validation_id"]
-    derived = derived_password(played.secrets["reset_key"], validation, 1)
-    assert mysql_hash(derived) in played.hashes, "the copy's password is not the derived one"
+    for copy in ("orders-mysql", "carts-aurora"):
+        derived = derived_password(played.secrets["reset_key"], actual(played, copy)["validation_id"], 1)
+        assert mysql_hash(derived) in played.hashes, f"the password of {copy} is not the derived one"
+    assert actual(played, "stock-aurora")["verdict"] == "passed"
     # AWS Backup told the function the secret of the metadata, and nothing else in the answers.
     found = search([played.metadata_calls], played.secrets)
     assert found == {("metadata", played.metadata_calls)}
@@ -232,6 +233,7 @@ def test_no_derived_password_is_anywhere(played):
             played.secrets["reset_key"], entry["actual"]["validation_id"], 1)
         for entry in played.document["copies"] if ":rds:" in entry["source_resource_arn"]
     }
-    assert "password of orders-mysql" in derived and len(derived) > 5
+    assert {"password of orders-mysql", "password of stock-aurora", "password of carts-aurora"} <= set(derived)
+    assert len(derived) > 7
     found = search(played.files, derived)
     assert not found, "\n".join(f"{name} stands in {file}" for name, file in sorted(found))

@@ -203,7 +203,7 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
     let title = "Restore Proof, on this machine";
     screen.say(&format!("{}\n", screen.paint(Tone::Strong, title)))?;
     prose(&format!(
-        "Setting the stage: a shop of 22 tables and {} rows, in PostgreSQL and MySQL; web servers …",
+        "Setting the stage: a shop of 22 tables and {} rows, in PostgreSQL and MySQL, on instances of RDS and in clusters of Aurora; web servers …",
         screen::thousands(SAMPLE_ROWS),
     ))?;
     let began = Instant::now();

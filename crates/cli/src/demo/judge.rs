@@ -102,6 +102,9 @@ fn left_over(world: &World) -> Vec<String> {
             left.push(format!("{} ({})", instance.identifier, instance.status));
         }
     }
+    for cluster in world.db_clusters() {
+        left.push(format!("{} ({})", cluster.identifier, cluster.status));
+    }
     for machine in world.ec2_instances() {
         if machine.id != bystander::MACHINE && machine.state != "terminated" {
             left.push(format!("{} ({})", machine.id, machine.state));

@@ -14,7 +14,7 @@ pub struct Secrets {
     pub reset_key: String,
     /// Password of all users of the PostgreSQL databases; in Secrets Manager.
     pub postgres_password: String,
-    /// Password of all users of the MySQL database; in production alone, nowhere in the backup account.
+    /// Password of all users of the MySQL databases; in production alone, nowhere in the backup account.
     pub mysql_password: String,
     /// A value that AWS Backup keeps among the restore metadata of a database and a machine.
     pub metadata: String,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use restore_proof_local_aws::engine::{Dump, MASTER_USER, SAMPLE_DATABASE};
 use restore_proof_local_aws::{
-    EventDelivery, InstanceBehaviour, Machine, PasswordReset, RecoveryPoint, RestoreBehaviour,
-    SourceDatabase, WebBehaviour,
+    ClusterBehaviour, EventDelivery, InstanceBehaviour, Machine, PasswordReset, RecoveryPoint,
+    RestoreBehaviour, SourceCluster, SourceDatabase, WebBehaviour, WriterBehaviour,
 };
 
 use super::stage::{ACCOUNT, LOCAL_VAULT, REGION, SOURCE_ACCOUNT, VAULT};
-use super::story::{Case, Dumps, Told, Web, What};
+use super::story::{Case, Cluster, Dumps, Told, Web, What};
 
 /// What recovery points are made of.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Stock {
 const PORT: u16 = 8080;
 /// From running to the first good answer of the machine that boots.
 const BOOT: Duration = Duration::from_secs(3);
+/// How long RDS takes to make an instance in a cluster.
+const NEW_WRITER: Duration = Duration::from_secs(3);
 /// How long RDS takes to set a password: it is pending, then being set.
 const NEW_PASSWORD: PasswordReset = PasswordReset {
     unseen_for: Duration::ZERO,
@@ -66,6 +68,18 @@ impl Stock {
                 machine: Some(machine(web)),
                 ..point
             },
+            What::Cluster(cluster) => RecoveryPoint {
+                resource_type: "Aurora".to_owned(),
+                cluster: SourceCluster {
+                    master_username: MASTER_USER.to_owned(),
+                    database_name: SAMPLE_DATABASE.to_owned(),
+                    ..match cluster {
+                        Cluster::Healthy => SourceCluster::default(),
+                        Cluster::Emptied => SourceCluster::mysql(),
+                    }
+                },
+                ..point
+            },
             What::MySql => RecoveryPoint {
                 database: as_in_production(SourceDatabase::mysql()),
                 ..point
@@ -98,6 +112,20 @@ impl Stock {
                     ..InstanceBehaviour::default()
                 },
                 ..database(&dumps.mysql)
+            },
+            What::Cluster(cluster) => RestoreBehaviour {
+                cluster: ClusterBehaviour {
+                    master_password: NEW_PASSWORD,
+                    writer: WriterBehaviour {
+                        takes: NEW_WRITER,
+                        ..WriterBehaviour::default()
+                    },
+                    ..ClusterBehaviour::default()
+                },
+                ..database(match cluster {
+                    Cluster::Healthy => &dumps.fresh,
+                    Cluster::Emptied => &dumps.mysql_emptied,
+                })
             },
             What::RestoreFails => RestoreBehaviour::fails(
                 seconds(4),

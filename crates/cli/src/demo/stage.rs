@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use restore_proof_core::name::validation_named;
 use restore_proof_local_aws::engine::{
     MariaDb, Postgres, READER_USER, SAMPLE_DATABASE, SampleVariant,
 };
@@ -143,7 +142,7 @@ impl Stage {
             let mariadb = MariaDb::new(props.folder, &postgres.authority()).await?;
             let password = &props.secrets.mysql_password;
             mariadb
-                .sample(props.newest_data, password, &variants[..1])
+                .sample(props.newest_data, password, &variants[..2])
                 .await
         };
         let password = &props.secrets.postgres_password;
@@ -153,8 +152,8 @@ impl Stage {
         )?;
         let [fresh, emptied, stale] = <[_; 3]>::try_from(sample)
             .map_err(|dumps| anyhow::anyhow!("{} dumps of three variants", dumps.len()))?;
-        let [mysql] = <[_; 1]>::try_from(mysql)
-            .map_err(|dumps| anyhow::anyhow!("{} dumps of one variant", dumps.len()))?;
+        let [mysql, mysql_emptied] = <[_; 2]>::try_from(mysql)
+            .map_err(|dumps| anyhow::anyhow!("{} dumps of two variants", dumps.len()))?;
         furnish(&world, postgres.ca_certificate_pem(), props.secrets);
         world.add_function(&function.name);
         let (bus, schedules) = connect(&world, &function, &lambda);
@@ -163,6 +162,7 @@ impl Stage {
             stale,
             emptied,
             mysql,
+            mysql_emptied,
         };
         Ok(Stage {
             world,
@@ -429,7 +429,7 @@ pub fn is_ours(job: &RestoreJob) -> bool {
     job.iam_role_arn == format!("arn:aws:iam::{ACCOUNT}:role/{PREFIX}-restore")
 }
 
-/// Whether a DB instance's name says that we restored it.
+/// Whether the name of a DB instance says that it is ours, or the writer of a cluster of ours.
 pub fn is_our_name(identifier: &str) -> bool {
-    validation_named(PREFIX, identifier).is_some()
+    identifier.starts_with(&format!("{PREFIX}-r-"))
 }

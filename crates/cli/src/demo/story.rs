@@ -71,8 +71,19 @@ pub enum What {
     SecondOfDay,
     /// A MySQL database, without a secret.
     MySql,
+    /// An Aurora cluster, without a secret.
+    Cluster(Cluster),
     /// A web server.
     Web(Web),
+}
+
+/// How a restored cluster is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cluster {
+    /// Aurora PostgreSQL; all is well.
+    Healthy,
+    /// Aurora MySQL without orders.
+    Emptied,
 }
 
 /// How a restored web server is.
@@ -99,6 +110,8 @@ pub struct Dumps {
     pub emptied: Dump,
     /// MySQL; all is well.
     pub mysql: Dump,
+    /// MySQL; the orders are gone.
+    pub mysql_emptied: Dump,
 }
 
 /// The copies that land one after the other, in this order.
@@ -151,6 +164,18 @@ pub fn cases() -> Vec<Case> {
             "healthy MySQL, without any secret",
             MySql,
             "passed",
+        ),
+        case(
+            "stock-aurora",
+            "healthy Aurora; gets a writer first",
+            Cluster(self::Cluster::Healthy),
+            "passed",
+        ),
+        case(
+            "carts-aurora",
+            "Aurora MySQL; a table is empty",
+            Cluster(self::Cluster::Emptied),
+            "failed",
         ),
         case(
             "shop-main",
@@ -242,6 +267,7 @@ impl Case {
     pub fn source_arn(&self) -> String {
         let (service, kind) = match self.what {
             What::Web(_) => ("ec2", "instance/"),
+            What::Cluster(_) => ("rds", "cluster:"),
             _ => ("rds", "db:"),
         };
         let account = match self.told {
@@ -263,7 +289,8 @@ impl Case {
                 number(&self.source())
             ),
             _ => format!(
-                "arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-{}",
+                "arn:aws:rds:{REGION}:{ACCOUNT}:{}:awsbackup:copyjob-{}",
+                self.snapshot(),
                 self.slug()
             ),
         }
@@ -277,9 +304,18 @@ impl Case {
                 number(&format!("source of {}", self.name))
             ),
             _ => format!(
-                "arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:snapshot:awsbackup:job-{}",
+                "arn:aws:rds:{REGION}:{SOURCE_ACCOUNT}:{}:awsbackup:job-{}",
+                self.snapshot(),
                 self.slug()
             ),
+        }
+    }
+
+    /// What RDS calls a snapshot of it.
+    fn snapshot(&self) -> &'static str {
+        match self.what {
+            What::Cluster(_) => "cluster-snapshot",
+            _ => "snapshot",
         }
     }
 
