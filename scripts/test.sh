@@ -151,6 +151,8 @@ step_moto() {
 
 # What `sam build` makes, for the step `package`.
 step_sam() {
+    # The SDK of EC2 takes 9 GB to build and 10 GB when it is optimised: not both at one time.
+    if [ -n "$kind" ]; then until grep -q '^unit ' "$work/results"; do sleep 5; done; fi
     sam build --template template.yaml --build-dir "$work/sam"
     need sam "$work/sam/RestoreProofFunction/bootstrap"
 }
