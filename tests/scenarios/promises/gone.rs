@@ -4,6 +4,22 @@ use restore_proof_local_aws::{Machine, WorldOptions};
 
 use super::*;
 
+/// Its check errors, since nothing listens here: what is looked into needs a writer.
+const LOOKS_INTO: &str = r#"
+version = "test"
+[[rules]]
+name = "all"
+match = {}
+frequency = "every-copy"
+credentials = { secret = "restore-proof/shop" }
+[[rules.checks]]
+name = "orders are there"
+kind = "sql"
+query = "select count(*) from orders"
+timeout = "1s"
+expect = { min = 1 }
+"#;
+
 fn not_found() -> Fault {
     Fault::error("DBInstanceNotFound", 404)
 }
@@ -84,6 +100,26 @@ async fn a_machine_that_we_may_not_look_for_is_not_gone() {
     let (scene, id) = judged(scene, &point).await;
     blind(&scene, &id, "EC2.DescribeInstances").await;
     assert_eq!(calls(&scene, "EC2.TerminateInstances"), 1);
+}
+
+/// The writer of a cluster is proved by its cluster, which must not be taken for ended meanwhile.
+#[tokio::test]
+async fn a_cluster_that_is_not_found_once_is_not_gone() {
+    let scene = Scene::set(LOOKS_INTO).await;
+    let point = scene.add(scene.cluster_point("orders"));
+    let (scene, id) = judged(scene, &point).await;
+    let faults = scene.world.faults();
+    let struck = faults.hits();
+    let not_found = Fault::error("DBClusterNotFoundFault", 404);
+    faults.fail("RDS.DescribeDBClusters", not_found);
+    scene.invoke(advance(&id)).await;
+    assert_eq!(faults.hits(), struck + 1);
+    assert_eq!(scene.record(&id)["cleanup"], "pending");
+    assert_eq!(scene.instances().len(), 1, "its writer");
+    assert_eq!(scene.close(&id).await["cleanup"], "deleted");
+    assert_eq!(calls(&scene, "RDS.DeleteDBInstance"), 1);
+    assert_eq!(calls(&scene, "RDS.DeleteDBCluster"), 1);
+    scene.assert_clean();
 }
 
 /// A machine has been ended, and its volume is still there.

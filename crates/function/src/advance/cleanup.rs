@@ -161,30 +161,24 @@ impl Run<'_> {
         (self.now() < until).then_some(until)
     }
 
-    /// Takes for gone what AWS twice said it does not know.
+    /// Takes for gone what AWS twice said it does not know. Until then nothing is done to its parts, which are proved by
+    /// what they belong to.
     async fn missing(&mut self) -> anyhow::Result<Next> {
-        let whole = self.missing_twice();
-        match (self.delete_parts_of_ended().await?, whole) {
-            (Some(next), _) => Ok(next),
-            (None, Ok(())) => self.close_deleted().await,
-            (None, Err(again)) => Ok(Next::At(again)),
+        match self.missing_twice() {
+            Ok(()) => self.gone().await,
+            Err(again) => Ok(Next::At(again)),
         }
     }
 
     /// What AWS shows as ended is gone; its parts may not be.
     async fn gone(&mut self) -> anyhow::Result<Next> {
-        match self.delete_parts_of_ended().await? {
-            Some(next) => Ok(next),
-            None => self.close_deleted().await,
-        }
-    }
-
-    async fn delete_parts_of_ended(&mut self) -> anyhow::Result<Option<Next>> {
         let job = self.lease.validation.restore.as_ref();
-        match job.and_then(ownership::created_name) {
-            Some(name) => self.delete_parts(Whole::Ended(&name)).await,
-            None => Ok(None),
+        if let Some(name) = job.and_then(ownership::created_name)
+            && let Some(next) = self.delete_parts(Whole::Ended(&name)).await?
+        {
+            return Ok(next);
         }
+        self.close_deleted().await
     }
 
     /// Deletes the parts that are left, each proved right before. Answers what is next until AWS has twice said of each
