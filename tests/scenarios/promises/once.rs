@@ -90,6 +90,8 @@ async fn a_write_whose_answer_was_lost_is_known_again() {
             let answer = answer.unwrap_or_else(|error| panic!("{operation} {write}: {error:#}"));
             assert_eq!(answer["validation_id"], *id);
             assert_ne!(answer["stage"], "landed", "{operation} {write}: {answer}");
+            let owner = &scene.item(&id)["lease_owner"];
+            assert!(owner.is_null(), "{operation} {write}: {owner} has gone");
         }
         let trouble = &scene.validation(&id)["trouble"];
         assert!(trouble.is_null(), "{operation} {write}: {trouble}");
