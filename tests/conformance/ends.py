@@ -41,7 +41,8 @@ class Seen:
         self.kept = values("PutItem", "TableName") | values("PutObject", "Bucket")
         # The function's name is the stack's prefix.
         prefixes = "|".join(re.escape(name.split(":")[-1]) for name in values("Invoke", "FunctionName"))
-        self.ours = re.compile(f"({prefixes})-r-[0-9a-f]{{20}}-[0-9]+")
+        # With a writer of ours, `-w`, in a cluster of ours.
+        self.ours = re.compile(f"({prefixes})-r-[0-9a-f]{{20}}-[0-9]+(-w)?")
         self.made, self.isolated, self.volumes = set(), set(), {}
         self.foreign = [wrong for call, parameters in pairs for wrong in self.judge(call, parameters)]
 

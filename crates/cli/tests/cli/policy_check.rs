@@ -23,12 +23,12 @@ fn a_good_policy_is_described() {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), err), (Some(0), ""));
     for part in [
-        "examples/policy.toml: no mistakes. Version \"2026-11-21\", 6 rules, SHA-256 ",
-        "Limits\n   at one time  10, of which 6 of type EC2, 6 of type RDS; never more than the stack's MaxConcurrentRestores\n   \
+        "examples/policy.toml: no mistakes. Version \"2026-11-21\", 8 rules, SHA-256 ",
+        "Limits\n   at one time  10, of which 2 of type Aurora, 6 of type EC2, 6 of type RDS; never more than the stack's MaxConcurrentRestores\n   \
          size         a larger recovery point than 2 TiB is not tested\n   \
          may wait     3d for a slot among the restores; after that a copy is not tested\n   \
          in a month   2000 restores at most\n   \
-         classes      db.t4g.*, t3.*\n",
+         classes      db.t4g.*, db.serverless, t3.*\n",
         "at most one copy a week of each resource, of a sample of 20%\n",
         "1. orders databases\n   matches      RDS, arn:aws:rds:*:*:db:orders-*, tag env = prod\n   restores     every copy\n",
         "objectives   recovered within 2h, data at most 15m old\n",
