@@ -68,7 +68,10 @@ def test_everything_was_searched_for_everything(report):
     assert CHANNELS <= {channel for scene in scenes for channel in scene["bytes"]}
     assert CANARIES <= {name for scene in scenes for name in scene["canaries"]}
     assert SECRETS <= {name for scene in scenes for name in scene["secrets"]}
-    assert all("answer" in scene["bytes"] or "error" in scene["bytes"] or len(scene["bytes"]) == 1 for scene in scenes)
+    # Whose function writes, answers; the ledger alone is asked where kept items are read, and of two stacks one may rest.
+    silent = ("formats::the_ledger_reads", "triggers::vaults::two_stacks")
+    assert all("answer" in scene["bytes"] or "error" in scene["bytes"] or len(scene["bytes"]) == 1
+               for scene in scenes if not scene["scenario"].startswith(silent))
     targets = {scene["scenario"].partition("::")[0] for scene in scenes}
     assert {"engine", "events", "machines", "ownership", "promises", "reset", "triggers",
             "verdicts"} <= targets
