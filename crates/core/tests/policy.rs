@@ -65,7 +65,16 @@ fn the_example_is_a_good_policy_and_matches_what_it_says() {
         name("RDS", arn("crm-1"), "999900001111", &none),
         Some("other RDS databases")
     );
-    assert_eq!(name("Aurora", arn("orders-7"), account, &prod), None);
+    let cluster = |name: &str| format!("arn:aws:rds:eu-central-1:111122223333:cluster:{name}");
+    assert_eq!(
+        name("Aurora", cluster("stock-1"), account, &none),
+        Some("stock clusters")
+    );
+    assert_eq!(
+        name("Aurora", cluster("orders-7"), account, &prod),
+        Some("other Aurora clusters")
+    );
+    assert_eq!(name("EFS", arn("orders-7"), account, &prod), None);
 
     assert_eq!(
         name("RDS", arn("tickets-1"), account, &none),
@@ -82,9 +91,12 @@ fn the_example_is_a_good_policy_and_matches_what_it_says() {
         Some("other machines")
     );
 
-    let [orders, crm, tickets, shop, other, machines] = policy.rules.as_slice() else {
-        panic!("six rules")
+    let [orders, crm, tickets, stock, shop, other, clusters, machines] = policy.rules.as_slice()
+    else {
+        panic!("eight rules")
     };
+    assert_eq!(stock.credentials, Some(Credentials::Reset));
+    assert!(clusters.checks.is_empty());
     assert_eq!(tickets.credentials, Some(Credentials::Reset));
     let kinds = |rule: &policy::Rule| -> Vec<&str> {
         rule.checks.iter().map(|check| check.kind.name()).collect()
