@@ -393,6 +393,7 @@ async fn what_a_failed_restore_leaves_is_told() {
     let behaviour = RestoreBehaviour {
         outcome: RestoreOutcome::FailsLeaving {
             message: "The DB cluster could not be restored".to_owned(),
+            named: false,
         },
         ..RestoreBehaviour::bare()
     };

@@ -15,7 +15,7 @@ use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
     DbInstance, Fault, RecoveryPoint, RestoreBehaviour, RestoreJob, Times,
 };
-use restore_proof_tests::{ACCOUNT, REGION, RESTORE_ROLE, SUBNET_GROUP, Scene, UNCHECKED};
+use restore_proof_tests::{ACCOUNT, DAMAGED, REGION, RESTORE_ROLE, SUBNET_GROUP, Scene, UNCHECKED};
 use serde_json::json;
 
 const COLLEAGUES_ROLE: &str = "arn:aws:iam::111122223333:role/recovery";
@@ -98,7 +98,7 @@ async fn our_own_restore_is_deleted() {
 #[tokio::test]
 async fn a_job_that_the_ledger_does_not_intend_is_left_alone() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(60), "The snapshot is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(60), DAMAGED);
     let point = scene.backup("orders", fails);
     let id = scene.lands(&point).await;
     let foreign = foreign_restore(&scene, &point, RESTORE_ROLE, &planned(&id));
@@ -204,7 +204,7 @@ async fn an_instance_without_the_planned_name_is_left_alone_whatever_the_job_say
 #[tokio::test]
 async fn an_instance_that_the_job_does_not_name_is_left_alone() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(60), "The snapshot is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(60), DAMAGED);
     let point = scene.backup("orders", fails);
     let id = scene.lands(&point).await;
     scene.world.add_db_instance(DbInstance {

@@ -8,7 +8,7 @@ use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::{
     DbInstance, Fault, FaultKind, Machine, RecoveryPoint, RestoreBehaviour, Times,
 };
-use restore_proof_tests::{BUCKET, PREFIX, Scene, UNCHECKED, VAULT};
+use restore_proof_tests::{BUCKET, DAMAGED, PREFIX, Scene, UNCHECKED, VAULT};
 use serde_json::{Value, json};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -309,7 +309,7 @@ async fn a_late_end_that_no_event_tells_of_is_found_within_a_day() {
 #[tokio::test]
 async fn a_restore_that_fails_after_its_verdict_leaves_nothing() {
     for resource_type in ["RDS", "EC2"] {
-        let fails = RestoreBehaviour::fails(DAY * 4, "The storage volume is damaged");
+        let fails = RestoreBehaviour::fails(DAY * 4, DAMAGED);
         let (scene, id) = is_given_up(resource_type, fails).await;
         hours(&scene, 24).await;
         let record = scene.close(&id).await;

@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod once;
+mod retries;
 mod telling;
 
 use std::time::Duration;
@@ -15,7 +16,8 @@ use restore_proof_local_aws::{
     RestoreOutcome, SecurityGroup, SourceDatabase, StatusPhase, Times,
 };
 use restore_proof_tests::{
-    ACCOUNT, BUCKET, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene, UNCHECKED, VPC,
+    ACCOUNT, BUCKET, DAMAGED, NO_ROOM, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene,
+    UNCHECKED, VPC,
 };
 use serde_json::{Value, json};
 
@@ -161,31 +163,34 @@ async fn a_refused_start_is_inconclusive_and_asked_for_once() {
 #[tokio::test]
 async fn restore_failed_when_the_reason_lies_in_the_backup() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(4), "The storage volume is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(4), DAMAGED);
     let point = scene.backup("orders", fails);
     let record = scene.prove(&point).await;
     assert_eq!(outcome(&record), ("restore_failed", "nothing_to_delete"));
-    assert_says(&record, "verdict_reason", "The storage volume is damaged");
-    assert_eq!(record["fault_class"], "unknown");
-    assert_eq!(record["attempts"][0]["class"], "unknown");
+    assert_says(&record, "verdict_reason", DAMAGED);
+    assert_eq!(record["fault_class"], "backup");
+    assert_eq!(record["attempts"][0]["class"], "backup");
     assert_eq!(record["attempts"][0]["cleanup"], "nothing_to_delete");
-    assert_says(
-        &record["attempts"][0],
-        "message",
-        "The storage volume is damaged",
-    );
+    assert_says(&record["attempts"][0], "message", DAMAGED);
     assert_eq!(calls(&scene, "RDS.DeleteDBInstance"), 0);
     scene.assert_clean();
 }
 
 #[tokio::test]
 async fn inconclusive_when_the_restore_failed_on_our_environment() {
-    for message in [
-        "Access denied to KMS key",
-        "IAM Role cannot be assumed by AWS Backup",
-        "You have exceeded the quota of DB instances",
-        "No default subnet detected in VPC",
-        "InsufficientDBInstanceCapacity",
+    for (message, class) in [
+        (
+            "IAM Role arn:aws:iam::111122223333:role/x cannot be assumed by AWS Backup",
+            "permission",
+        ),
+        (
+            "Cannot exceed quota for DBInstances (Service: AmazonRDS; Error Code: InstanceQuotaExceeded)",
+            "quota",
+        ),
+        (
+            "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.",
+            "network",
+        ),
     ] {
         let scene = Scene::set(UNCHECKED).await;
         let point = scene.backup(
@@ -199,6 +204,7 @@ async fn inconclusive_when_the_restore_failed_on_our_environment() {
             "{message}"
         );
         assert_says(&record, "verdict_reason", message);
+        assert_eq!(record["fault_class"], class, "{message}");
         scene.assert_clean();
     }
 }

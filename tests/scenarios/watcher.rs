@@ -9,7 +9,7 @@ use restore_proof_local_aws::{
     Times, bystander,
 };
 use restore_proof_tests::{
-    LOG_GROUP, MACHINE_SECURITY_GROUP, PREFIX, SUBNET, SUBNET_GROUP, Scene, UNCHECKED,
+    DAMAGED, LOG_GROUP, MACHINE_SECURITY_GROUP, PREFIX, SUBNET, SUBNET_GROUP, Scene, UNCHECKED,
 };
 use serde_json::{Value, json};
 
@@ -195,7 +195,7 @@ async fn what_is_stuck_behind_its_verdict_is_overdue() {
 #[tokio::test]
 async fn verdicts_that_speak_against_a_backup_are_counted() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(4), "The storage volume is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(4), DAMAGED);
     let good = scene
         .prove(&scene.backup("stock", RestoreBehaviour::bare()))
         .await;

@@ -55,6 +55,11 @@ pub const LOG_GROUP: &str = "records";
 pub const POLICY_KEY: &str = "policy/policy.toml";
 /// Key of the CA bundle in the bucket.
 pub const CA_KEY: &str = "ca.pem";
+/// What AWS Backup says of a backup that cannot be restored.
+pub const DAMAGED: &str =
+    "Recovery point exceeded the number of damaged blocks that can be repaired";
+/// What it says when AWS has no room for the restored instance just now.
+pub const NO_ROOM: &str = "We currently do not have sufficient db.t3.micro capacity in the Availability Zone you requested (Service: AmazonRDS; Status Code: 400; Error Code: InsufficientDBInstanceCapacity; Request ID: 11111111-2222-3333-4444-555555555555; Proxy: null)";
 /// The table of the ledger.
 pub const LEDGER: &str = "ledger";
 
@@ -312,7 +317,8 @@ impl Scene {
 
     /// Delivers and sweeps until the validation is closed.
     pub async fn close(&self, id: &str) -> Value {
-        for _ in 0..60 {
+        // Eight hours, in which a restore is tried three times.
+        for _ in 0..96 {
             self.deliver().await;
             if self.item(id)["stage"]["S"] == "closed" {
                 return self.record(id);

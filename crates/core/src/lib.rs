@@ -6,6 +6,7 @@ pub mod arn;
 pub mod check;
 pub mod cidr;
 pub mod event;
+pub mod evidence;
 pub mod expectation;
 mod keys;
 pub mod message;

@@ -153,6 +153,10 @@ pub struct Rule {
     /// How long to keep a restore whose verdict is `failed`, for people to look at it.
     #[serde(with = "wire::optional_seconds")]
     pub keep_failed_for: Option<Duration>,
+    /// Whether a restore that failed is tried again: always, where the fault may pass, or never; none when it is only tried
+    /// again if that cannot cost much.
+    #[serde(default)]
+    pub retry: Option<bool>,
     /// When to send a message.
     pub notify: Notify,
     /// What is asserted about the restored data, in the file's order; none is allowed.

@@ -631,13 +631,16 @@ mod tests {
         validation.fault_class = Some(FaultClass::Capacity);
         validation.settle(Cleanup::NothingToDelete, None, at(700));
         let (intent, restore) = (validation.intent.clone(), validation.restore.clone());
+        let (verdict, now) = (Verdict::Unchecked, at(800));
         validation.begin_attempt();
+        validation.decide(verdict, "", now);
         assert_eq!(
             record(&validation).attempts.len(),
             1,
             "nothing is started yet"
         );
         validation.begin_attempt();
+        validation.decide(verdict, "", now);
         validation.intent = intent;
         validation.restore = restore.map(|job| RestoreJob {
             id: "job-2".to_owned(),

@@ -154,6 +154,8 @@ pub struct Facts {
     pub marked_by: MarkedBy,
     /// What is deleted first, where it has parts.
     pub deletion: DeletionOrder,
+    /// Whether a restore is billed by the size of what it restores, so that another attempt costs as much as the first.
+    pub restore_billed_by_size: bool,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// What its restore request is made of.

@@ -19,6 +19,7 @@ use crate::policy::Rule;
 use crate::verdict::{FaultClass, Verdict};
 
 mod part;
+mod retry;
 mod trouble;
 
 pub use part::{Origin, Part, PartKind, Step, StepState, not_found};
@@ -122,6 +123,9 @@ pub struct RecoveryPoint {
     pub size_bytes: Option<u64>,
     /// ARN of the key that encrypts it.
     pub encryption_key_arn: Option<String>,
+    /// When AWS Backup deletes it; none if it says nothing of that.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
 }
 
 impl RecoveryPoint {
@@ -340,6 +344,9 @@ pub struct Validation {
     /// Where the restored resource lay when its isolation was asserted.
     #[serde(default)]
     pub network: Option<RestoredNetwork>,
+    /// When another attempt is made, since the fault of this one may pass; none when there is to be no other.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
     /// When we saw that it had ended.
     pub restore_seen_at: Option<Timestamp>,
     /// How long it took to make the resource ready for checks after we saw it, minutes.
@@ -434,6 +441,7 @@ impl Validation {
                 created_at: None,
                 size_bytes: None,
                 encryption_key_arn: None,
+                expires_at: None,
             },
             copy_job: None,
             policy: None,
@@ -447,6 +455,7 @@ impl Validation {
             source_class: None,
             restored_class: None,
             network: None,
+            retry_at: None,
             restore_seen_at: None,
             preparation_minutes: None,
             first_passed_check_minutes: None,
@@ -540,6 +549,7 @@ impl Validation {
         self.verdict = Some(verdict);
         self.verdict_reason = reason.into();
         self.verdict_at = Some(now);
+        self.retry_at = None;
         self.stage = Stage::Checked;
     }
 
@@ -563,16 +573,6 @@ impl Validation {
             message: restore.and_then(|job| job.status_message.clone()),
             cleanup: self.cleanup,
         })
-    }
-
-    /// Begins a new attempt, under a new name and token. The restore job of this one, if it had one, is kept for the record.
-    pub fn begin_attempt(&mut self) {
-        self.earlier_attempts.extend(self.restore_attempt());
-        self.intent = None;
-        self.restore = None;
-        self.fault_class = None;
-        self.attempt += 1;
-        self.stage = Stage::Landed;
     }
 
     /// The parts that are not known to be gone.

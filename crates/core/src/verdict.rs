@@ -79,52 +79,6 @@ pub fn of_checks(checks: &[CheckResult]) -> (Verdict, String) {
     }
 }
 
-/// Words in AWS's messages that speak of access, quotas, capacity, subnets or keys: of our environment, not of
-/// the backup. In lower case. Sources: AWS Backup developer guide, "Restore testing" (documented failures), and
-/// the error codes of RDS `RestoreDBInstanceFromDBSnapshot` and EC2 `RunInstances`.
-const ENVIRONMENT: [&str; 40] = [
-    "access denied",
-    "accessdenied",
-    "not authorized",
-    "unauthorized",
-    "permission",
-    "cannot be assumed",
-    "assume role",
-    "policy",
-    "quota",
-    "limit exceeded",
-    "limitexceeded",
-    "exceeded the",
-    "throttl",
-    "rate exceeded",
-    "capacity",
-    "subnet",
-    "vpc",
-    "security group",
-    "securitygroup",
-    "kms",
-    "key ",
-    "availability zone",
-    "start window",
-    "option group",
-    "optiongroup",
-    "parameter group",
-    "parametergroup",
-    "instance class",
-    "instance type",
-    "instance profile",
-    "network interface",
-    "does not permit",
-    "not supported",
-    "unsupported",
-    "client error on launch",
-    "internalerror",
-    "already exists",
-    "alreadyexists",
-    "invalid parameter",
-    "service unavailable",
-];
-
 /// What kind of fault kept a restore from being made, that is, who can mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,6 +97,10 @@ pub enum FaultClass {
     Network,
     /// A licence that the source has and the copy lacks.
     Licence,
+    /// The backup itself: gone, not whole, or not to be read back.
+    Backup,
+    /// The key that the copy is encrypted with cannot be used any more, by nobody.
+    Key,
     /// AWS's words are not among those that are known.
     Unknown,
 }
@@ -158,47 +116,10 @@ impl FaultClass {
             FaultClass::Request => "request",
             FaultClass::Network => "network",
             FaultClass::Licence => "licence",
+            FaultClass::Backup => "backup",
+            FaultClass::Key => "key",
             FaultClass::Unknown => "unknown",
         }
-    }
-
-    /// By the error code with which AWS Backup refuses to start a restore (AWS Backup API reference, "StartRestoreJob"
-    /// and "Common Error Types").
-    pub fn of_refused_start(code: &str) -> FaultClass {
-        match code {
-            "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-                FaultClass::Permission
-            }
-            "LimitExceededException" => FaultClass::Quota,
-            "InvalidParameterValueException"
-            | "MissingParameterValueException"
-            | "InvalidRequestException" => FaultClass::Request,
-            _ => FaultClass::Unknown,
-        }
-    }
-}
-
-/// The verdict of a restore job that failed, by AWS Backup's message, and the class of its fault. Where our environment is
-/// named, the class is not told yet: none.
-pub fn of_failed_restore(
-    status: &str,
-    message: Option<&str>,
-) -> (Verdict, Option<FaultClass>, String) {
-    let said = message.unwrap_or("AWS Backup gives no reason");
-    let lower = said.to_lowercase();
-    // Somebody stopped an aborted job; that says nothing of the backup.
-    if status == "ABORTED" || ENVIRONMENT.iter().any(|word| lower.contains(word)) {
-        (
-            Verdict::Inconclusive,
-            None,
-            format!("the restore could not be done here ({status}): {said}"),
-        )
-    } else {
-        (
-            Verdict::RestoreFailed,
-            Some(FaultClass::Unknown),
-            format!("AWS Backup could not restore it: {said}"),
-        )
     }
 }
 
@@ -284,58 +205,6 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_restore_is_the_backups_fault_unless_our_environment_is_named() {
-        for message in [
-            "Access denied to KMS key",
-            "IAM Role arn:aws:iam::1:role/x cannot be assumed by AWS Backup",
-            "No default subnet detected in VPC",
-            "Restore job was unable to start within the specified start window. Try increasing your start window.",
-            "You have exceeded the quota of DB instances. InstanceQuotaExceeded",
-            "InsufficientDBInstanceCapacity: no capacity",
-            "AWS Backup does not permit attaching a new instance profile to an EC2 instance. Please restore using the backed up instance profile.",
-            "The requested configuration is currently not supported. Please check the documentation for supported configurations.",
-            "Client.InternalError: Client error on launch",
-        ] {
-            assert_eq!(
-                of_failed_restore("FAILED", Some(message)).0,
-                Verdict::Inconclusive,
-                "{message}"
-            );
-        }
-        for message in [
-            Some("The snapshot is damaged"),
-            Some("Internal failure"),
-            None,
-        ] {
-            assert_eq!(
-                of_failed_restore("FAILED", message).0,
-                Verdict::RestoreFailed,
-                "{message:?}"
-            );
-        }
-        assert_eq!(of_failed_restore("ABORTED", None).0, Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn a_fault_is_classed_by_what_is_known() {
-        for (code, class) in [
-            ("AccessDeniedException", FaultClass::Permission),
-            ("LimitExceededException", FaultClass::Quota),
-            ("InvalidParameterValueException", FaultClass::Request),
-            ("InvalidRequestException", FaultClass::Request),
-            ("ResourceNotFoundException", FaultClass::Unknown),
-            ("", FaultClass::Unknown),
-        ] {
-            assert_eq!(FaultClass::of_refused_start(code), class, "{code}");
-        }
-        let of_job = |status, message| of_failed_restore(status, Some(message)).1;
-        let unheard_of = of_job("FAILED", "Something nobody has seen");
-        assert_eq!(unheard_of, Some(FaultClass::Unknown));
-        assert_eq!(of_job("FAILED", "Access denied to KMS key"), None);
-        assert_eq!(of_job("ABORTED", "Something nobody has seen"), None);
-    }
-
-    #[test]
     fn objectives() {
         assert_eq!(Objective::of(Some(5.0), Some(5.0)), Some(Objective::Met));
         assert_eq!(Objective::of(Some(5.1), Some(5.0)), Some(Objective::Missed));
@@ -364,7 +233,7 @@ mod tests {
         }
         use FaultClass::*;
         for class in [
-            Account, Permission, Quota, Capacity, Request, Network, Licence, Unknown,
+            Account, Permission, Quota, Capacity, Request, Network, Licence, Backup, Key, Unknown,
         ] {
             assert_eq!(serde_json::json!(class), class.as_str());
         }

@@ -39,6 +39,8 @@ pub struct DescribedPoint {
     pub size_bytes: Option<u64>,
     /// ARN of the key that encrypts it.
     pub encryption_key_arn: Option<String>,
+    /// When AWS Backup deletes it; none if that is never.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A recovery point from the SDK's answer to a description or a listing: two types with the same fields.
@@ -61,6 +63,10 @@ macro_rules! described_point {
                 .encryption_key_arn
                 .clone()
                 .filter(|arn| !arn.is_empty()),
+            expires_at: $point
+                .calculated_lifecycle()
+                .and_then(|lifecycle| lifecycle.delete_at())
+                .and_then(timestamp),
         }
     };
 }

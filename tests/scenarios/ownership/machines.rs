@@ -220,7 +220,7 @@ fn launched_from(scene: &Scene, point: &str) {
 #[tokio::test]
 async fn what_a_failed_restore_may_have_launched_is_told_of() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(60), "The image is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(60), DAMAGED);
     let point = machine_backup(&scene, fails);
     let id = scene.lands(&point).await;
     foreign_machine(&scene, ANNAS, SignedDuration::from_secs(30));
@@ -245,7 +245,7 @@ async fn what_a_failed_restore_may_have_launched_is_told_of() {
 #[tokio::test]
 async fn a_machine_beside_a_restore_that_failed_is_left_alone() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(60), "The image is damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(60), DAMAGED);
     let point = machine_backup(&scene, fails);
     let id = scene.lands(&point).await;
     foreign_machine(&scene, ANNAS, SignedDuration::from_secs(30));

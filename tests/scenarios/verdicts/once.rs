@@ -285,7 +285,10 @@ async fn daily_means_one_copy_of_a_resource_a_day() {
 async fn a_day_whose_copy_could_not_be_judged_is_left_to_the_next_copy() {
     let policy = UNCHECKED.replace("every-copy", "weekly");
     let scene = Scene::set(&policy).await;
-    let quota = RestoreBehaviour::fails(Duration::from_secs(4), "Quota exceeded");
+    let quota = RestoreBehaviour::fails(
+        Duration::from_secs(4),
+        "Cannot exceed quota for DBInstances (Service: AmazonRDS; Error Code: InstanceQuotaExceeded)",
+    );
     let first = scene.prove(&scene.backup("orders", quota)).await;
     assert_eq!(outcome(&first).0, "inconclusive");
     let second = scene.add(RecoveryPoint {

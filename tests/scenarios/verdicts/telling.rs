@@ -22,7 +22,7 @@ async fn several() -> Scene {
     scene
         .prove(&scene.backup("orders", RestoreBehaviour::bare()))
         .await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(4), "damaged");
+    let fails = RestoreBehaviour::fails(Duration::from_secs(4), DAMAGED);
     scene.prove(&scene.backup("orders-damaged", fails)).await;
     scene
         .prove(&scene.backup("scratch", RestoreBehaviour::bare()))

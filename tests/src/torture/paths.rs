@@ -11,7 +11,9 @@ use restore_proof_local_aws::{
 use serde_json::Value;
 
 use super::shop::Shop;
-use crate::{ACCOUNT, BACKUP_JOB_VAULT, PREFIX, REGION, SOURCE_ACCOUNT, Scene, VAULT};
+use crate::{
+    ACCOUNT, BACKUP_JOB_VAULT, DAMAGED, NO_ROOM, PREFIX, REGION, SOURCE_ACCOUNT, Scene, VAULT,
+};
 
 /// How the function hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +158,7 @@ pub static PATHS: &[Path] = &[
         name: "database that does not restore",
         change: |point, _| {
             point.behaviour.outcome = RestoreOutcome::Fails {
-                message: "The snapshot is damaged".to_owned(),
+                message: DAMAGED.to_owned(),
             };
         },
         verdict: "restore_failed",
@@ -168,12 +170,40 @@ pub static PATHS: &[Path] = &[
         name: "restore that fails and leaves something",
         change: |point, _| {
             point.behaviour.outcome = RestoreOutcome::FailsLeaving {
-                message: "The snapshot is damaged".to_owned(),
+                message: DAMAGED.to_owned(),
+                named: false,
             };
         },
         verdict: "restore_failed",
         cleanup: "left_behind",
         makes: &["Backup.StartRestoreJob"],
+        ..DATABASE
+    },
+    Path {
+        name: "restore that is refused twice for want of room",
+        rule: orders!("", "select count(*) from orders"),
+        change: |point, _| point.behaviour.first_outcomes = vec![no_room(); 2],
+        verdict: "passed",
+        makes: &["Backup.StartRestoreJob", "RDS.DeleteDBInstance"],
+        ..DATABASE
+    },
+    Path {
+        name: "restore that is refused for ever for want of room",
+        change: |point, _| point.behaviour.outcome = no_room(),
+        verdict: "inconclusive",
+        cleanup: "nothing_to_delete",
+        makes: &["Backup.StartRestoreJob"],
+        ..DATABASE
+    },
+    Path {
+        name: "restore that fails for want of room and leaves something of ours",
+        change: |point, _| {
+            point.behaviour.first_outcomes = vec![RestoreOutcome::FailsLeaving {
+                message: NO_ROOM.to_owned(),
+                named: true,
+            }];
+        },
+        makes: &["Backup.StartRestoreJob", "RDS.DeleteDBInstance"],
         ..DATABASE
     },
     Path {
@@ -234,7 +264,7 @@ pub static PATHS: &[Path] = &[
         name: "machine that does not restore",
         change: |point, _| {
             point.behaviour.outcome = RestoreOutcome::Fails {
-                message: "The image is damaged".to_owned(),
+                message: DAMAGED.to_owned(),
             };
         },
         verdict: "restore_failed",
@@ -285,7 +315,7 @@ pub static PATHS: &[Path] = &[
         name: "cluster that does not restore",
         change: |point, _| {
             point.behaviour.outcome = RestoreOutcome::Fails {
-                message: "The snapshot is damaged".to_owned(),
+                message: DAMAGED.to_owned(),
             };
         },
         verdict: "restore_failed",
@@ -294,6 +324,12 @@ pub static PATHS: &[Path] = &[
         ..CLUSTER
     },
 ];
+
+fn no_room() -> RestoreOutcome {
+    RestoreOutcome::Fails {
+        message: NO_ROOM.to_owned(),
+    }
+}
 
 fn machine(point: &mut RecoveryPoint) -> &mut Machine {
     point.machine.get_or_insert_default()

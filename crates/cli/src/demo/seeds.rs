@@ -129,7 +129,7 @@ impl Stock {
             },
             What::RestoreFails => RestoreBehaviour::fails(
                 seconds(4),
-                "The DB snapshot's storage volume is damaged and cannot be restored.",
+                "Recovery point exceeded the number of damaged blocks that can be repaired.",
             ),
             What::Web(Web::Healthy) => RestoreBehaviour::bare().taking(seconds(1)),
             What::Web(_) => RestoreBehaviour::bare().taking(seconds(2)),

@@ -119,6 +119,13 @@ pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
     if let Some(keep) = rule.keep_failed_for {
         facts.push(("kept", format!("{} when its data is wrong", readable(keep))));
     }
+    if let Some(retry) = rule.retry {
+        let words = match retry {
+            true => "a restore whose fault may pass, whatever it costs",
+            false => "no restore",
+        };
+        facts.push(("tries again", words.to_owned()));
+    }
     let messages = match rule.notify {
         Notify::Always => "about every verdict",
         Notify::Problems => "about problems only",

@@ -171,16 +171,23 @@ async fn on_a_terminal_a_bar_fills() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exit_code_is_that_of_the_verdict() {
     let scene = Scene::set(UNCHECKED).await;
-    let fails = RestoreBehaviour::fails(Duration::from_secs(1), "The snapshot is damaged");
+    let fails = RestoreBehaviour::fails(
+        Duration::from_secs(1),
+        "Recovery point exceeded the number of damaged blocks that can be repaired",
+    );
     let point = scene.backup("damaged", fails);
     let started = run(&scene, &["validate", &point, "--vault", VAULT]).await;
     started.assert(0, &["stage       restoring", "It goes on by itself"]);
     let watch = [
         "validate", &point, "--vault", VAULT, "--watch", "--every", "1s",
     ];
-    run(&scene, &watch)
-        .await
-        .assert(1, &["restore_failed", "The snapshot is damaged"]);
+    run(&scene, &watch).await.assert(
+        1,
+        &[
+            "restore_failed",
+            "Recovery point exceeded the number of damaged blocks that can be repaired",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,7 @@ fn read_rule<'t>(
         }
         Some(duration)
     });
+    let retry = optional(rule.optional("retry"), |item| item.boolean());
     let notify = optional(rule.optional("notify"), |item| {
         item.one_of(&[
             ("always", Notify::Always),
@@ -176,6 +177,7 @@ fn read_rule<'t>(
         credentials: credentials?,
         tls: tls?.unwrap_or_default(),
         keep_failed_for: keep_failed_for?,
+        retry: retry?,
         notify: notify?.unwrap_or_default(),
         checks: checks?,
     };

@@ -190,6 +190,11 @@ fn rule() -> Value {
             reference("duration"),
         ),
         (
+            "retry",
+            "Whether a restore whose fault may pass is tried again. Default: unless it ran for more than an hour, or is billed by size.",
+            json!({ "type": "boolean" }),
+        ),
+        (
             "notify",
             "When to send a message. Default: always.",
             words(&["always", "problems", "never"]),

@@ -27,6 +27,7 @@ pub(super) static FACTS: Facts = Facts {
     marked_by: MarkedBy::Name,
     // DeleteDBCluster is refused while an instance is there.
     deletion: DeletionOrder::PartsFirst,
+    restore_billed_by_size: false,
     // As for a DB instance; that its writer takes ten minutes more is within it.
     deadlines: Deadlines {
         restored: SignedDuration::from_hours(48),

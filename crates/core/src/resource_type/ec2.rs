@@ -27,6 +27,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     marked_by: MarkedBy::Subnet,
     deletion: DeletionOrder::WholeFirst,
+    restore_billed_by_size: false,
     // As for a database: the volumes load their data after the restore.
     deadlines: Deadlines {
         restored: SignedDuration::from_hours(48),

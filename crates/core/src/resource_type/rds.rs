@@ -27,6 +27,7 @@ pub(super) static FACTS: Facts = Facts {
     },
     marked_by: MarkedBy::Name,
     deletion: DeletionOrder::WholeFirst,
+    restore_billed_by_size: false,
     // RDS restores within minutes to hours whatever the size, since it loads the data afterwards: twice the day that AWS
     // may take for types that copy it all is an end for every one.
     deadlines: Deadlines {

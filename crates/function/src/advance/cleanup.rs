@@ -297,6 +297,12 @@ impl Run<'_> {
         warn!(validation.id = %self.lease.validation.id, "left behind: {why}");
         let validation = self.validation();
         validation.settle(Cleanup::LeftBehind, Some(why), now);
+        if validation.retry_at.is_some()
+            && let Some(job) = validation.restore.clone()
+        {
+            // Beside what an attempt has left there is no other.
+            return self.decide_by_evidence(&job).await;
+        }
         validation.stage = Stage::Recorded;
         // The next try has as much time as the first.
         validation.deletion_asked_at = validation.deletion_asked_at.map(|_| now + DAILY);
@@ -311,6 +317,9 @@ impl Run<'_> {
 
     /// Makes the record final, and ends the validation.
     pub(super) async fn close(&mut self) -> anyhow::Result<Next> {
+        if self.lease.validation.retry_at.is_some() {
+            return self.try_again().await;
+        }
         self.hear().await?;
         self.end(true).await
     }
@@ -371,15 +380,6 @@ impl Run<'_> {
                 let validation = self.validation();
                 validation.replan = false;
                 validation.begin_attempt();
-                validation.queued_since = None;
-                validation.verdict = None;
-                validation.verdict_reason = String::new();
-                validation.verdict_at = None;
-                validation.verdict_logged = false;
-                validation.verdict_sent = false;
-                validation.cleanup = Cleanup::Pending;
-                validation.cleanup_reason = None;
-                validation.cleanup_at = None;
                 self.write().await?;
                 Ok(Next::Again)
             }

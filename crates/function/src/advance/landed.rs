@@ -16,6 +16,11 @@ use crate::resource::{self, BackedUp};
 impl Run<'_> {
     /// Plans the restore, or decides that there is none. What stays here, for whatever reason, keeps no slot.
     pub(super) async fn landed(&mut self) -> anyhow::Result<Next> {
+        // An event may come before its time.
+        let retry_at = self.lease.validation.retry_at;
+        if let Some(at) = retry_at.filter(|at| self.now() < *at) {
+            return Ok(Next::At(at));
+        }
         let next = self.plan().await;
         self.leave_slot().await;
         next
@@ -138,6 +143,7 @@ impl Run<'_> {
         known.resource_arn = described.resource_arn.or(known.resource_arn.take());
         known.size_bytes = described.size_bytes.or(known.size_bytes);
         known.encryption_key_arn = described.encryption_key_arn;
+        known.expires_at = described.expires_at;
         // For a copy one of the two may be the time of copying: the earlier is that of the data.
         known.created_at = [described.created_at, backed_up.created_at]
             .into_iter()
@@ -251,6 +257,7 @@ impl Run<'_> {
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
         validation.queued_since = None;
+        validation.retry_at = None;
         validation.source_class = plan::source_class(resource_type, &source);
         let metadata = plan.metadata();
         let role = &app.config.restore_role_arn;

@@ -3,7 +3,7 @@
 
 use anyhow::Error;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::validation::{Cleanup, Intent, Stage, Validation};
+use restore_proof_core::validation::{Cleanup, Intent, Validation};
 use restore_proof_core::verdict::Verdict;
 use tracing::warn;
 
@@ -52,10 +52,7 @@ impl Run<'_> {
     /// Why a validation without a verdict is not tried any more; none while it still is.
     pub(super) fn out_of_patience(&self) -> Option<String> {
         let validation = &self.lease.validation;
-        let undecided = matches!(
-            validation.stage,
-            Stage::Landed | Stage::Restoring | Stage::Restored
-        );
+        let undecided = validation.verdict.is_none();
         let trouble = validation.trouble.as_ref()?;
         (undecided && trouble.lasted() >= TROUBLE_AT_MOST).then(|| {
             let hours = TROUBLE_AT_MOST.as_hours();

@@ -1,10 +1,11 @@
 //! Restoring: started once, recognised again after a death, and waited for.
 
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::evidence;
 use restore_proof_core::ownership::{self, Mark};
 use restore_proof_core::plan;
-use restore_proof_core::validation::{Cleanup, Intent, Stage};
-use restore_proof_core::verdict::{self, FaultClass, Verdict};
+use restore_proof_core::validation::{Cleanup, Intent, RestoreJob, Stage};
+use restore_proof_core::verdict::Verdict;
 use tracing::info;
 
 use super::{Next, Run};
@@ -36,6 +37,9 @@ impl Run<'_> {
                 self.lease.validation.id
             );
         };
+        if self.lease.validation.retry_at.is_some() {
+            return self.clear_away().await;
+        }
         let Some(job_id) = intent.restore_job_id.clone() else {
             return self.start(intent).await;
         };
@@ -45,9 +49,9 @@ impl Run<'_> {
                 format!("AWS Backup does not know restore job {job_id}, which it has started");
             return Ok(Next::Stuck(why));
         };
-        let now = self.now();
         match job.status.as_str() {
             "COMPLETED" => {
+                let now = self.now();
                 let validation = self.validation();
                 if let Some(message) = &job.status_message {
                     validation.find(format!(
@@ -60,29 +64,83 @@ impl Run<'_> {
                 // Written with what follows: who dies before finds it again.
                 Ok(Next::Again)
             }
-            "FAILED" | "ABORTED" => {
-                let (verdict, fault_class, reason) =
-                    verdict::of_failed_restore(&job.status, job.status_message.as_deref());
-                let named = job.created_resource_arn.is_some();
-                // What has the planned name without being named by the job is not provably ours.
-                let unnamed = if named {
-                    Vec::new()
-                } else {
-                    self.orphan_candidates(&intent, job.created_at).await?
-                };
-                let validation = self.validation();
-                validation.restore = Some(job);
-                validation.fault_class = fault_class;
-                validation.restore_seen_at = Some(now);
-                if let [name, ..] = unnamed.as_slice() {
-                    let reason =
-                        format!("{name} exists, and the failed restore job does not name it");
-                    validation.settle(Cleanup::LeftBehind, Some(reason), now);
-                }
-                self.decide(verdict, reason).await
-            }
+            "FAILED" | "ABORTED" => self.restore_failed(&intent, job).await,
             _ => self.still_restoring(&intent).await,
         }
+    }
+
+    /// The restore was not made. Tried again when its fault may pass and nothing of it is left.
+    async fn restore_failed(&mut self, intent: &Intent, job: RestoreJob) -> anyhow::Result<Next> {
+        let now = self.now();
+        let validation = self.validation();
+        let key = validation.recovery_point.encryption_key_arn.as_deref();
+        let evidence = evidence::of_failed_job(&job, key);
+        validation.fault_class = Some(evidence.class());
+        validation.restore_seen_at = Some(now);
+        validation.retry_at = validation.try_again_at(evidence, &job, now);
+        validation.restore = Some(job);
+        if validation.retry_at.is_some() {
+            return self.clear_away().await;
+        }
+        self.decide_failed(intent).await
+    }
+
+    /// Deletes what the failed restore has left, as after a verdict. The next attempt begins when it is gone
+    /// ([`Run::try_again`]); there is none when it cannot be deleted.
+    async fn clear_away(&mut self) -> anyhow::Result<Next> {
+        let looked = self.look().await?;
+        self.delete_as_looked(looked).await
+    }
+
+    /// Waits for the next attempt, without a slot.
+    pub(super) async fn try_again(&mut self) -> anyhow::Result<Next> {
+        let Some(at) = self.lease.validation.retry_at else {
+            anyhow::bail!(
+                "validation {} is not to be tried again",
+                self.lease.validation.id
+            );
+        };
+        self.free_slot().await?;
+        let validation = self.validation();
+        validation.begin_attempt();
+        info!(validation.id = %validation.id, "the restore of validation {} is tried again at {at}", validation.id);
+        Ok(Next::At(at))
+    }
+
+    /// Sets the verdict of a restore job that failed and is not tried again.
+    async fn decide_failed(&mut self, intent: &Intent) -> anyhow::Result<Next> {
+        let Some(job) = self.lease.validation.restore.clone() else {
+            anyhow::bail!(
+                "validation {} has no failed restore",
+                self.lease.validation.id
+            );
+        };
+        // What has the planned name without being named by the job is not provably ours.
+        if job.created_resource_arn.is_none()
+            && let [name, ..] = self
+                .orphan_candidates(intent, job.created_at)
+                .await?
+                .as_slice()
+        {
+            let reason = format!("{name} exists, and the failed restore job does not name it");
+            let now = self.now();
+            self.validation()
+                .settle(Cleanup::LeftBehind, Some(reason), now);
+        }
+        self.decide_by_evidence(&job).await
+    }
+
+    /// The verdict that the words of a failed restore job support.
+    pub(super) async fn decide_by_evidence(&mut self, job: &RestoreJob) -> anyhow::Result<Next> {
+        let key = self
+            .lease
+            .validation
+            .recovery_point
+            .encryption_key_arn
+            .as_deref();
+        let evidence = evidence::of_failed_job(job, key);
+        self.decide(evidence.verdict(), evidence::reason(evidence, job))
+            .await
     }
 
     async fn start(&mut self, intent: Intent) -> anyhow::Result<Next> {
@@ -100,12 +158,12 @@ impl Run<'_> {
                         Found::Ours(job_id) => self.started(job_id).await,
                         Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
                         Found::None => {
-                            let code = error.code.as_deref().unwrap_or_default();
-                            let class = FaultClass::of_refused_start(code);
-                            self.validation().fault_class = Some(class);
+                            let key = point.encryption_key_arn.as_deref();
+                            let evidence = evidence::of_refused_start(&error.to_string(), key);
+                            self.validation().fault_class = Some(evidence.class());
                             let reason =
                                 format!("AWS Backup refused to start the restore: {error}");
-                            self.decide_unrestored(Verdict::Inconclusive, reason).await
+                            self.decide_unrestored(evidence.verdict(), reason).await
                         }
                     };
                 }
@@ -167,7 +225,12 @@ impl Run<'_> {
         let keys = plan::recognised_by(self.resource_type()?);
         let (mut ours, mut unclear) = (Vec::new(), Vec::new());
         for job in backup::restore_jobs_since(&app.aws, intent.planned_at - CLOCKS_DIFFER).await? {
-            if job.recovery_point_arn.as_deref() != Some(point.arn.as_str()) {
+            let earlier = self.lease.validation.earlier_attempts.iter();
+            if job.recovery_point_arn.as_deref() != Some(point.arn.as_str())
+                || earlier
+                    .map(|one| &one.restore_job_id)
+                    .any(|id| *id == job.id)
+            {
                 continue;
             }
             // A job of another validation is nobody else's, even where a restore takes no name.

@@ -242,6 +242,9 @@ fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
     if let Some(key) = &point.kms_key_arn {
         put("EncryptionKeyArn", key.as_str().into());
     }
+    if let Some(at) = point.expires_at {
+        put("CalculatedLifecycle", json!({ "DeleteAt": epoch(at) }));
+    }
     if let Some(at) = last_restore {
         put("LastRestoreTime", epoch(at));
     }

@@ -17,6 +17,8 @@ pub struct RestoreBehaviour {
     pub takes: Duration,
     /// How the job ends.
     pub outcome: RestoreOutcome,
+    /// How the first jobs end instead, one after the other.
+    pub first_outcomes: Vec<RestoreOutcome>,
     /// StartRestoreJob refuses with these words, and starts nothing. It uses the idempotency token up (seen with
     /// DSQL in 2026): for this token the answer stays, whatever is asked with it.
     pub refused: Option<String>,
@@ -61,10 +63,13 @@ pub enum RestoreOutcome {
         /// `StatusMessage`.
         message: String,
     },
-    /// `FAILED`, and the job does not name the instance that it has made all the same.
+    /// `FAILED`, with an instance that it has made all the same.
     FailsLeaving {
         /// `StatusMessage`.
         message: String,
+        /// Whether the job names the instance.
+        #[serde(default)]
+        named: bool,
     },
     /// `ABORTED`, without an instance.
     Aborts {

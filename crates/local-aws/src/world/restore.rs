@@ -96,7 +96,11 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         ));
     }
 
-    let behaviour = point.behaviour.clone();
+    let mut behaviour = point.behaviour.clone();
+    let earlier = state.jobs.of_point(&point.arn).count();
+    if let Some(outcome) = behaviour.first_outcomes.get(earlier) {
+        behaviour.outcome = outcome.clone();
+    }
     if let Some(words) = &behaviour.refused {
         let answer = ServiceError::new("InvalidParameterValueException", 400, words);
         let token = request.idempotency_token.clone();
@@ -282,9 +286,10 @@ fn advance(state: &mut State, job: &mut Job) {
     let (status, message) = match (&plan.doom, &plan.behaviour.outcome) {
         (Some(message), _) => ("FAILED", Some(message.clone())),
         (None, RestoreOutcome::NeverEnds) => return,
-        (None, RestoreOutcome::Fails { message } | RestoreOutcome::FailsLeaving { message }) => {
-            ("FAILED", Some(message.clone()))
-        }
+        (
+            None,
+            RestoreOutcome::Fails { message } | RestoreOutcome::FailsLeaving { message, .. },
+        ) => ("FAILED", Some(message.clone())),
         (None, RestoreOutcome::Aborts { message }) => ("ABORTED", Some(message.clone())),
         (None, outcome) => match std::mem::replace(&mut plan.launch, LaunchState::NotNeeded) {
             waiting @ (LaunchState::Running | LaunchState::Wanted(_)) => {
@@ -314,8 +319,11 @@ fn advance(state: &mut State, job: &mut Job) {
             .or_else(|| Some(plan.cluster.as_ref()?.identifier.clone()))
             .or_else(|| Some(plan.machine.as_ref()?.instance.id.clone())),
     };
-    let leaves = matches!(plan.behaviour.outcome, RestoreOutcome::FailsLeaving { .. });
-    if status != "COMPLETED" {
+    let (leaves, names) = match plan.behaviour.outcome {
+        RestoreOutcome::FailsLeaving { named, .. } => (true, named),
+        _ => (false, status == "COMPLETED"),
+    };
+    if !names {
         job.job.created_resource_arn = None;
     } else {
         job.job.created_resource_arn = named.map(|name| match job.job.resource_type.as_str() {

@@ -51,6 +51,8 @@ pub struct RecoveryPoint {
     pub created_at: Timestamp,
     /// `CompletionDate`; for a copy, when the copy was complete. `None`: same as `created_at`.
     pub completed_at: Option<Timestamp>,
+    /// When AWS Backup deletes it (`CalculatedLifecycle`); `None`: it does not say.
+    pub expires_at: Option<Timestamp>,
     /// RDS's `OriginalSnapshotCreateTime`. `None`: same as `created_at`.
     pub original_created_at: Option<Timestamp>,
     /// Size in bytes; 0: AWS Backup does not tell it.
@@ -90,6 +92,7 @@ impl Default for RecoveryPoint {
             status: "COMPLETED".to_owned(),
             created_at: Timestamp::UNIX_EPOCH,
             completed_at: None,
+            expires_at: None,
             original_created_at: None,
             size_bytes: 20 << 30,
             kms_key_arn: None,
