@@ -85,7 +85,7 @@ def test_secrets():
 
 
 #: Metrics that an event of a validation's end counts; the sweeps count all others.
-AT_AN_END = {"PolicyErrors", "FailedVerdicts", "MissedObjectives", "RecoveryTime", "DataAge"}
+AT_AN_END = {"PolicyErrors", "FailedVerdicts", "UnusableKeys", "MissedObjectives", "RecoveryTime", "DataAge"}
 #: And those by verdict, and the metric filter's.
 BY_VERDICT, BY_FILTER = 7, 1
 

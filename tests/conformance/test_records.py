@@ -232,7 +232,7 @@ def test_log_events_carry_embedded_metrics(demo_calls, template_path):
                 assert metric["Unit"] in ("Count", "Seconds", "Percent", "None"), metric
                 names.add(metric["Name"])
         kinds.setdefault(message["event"], set()).update(names)
-    assert {"Validations", "FailedVerdicts", "MissedObjectives", "PolicyErrors"} <= kinds["verdict"]
+    assert {"Validations", "FailedVerdicts", "UnusableKeys", "MissedObjectives", "PolicyErrors"} <= kinds["verdict"]
     assert {"OverdueValidations", "OpenValidations", "RunningRestores"} <= kinds["sweep"]
     assert kinds["cleanup"] == set()
     emitted = {(directive["Namespace"], metric["Name"]) for message in messages

@@ -346,6 +346,7 @@ fn everything() -> Validation {
             created_at: Some(at(-600)),
             size_bytes: Some(21_474_836_480),
             encryption_key_arn: text("arn:aws:kms:eu-central-1:111122223333:key/1"),
+            expires_at: Some(at(90_000)),
         },
         copy_job: Some(CopyJob {
             id: text("copy-1"),
@@ -393,6 +394,7 @@ fn everything() -> Validation {
             cleanup: Cleanup::NothingToDelete,
         }],
         fault_class: Some(FaultClass::Unknown),
+        retry_at: Some(at(960)),
         source_class: text("db.m5.large"),
         restored_class: text("db.t4g.medium"),
         network: Some(RestoredNetwork {

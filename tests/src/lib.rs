@@ -317,8 +317,8 @@ impl Scene {
 
     /// Delivers and sweeps until the validation is closed.
     pub async fn close(&self, id: &str) -> Value {
-        // Eight hours, in which a restore is tried three times.
-        for _ in 0..96 {
+        // Ten hours, in which a restore may be tried three times.
+        for _ in 0..120 {
             self.deliver().await;
             if self.item(id)["stage"]["S"] == "closed" {
                 return self.record(id);

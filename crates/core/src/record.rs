@@ -29,7 +29,7 @@ pub struct Record {
     /// string. Why.
     pub verdict_reason: String,
     /// string. What kind of fault kept the restore from being made: account, permission, quota, capacity, request, network,
-    /// licence or unknown; null when none did, and when it was not classed.
+    /// licence, backup, key or unknown; null when none did.
     pub fault_class: Option<&'static str>,
     /// string. How the backup was proved: restored, or read where it lies; null when it was neither.
     pub proof: Option<&'static str>,

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::message::Message;
 use restore_proof_core::record::Record;
+use restore_proof_core::verdict::FaultClass;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, AwsError, failed};
@@ -51,6 +52,7 @@ pub async fn log_verdict(
 ) -> Result<(), AwsError> {
     let mut event = event("verdict", record);
     let speaks_against = matches!(record.verdict, "failed" | "restore_failed" | "copy_failed");
+    let has_unusable_key = record.fault_class == Some(FaultClass::Key.as_str());
     let objectives = [record.recovery_time_objective, record.data_age_objective];
     let missed = objectives
         .iter()
@@ -59,6 +61,7 @@ pub async fn log_verdict(
         Metric::count("PolicyErrors", u8::from(policy_broken)),
         Metric::count("Validations", 1),
         Metric::count("FailedVerdicts", u8::from(speaks_against)),
+        Metric::count("UnusableKeys", u8::from(has_unusable_key)),
         Metric::count("MissedObjectives", missed.count()),
     ];
     for (name, minutes) in [
