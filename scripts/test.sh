@@ -89,7 +89,7 @@ step_schema() {
 # Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.
 step_scenarios() {
     build_binaries
-    sampled "torture: single harms of turn $TURN, of any five turns in a row all"
+    sampled "torture: single harms of turn $TURN, of any ten turns in a row all"
     # What was searched for secrets, for the step `canaries`.
     env -u TIME RESTORE_PROOF_RECORD="$work/scenarios.jsonl" RESTORE_PROOF_CANARIES="$work/canaries.jsonl" \
         cargo test --locked --workspace --test '*'

@@ -61,7 +61,7 @@ pub fn inspect(world: &World, expected: &[Expected], foreign: &[&str]) -> Vec<St
             records.len()
         ));
     }
-    wrong.extend(deleted_unrecorded(&calls));
+    wrong.extend(deleted_unrecorded(world, &calls));
     wrong.extend(writer_problems(&calls));
     wrong.extend(left(world, &records, foreign));
     wrong.extend(held(&items));
@@ -105,7 +105,7 @@ fn restore_problems(jobs: &[&RestoreJob], one: &Expected) -> Vec<String> {
     }
     let created = jobs
         .iter()
-        .filter(|job| job.created_resource_arn.is_some())
+        .filter(|job| job.created_resource_arn.is_some() && !was_tried_again(job, jobs))
         .count();
     let created_too_few_or_many = match one.cleanups[..] {
         ["deleted"] => created != 1,
@@ -163,7 +163,12 @@ fn record_problems(
     if written.is_none() {
         wrong.push("nobody wrote its record".to_owned());
     }
-    for name in jobs.iter().filter_map(|job| restored(job)) {
+    for job in jobs {
+        let was_tried_again = was_tried_again(job, jobs);
+        let Some(name) = restored(job) else { continue };
+        if was_tried_again && job.created_resource_arn.is_none() {
+            continue;
+        }
         let deleted = calls.iter().position(|call| {
             call.reached && DELETIONS.contains(&&*call.name()) && call.mentions(name)
         });
@@ -176,6 +181,8 @@ fn record_problems(
         });
         match deleted {
             None if cleanup == "deleted" => wrong.push(format!("nobody deleted {name}")),
+            // What a failed attempt has left goes before the next: nobody looked into it.
+            Some(_) if was_tried_again => {}
             Some(deleted) if written.is_none_or(|written| deleted < written) => {
                 wrong.push(format!("{name} was deleted before it was recorded"));
             }
@@ -183,6 +190,11 @@ fn record_problems(
         }
     }
     wrong
+}
+
+/// Whether a job failed and there was another attempt after it.
+fn was_tried_again(job: &RestoreJob, jobs: &[&RestoreJob]) -> bool {
+    job.status == "FAILED" && jobs.iter().any(|other| other.created_at > job.created_at)
 }
 
 /// The name or id of what a job has restored, or was to restore.
@@ -224,14 +236,18 @@ fn telling_problems(world: &World, one: &Expected) -> Vec<String> {
     wrong
 }
 
-/// A deletion, also of a volume that no restore job names, before anything was recorded.
-fn deleted_unrecorded(calls: &[Call]) -> Option<String> {
+/// A deletion, also of a volume that no restore job names, before anything was recorded; but for what a failed job names.
+fn deleted_unrecorded(world: &World, calls: &[Call]) -> Option<String> {
+    let mut jobs = world.restore_jobs();
+    jobs.retain(|job| job.status == "FAILED");
+    let of_failed = |name: &String| jobs.iter().any(|job| restored(job) == Some(name));
     let recorded = calls
         .iter()
         .position(|call| call.name() == "S3.PutObject" && took_effect(call));
-    let deleted = calls
-        .iter()
-        .position(|call| call.reached && DELETIONS.contains(&&*call.name()))?;
+    let deleted = calls.iter().position(|call| {
+        let is_deletion = call.reached && DELETIONS.contains(&&*call.name());
+        is_deletion && !call.resources.iter().all(of_failed)
+    })?;
     recorded
         .is_none_or(|recorded| deleted < recorded)
         .then(|| "something was deleted before anything was recorded".to_owned())

@@ -3,9 +3,9 @@
 use restore_proof_core::name::validation_named;
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_local_aws::{DbCluster, DbInstance, Ec2Instance, RestoreJob, World, bystander};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::paths::{Arrival, Case, JOINS, cluster_arn, db_arn, machine_arn};
+use super::paths::{Case, JOINS, cluster_arn, db_arn, machine_arn};
 use super::shop::PASSWORD;
 use crate::inspect::{Expected, inspect};
 use crate::{MACHINE_SECURITY_GROUP, PREFIX, RESET_KEY, SUBNET, SUBNET_GROUP, Scene};
@@ -115,7 +115,7 @@ impl Severity {
     fn expected(self, case: &Case) -> Expected {
         let path = case.path;
         let (mut verdicts, mut cleanups) = (vec![path.verdict], vec![path.cleanup]);
-        let restore = usize::from(path.arrival != Arrival::FailedCopy);
+        let restores = path.restores as usize;
         if self == Severity::MayCost {
             verdicts.push("inconclusive");
             cleanups.extend(["deleted", "nothing_to_delete", "left_behind"]);
@@ -127,8 +127,8 @@ impl Severity {
             verdicts,
             cleanups,
             restores: match self {
-                Severity::Heals => restore..=restore,
-                Severity::MayCost => 0..=restore,
+                Severity::Heals => restores..=restores,
+                Severity::MayCost => 0..=restores,
             },
         }
     }
@@ -174,9 +174,15 @@ pub fn violations(scene: &Scene, cases: &[Case], before: &str, severity: Severit
         let told = calls.iter().filter(|call| call.mentions(secret));
         found.extend(told.map(|call| format!("a secret stands in {}", call.name())));
     }
-    let again = |record: &Value| record["attempt"] != 1;
-    if severity == Severity::Heals && scene.records().iter().any(again) {
-        found.push("it took more than one attempt".to_owned());
+    for case in cases {
+        let records = scene.records();
+        let mut records = records.iter();
+        let record = records.find(|record| record["validation_id"] == *case.id);
+        let attempt = record.and_then(|record| record["attempt"].as_u64());
+        let planned = u64::from(case.path.restores.max(1));
+        if severity == Severity::Heals && attempt.is_some_and(|attempt| attempt != planned) {
+            found.push(format!("{attempt:?} attempts, not {planned}"));
+        }
     }
     found
 }

@@ -47,6 +47,8 @@ pub struct Path {
     pub cleanup: &'static str,
     /// Calls that an undisturbed run makes, so that it is the way it is called.
     pub makes: &'static [&'static str],
+    /// Restores that an undisturbed run starts.
+    pub restores: u32,
     /// Every attempt meets every harm; otherwise the telling ones only.
     pub is_main: bool,
 }
@@ -60,6 +62,7 @@ const DATABASE: Path = Path {
     verdict: "unchecked",
     cleanup: "deleted",
     makes: &["RDS.DeleteDBInstance"],
+    restores: 1,
     is_main: false,
 };
 
@@ -152,6 +155,7 @@ pub static PATHS: &[Path] = &[
         verdict: "copy_failed",
         cleanup: "nothing_to_delete",
         makes: &["S3.PutObject"],
+        restores: 0,
         ..DATABASE
     },
     Path {
@@ -185,6 +189,7 @@ pub static PATHS: &[Path] = &[
         change: |point, _| point.behaviour.first_outcomes = vec![no_room(); 2],
         verdict: "passed",
         makes: &["Backup.StartRestoreJob", "RDS.DeleteDBInstance"],
+        restores: 3,
         ..DATABASE
     },
     Path {
@@ -193,6 +198,7 @@ pub static PATHS: &[Path] = &[
         verdict: "inconclusive",
         cleanup: "nothing_to_delete",
         makes: &["Backup.StartRestoreJob"],
+        restores: 3,
         ..DATABASE
     },
     Path {
@@ -204,6 +210,7 @@ pub static PATHS: &[Path] = &[
             }];
         },
         makes: &["Backup.StartRestoreJob", "RDS.DeleteDBInstance"],
+        restores: 2,
         ..DATABASE
     },
     Path {

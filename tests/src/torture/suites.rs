@@ -143,7 +143,7 @@ pub fn calls_of(shop: &Shop, path: &'static Path) -> Outcome {
     run(shop, &undisturbed(path))
 }
 
-/// What `make test` makes of the single strikes, which are too many for it: another part in each turn. Any five turns in a
+/// What `make test` makes of the single strikes, which are too many for it: another part in each turn. Any ten turns in a
 /// row make all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -163,10 +163,10 @@ impl Sample {
     }
 
     /// Whether it holds this strike, the so many-th of its way. On a main way all deaths, and at each call one of what is one
-    /// class to the function: an error of the service, no answer and a broken connection. On another way every fifth strike.
+    /// class to the function: an error of the service, no answer and a broken connection. On another way every tenth strike.
     fn holds(self, path: &Path, row: usize, strike: &Strike) -> bool {
         if !path.is_main {
-            return (row + self.turn).is_multiple_of(5);
+            return (row + self.turn).is_multiple_of(10);
         }
         let of_three = match strike.harm {
             Harm::Death => return true,

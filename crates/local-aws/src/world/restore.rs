@@ -97,7 +97,8 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
     }
 
     let mut behaviour = point.behaviour.clone();
-    let earlier = state.jobs.of_point(&point.arn).count();
+    let jobs = state.jobs.of_point(&point.arn);
+    let earlier = jobs.filter(|job| job.source.is_some()).count();
     if let Some(outcome) = behaviour.first_outcomes.get(earlier) {
         behaviour.outcome = outcome.clone();
     }
