@@ -207,6 +207,14 @@ impl Said {
             }
         }
         sentences.push(sentence);
+        for sentence in &mut sentences {
+            // "The KMS key", and then which.
+            let named = sentence.iter().position(|word| is_key_arn(word));
+            let leads = |word: &String| ["the", "aws", "kms", "key"].contains(&word.as_str());
+            if let Some(place) = named.filter(|place| sentence[..*place].iter().all(leads)) {
+                sentence.drain(..place);
+            }
+        }
         let words = sentences.iter().flatten();
         let mut keys = words.filter(|word| is_key_arn(word));
         Said {
