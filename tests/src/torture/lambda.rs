@@ -25,6 +25,8 @@ use crate::{LEDGER, Scene, TIMEOUT, due_sweep_every};
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(8 * 24);
 /// The longest step of time: so late, at most, the world tells what has happened in it.
 const STEP: SignedDuration = SignedDuration::from_secs(15);
+/// When all that is open waits for longer, as for another attempt at a restore, the sweeps until then are left out.
+const LONG_SLEEP: SignedDuration = SignedDuration::from_mins(14);
 /// Lambda makes a failed asynchronous invocation again after one minute, and after two more.
 const TRIES: u32 = 3;
 /// An event that failed three times lies in a queue, about which people are told: they deliver it again.
@@ -292,7 +294,11 @@ impl Lambda {
         }
         if now >= self.next_due_sweep {
             self.next_due_sweep = now + due_sweep_every();
-            self.send_at(now, json!({ "sweep": "due" }));
+            match self.all_sleep_until() {
+                // Hundreds of sweeps that find nothing would be one and the same.
+                Some(until) if until > now + LONG_SLEEP => self.next_due_sweep = until,
+                Some(_) | None => self.send_at(now, json!({ "sweep": "due" })),
+            }
         }
         if now >= self.next_lost_sweep {
             self.next_lost_sweep = now + SignedDuration::from_hours(1);
@@ -305,6 +311,20 @@ impl Lambda {
             let delivery = first.remove();
             self.invoke(delivery);
         }
+    }
+
+    /// When the first validation is due, if nothing runs or is on its way, and each waits for its time; none otherwise.
+    fn all_sleep_until(&self) -> Option<Timestamp> {
+        if !self.running.is_empty() || !self.queue.is_empty() {
+            return None;
+        }
+        let items = self.scene.world.table_items(LEDGER);
+        let open = items.iter().filter(|item| item["stage"]["S"] != "closed");
+        let due = open.filter(|item| !item["document"].is_null()).map(|item| {
+            let due = item["due_at"]["N"].as_str()?.parse().ok()?;
+            Timestamp::from_second(due).ok()
+        });
+        due.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     fn invoke(&mut self, mut delivery: Delivery) {
