@@ -573,7 +573,7 @@ async fn an_instance_that_is_not_there_yet_is_waited_for() {
 
     let behaviour = RestoreBehaviour {
         instance: InstanceBehaviour {
-            statuses: vec![phase("backing-up"), phase("modifying")],
+            statuses: vec![phase("modifying"), phase("rebooting")],
             ..InstanceBehaviour::default()
         },
         ..RestoreBehaviour::bare()

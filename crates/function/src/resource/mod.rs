@@ -64,6 +64,8 @@ pub enum Condition {
     Ready(Target),
     /// It is being made or changed, and will be ready.
     Changing,
+    /// It answers, so that its recovery is over; what is to be done to it before its checks must wait.
+    Busy,
     /// It will be ready once this is done.
     Needs(Step),
     /// It will not be ready; why, in words.
