@@ -127,8 +127,9 @@ async fn a_disk_smaller_than_the_backups_is_told_before_anything_is_restored() {
     assert_says(
         &record,
         "verdict_reason",
-        "AllocatedStorage = \"20\", less than the backup's",
+        "rule \"all\": the policy's restore keys ask for AllocatedStorage = \"20\", less than the backup's",
     );
+    assert_eq!(record["fault_class"], "request");
     assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 0);
     assert!(scene.world.messages()[0].body.contains("no smaller disk"));
     scene.assert_clean();

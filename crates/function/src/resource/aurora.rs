@@ -6,13 +6,13 @@
 use aws_sdk_rds::types::{DbCluster, DbInstance, ServerlessV2ScalingConfiguration};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, Mark, OwnedResource};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::resource_type::{Image, ResourceType};
 use restore_proof_core::validation::{RecoveryPoint, RestoredNetwork, Stage, Step, Validation};
 
 use super::rds::State;
 use super::{
-    BackedUp, Condition, Deletion, Master, Neighbour, Preparation, Prepared, Restored, rds,
-    wants_password,
+    BackedUp, Condition, Deletion, Master, Neighbour, Preparation, Prepared, Restored, SnapshotKey,
+    rds, wants_password,
 };
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
@@ -211,6 +211,7 @@ fn condition(
             port,
             engine: cluster.engine().unwrap_or_default().to_owned(),
             database: database(cluster),
+            settings_differ: validation.settings_differ,
         }),
         _ => Condition::Changing,
     }
@@ -360,7 +361,8 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
         .map(|snapshot| BackedUp {
             created_at: snapshot.snapshot_create_time().and_then(timestamp),
             tags: rds::tags(snapshot.tag_list()),
-            devices: Vec::new(),
+            image: Image::default(),
+            key: SnapshotKey::of(snapshot.storage_encrypted(), snapshot.kms_key_id()),
         }))
 }
 

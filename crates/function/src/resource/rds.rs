@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use aws_sdk_rds::types::{DbInstance, Tag};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::resource_type::{Image, ResourceType};
 use restore_proof_core::validation::{
     PartKind, RecoveryPoint, RestoredNetwork, Step, VALIDATION_TAG, Validation,
 };
@@ -16,7 +16,7 @@ pub(super) use status::State;
 
 use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Preparation, Prepared, Restored,
-    SeenPart, not_a_step_of, wants_password,
+    SeenPart, SnapshotKey, not_a_step_of, wants_password,
 };
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
@@ -77,6 +77,7 @@ impl Instance {
                     port: *port,
                     engine: self.engine.clone(),
                     database: self.database.clone(),
+                    settings_differ: validation.settings_differ,
                 })
             }
             (State::Available | State::Busy, None) => Condition::Changing,
@@ -451,7 +452,8 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
     Ok(Some(BackedUp {
         created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
         tags: tags(snapshot.tag_list()),
-        devices: Vec::new(),
+        image: Image::default(),
+        key: SnapshotKey::of(snapshot.encrypted(), snapshot.kms_key_id()),
     }))
 }
 
