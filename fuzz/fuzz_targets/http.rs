@@ -151,7 +151,7 @@ fn visit(check: &HttpCheck, server: &Server, answers: &[(u16, Option<&[u8]>)]) {
                 url = next;
             }
             Err(Trouble::Wrong(words)) => return short(&words, 0),
-            Err(Trouble::CannotTell(words)) => panic!("{words}"),
+            Err(Trouble::Unnamed(words) | Trouble::CannotTell(words)) => panic!("{words}"),
         }
     }
 }

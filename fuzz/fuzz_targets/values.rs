@@ -96,7 +96,7 @@ fn ruled(
                     zero_date(sent, expect, &words);
                     return Some(ruling(CheckOutcome::Failed, words));
                 }
-                Err(Trouble::CannotTell(words)) => panic!("{words}"),
+                Err(Trouble::Unnamed(words) | Trouble::CannotTell(words)) => panic!("{words}"),
             }
         }
         (_, "none") => Value::NoRow,
@@ -282,7 +282,7 @@ fn errors(engine: &str, code: &str, message: &str) {
     };
     let words = |trouble: Trouble| match trouble {
         Trouble::Wrong(words) => words.replace("the data is damaged: ", ""),
-        Trouble::CannotTell(words) => words,
+        Trouble::Unnamed(words) | Trouble::CannotTell(words) => words,
     };
     // Words that say nothing and are no part of a path.
     let plain = "?".repeat(message.len());

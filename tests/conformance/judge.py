@@ -68,6 +68,7 @@ S3_ERRORS = {
 EC2_ERRORS = {
     "CreateTags": {"InvalidInstanceID.NotFound", "InvalidParameterValue", "InvalidVolume.NotFound", "TagLimitExceeded"},
     "DescribeImages": {"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"},
+    "DescribeInstanceTypes": {"InvalidInstanceType"},
     "DescribeInstances": {"InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound"},
     "DescribeSecurityGroups": {"InvalidGroup.NotFound", "InvalidGroupId.Malformed"},
     "DescribeVolumes": {"InvalidParameterValue", "InvalidVolume.NotFound", "InvalidVolumeID.Malformed"},

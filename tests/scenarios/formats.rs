@@ -396,6 +396,7 @@ fn everything() -> Validation {
         fault_class: Some(FaultClass::Unknown),
         retry_at: Some(at(960)),
         source_class: text("db.m5.large"),
+        settings_differ: true,
         restored_class: text("db.t4g.medium"),
         network: Some(RestoredNetwork {
             vpc: text("vpc-1"),

@@ -12,6 +12,7 @@ mod limits;
 mod machines;
 mod ownership;
 mod patience;
+mod planned;
 mod promises;
 mod reset;
 mod triggers;

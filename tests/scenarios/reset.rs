@@ -249,5 +249,10 @@ async fn a_busy_instance_is_asked_once() {
     // There is no server behind it.
     assert_cannot_tell(&record, &[]);
     assert_eq!(asked_for_passwords(&scene), 1);
+    let prepared = record["preparation_duration"].as_f64().unwrap();
+    assert!(
+        prepared < 5.0,
+        "it answers while RDS backs it up: {prepared} minutes"
+    );
     scene.assert_clean();
 }

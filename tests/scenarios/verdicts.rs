@@ -129,8 +129,9 @@ async fn a_disk_smaller_than_the_backups_is_told_before_anything_is_restored() {
     assert_says(
         &record,
         "verdict_reason",
-        "AllocatedStorage = \"20\", less than the backup's",
+        "rule \"all\": the policy's restore keys ask for AllocatedStorage = \"20\", less than the backup's",
     );
+    assert_eq!(record["fault_class"], "request");
     assert_eq!(calls(&scene, "Backup.StartRestoreJob"), 0);
     assert!(scene.world.messages()[0].body.contains("no smaller disk"));
     scene.assert_clean();
@@ -579,7 +580,7 @@ async fn an_instance_that_is_not_there_yet_is_waited_for() {
 
     let behaviour = RestoreBehaviour {
         instance: InstanceBehaviour {
-            statuses: vec![phase("backing-up"), phase("modifying")],
+            statuses: vec![phase("modifying"), phase("rebooting")],
             ..InstanceBehaviour::default()
         },
         ..RestoreBehaviour::bare()

@@ -8,8 +8,8 @@
 //!
 //! Two things are told to AWS because they are meant for it, and are not searched: the new master password, in
 //! `ModifyDBInstance` alone; and of the restore metadata the values that a restore takes over from the backup, in
-//! `StartRestoreJob` and in the intent that the ledger freezes to repeat it. And a login's user name is no secret where a server
-//! refuses the login: people must know whose.
+//! `StartRestoreJob` and in the intent that the ledger freezes to repeat it. Names of parameter and option groups are told in
+//! findings. And a login's user name is no secret where a server refuses the login: people must know whose.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,11 +40,14 @@ pub const REPORT: &str = "RESTORE_PROOF_CANARIES";
 
 /// Keys of restore metadata whose values a restore takes over (`crates/core/src/plan`): the world needs them as they are.
 /// Every other value becomes a canary.
-const TAKEN_OVER: [&str; 13] = [
+const TAKEN_OVER: [&str; 16] = [
     "AllocatedStorage",
     "BlockDeviceMappings",
     "CreditSpecification",
+    // Not taken over, but told: the source's own groups, which the copy does not get.
+    "DBClusterParameterGroupName",
     "DBInstanceClass",
+    "DBParameterGroupName",
     "EbsOptimized",
     "Engine",
     // Not taken over, but read: it names the default option group.
@@ -53,6 +56,7 @@ const TAKEN_OVER: [&str; 13] = [
     "IamInstanceProfileName",
     "InstanceType",
     "Iops",
+    "OptionGroupName",
     "Port",
     "StorageType",
 ];

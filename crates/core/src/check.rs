@@ -32,6 +32,8 @@ pub enum Target {
         engine: String,
         /// The database that RDS says the server was made with, if any.
         database: Option<String>,
+        /// Whether the source had a parameter group of its own that the copy does not have.
+        settings_differ: bool,
     },
     /// A restored machine. Checks connect to these addresses and to no others.
     Machine {
@@ -55,15 +57,35 @@ pub enum Target {
 pub enum Trouble {
     /// The data is not there: it speaks against the backup.
     Wrong(String),
+    /// What a check names is not there under this name, by the rules for names that the server's settings make: it speaks
+    /// against the backup if the source had the same settings.
+    Unnamed(String),
     /// It could not be looked at: it does not.
     CannotTell(String),
 }
 
 impl Trouble {
+    /// The same, said of this target: where the source had other settings, a name that is not there proves nothing.
+    pub fn of(self, target: &Target) -> Trouble {
+        let settings_differ = match target {
+            Target::Database {
+                settings_differ, ..
+            } => *settings_differ,
+            Target::Machine { .. } | Target::Site { .. } => false,
+        };
+        match self {
+            Trouble::Unnamed(words) if settings_differ => Trouble::CannotTell(format!(
+                "{words}; the source had a parameter group of its own, and the copy tells names apart by its engine's \
+                 default (lower_case_table_names, sql_mode)"
+            )),
+            Trouble::Wrong(_) | Trouble::Unnamed(_) | Trouble::CannotTell(_) => self,
+        }
+    }
+
     /// The outcome it makes, and why.
     pub fn told(self) -> (CheckOutcome, String) {
         match self {
-            Trouble::Wrong(detail) => (CheckOutcome::Failed, detail),
+            Trouble::Wrong(detail) | Trouble::Unnamed(detail) => (CheckOutcome::Failed, detail),
             Trouble::CannotTell(detail) => (CheckOutcome::Errored, detail),
         }
     }
@@ -240,6 +262,31 @@ mod tests {
         };
         assert_eq!(ages(&rule.checks[0]), (None, None));
         assert_eq!(ages(&rule.checks[1]), (Some(3.0), Some(4.5)));
+    }
+
+    /// Case 06: MariaDB starts with other rules for names than the source had, and a table of another letter case "does not
+    /// exist".
+    #[test]
+    fn a_name_that_is_not_there_fails_unless_the_source_had_other_settings() {
+        let outcome = |settings_differ| {
+            let target = Target::Database {
+                host: "h".to_owned(),
+                port: 3306,
+                engine: "mariadb".to_owned(),
+                database: None,
+                settings_differ,
+            };
+            let (outcome, words) =
+                mysql::sorted(1146, "42S02", "Table 'shop.Orders' doesn't exist")
+                    .of(&target)
+                    .told();
+            assert!(words.contains("shop.Orders"), "{words}");
+            (outcome, words.contains("lower_case_table_names"))
+        };
+        assert_eq!(outcome(false), (CheckOutcome::Failed, false));
+        assert_eq!(outcome(true), (CheckOutcome::Errored, true));
+        let damaged = mysql::sorted(126, "HY000", "Index is corrupted");
+        assert!(matches!(damaged, Trouble::Wrong(_)));
     }
 
     #[test]

@@ -3,20 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
+
 use crate::ownership::Mark;
 use crate::policy::{Limits, Rule};
 use crate::resource_type::{Facts, MarkedBy, Reason, Request, ResourceType, is_set};
 
-pub use crate::resource_type::{Network, PlannedKey, Source};
+pub use crate::resource_type::{Image, InstanceType, Network, PlannedKey, Source};
 
 /// What is sent to AWS Backup and why, by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Every key that was looked at, those that are left out among them.
     pub keys: BTreeMap<String, PlannedKey>,
-    /// What AWS is known to refuse of the policy's overrides for this very backup, or what the policy's limits do not
-    /// allow; none if nothing. It names no value of the backup but its storage type and its class.
+    /// What AWS is known to refuse of what the rule asks for with this very backup, or what the policy's limits do not
+    /// allow, with the rule's name; none if nothing.
     pub problem: Option<String>,
+    /// Why the rule leaves this backup out; none if it does not.
+    pub left_out: Option<String>,
+    /// What people are to be told of the restore, in words: what it does not take over of the source, and what it costs.
+    pub findings: Vec<String>,
+    /// Whether the source had a parameter group of its own that the copy does not get.
+    pub settings_differ: bool,
 }
 
 impl Plan {
@@ -30,7 +38,7 @@ impl Plan {
 }
 
 /// Plans a restore: the allowed keys of the backup, then the rule's overrides, then what depends on them, and our
-/// network, the keys of safety and the target's name last, so that nothing can undo them.
+/// network, the keys of safety and the target's name last, so that nothing can undo them. `today` is the day in UTC.
 pub fn plan(
     resource_type: ResourceType,
     source: &Source,
@@ -38,6 +46,7 @@ pub fn plan(
     limits: &Limits,
     network: &Network,
     target_name: &str,
+    today: Date,
 ) -> Plan {
     let facts = &resource_type.facts().keys;
     let mut request = Request {
@@ -45,7 +54,11 @@ pub fn plan(
         types: &rule.types,
         overrides: &rule.restore,
         network,
+        today,
         keys: BTreeMap::new(),
+        findings: Vec::new(),
+        settings_differ: false,
+        left_out: None,
     };
     for (key, value) in &source.metadata {
         match (find(facts.from_backup, key), find(facts.left_out, key)) {
@@ -64,6 +77,7 @@ pub fn plan(
     let problem = (facts.settle)(&mut request);
     let class = (resource_type.facts().rule_keys.chosen_class)(&request);
     let problem = problem.or_else(|| class_problem(class.as_deref(), limits));
+    let problem = problem.map(|problem| format!("rule {:?}: {problem}", rule.name));
     for (name, value, reason) in facts.network {
         request.set(name, Some(&value(network)), reason);
     }
@@ -76,6 +90,9 @@ pub fn plan(
     Plan {
         keys: request.keys,
         problem,
+        left_out: request.left_out,
+        findings: request.findings,
+        settings_differ: request.settings_differ,
     }
 }
 
@@ -228,10 +245,20 @@ mod tests {
             let metadata = class.map(|(key, class)| (key.to_owned(), class.to_owned()));
             let source = Source {
                 metadata: metadata.into_iter().collect(),
-                devices: Vec::new(),
+                ..Source::default()
             };
             let rule = &policy.rules[0];
-            plan(resource_type, &source, rule, limits, &network, "rp-1-1").problem
+            let today = jiff::civil::date(2026, 11, 28);
+            plan(
+                resource_type,
+                &source,
+                rule,
+                limits,
+                &network,
+                "rp-1-1",
+                today,
+            )
+            .problem
         };
         let (rds, ec2) = (ResourceType::Rds, ResourceType::Ec2);
         let fine = [
@@ -250,10 +277,10 @@ mod tests {
         let told = problem(rds, &policy.limits, large).unwrap_or_default();
         assert_eq!(
             told,
-            "the class db.r6g.4xlarge is none of the policy's classes_allowed, db.t4g.*, t3.small. \
+            "rule \"r\": the class db.r6g.4xlarge is none of the policy's classes_allowed, db.t4g.*, t3.small. \
              Let the rule ask for an allowed class, or allow this one"
         );
         let told = problem(ec2, &policy.limits, None).unwrap_or_default();
-        assert!(told.starts_with("the backup names no class"), "{told}");
+        assert!(told.contains("the backup names no class"), "{told}");
     }
 }

@@ -19,7 +19,7 @@ pub use aurora::{AuroraKeys, SERVERLESS};
 pub use ec2::{Ec2Keys, InstanceProfile, LONGEST_BOOT_TIMEOUT};
 pub use rds::RdsKeys;
 pub(crate) use request::is_set;
-pub use request::{Network, PlannedKey, Request, Source};
+pub use request::{Image, InstanceType, Network, PlannedKey, Request, Source};
 
 /// A resource type that is validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

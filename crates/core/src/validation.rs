@@ -341,6 +341,10 @@ pub struct Validation {
     /// Instance class or type of the restored resource.
     #[serde(default)]
     pub restored_class: Option<String>,
+    /// Whether the source had a parameter group of its own that the copy was not restored with: names in it may be told
+    /// apart by other rules.
+    #[serde(default)]
+    pub settings_differ: bool,
     /// Where the restored resource lay when its isolation was asserted.
     #[serde(default)]
     pub network: Option<RestoredNetwork>,
@@ -453,6 +457,7 @@ impl Validation {
             earlier_attempts: Vec::new(),
             fault_class: None,
             source_class: None,
+            settings_differ: false,
             restored_class: None,
             network: None,
             retry_at: None,

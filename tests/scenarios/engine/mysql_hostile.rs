@@ -105,6 +105,7 @@ async fn ask(tls: Tls, behaviour: Behaviour) -> (CheckResult, Vec<u8>) {
         port,
         engine: "mysql".to_owned(),
         database: Some(SAMPLE_DATABASE.to_owned()),
+        settings_differ: false,
     };
     let login = Login {
         username: READER_USER.to_owned(),

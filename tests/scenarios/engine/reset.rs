@@ -133,6 +133,7 @@ async fn log_in(shop: &Shop, user: &str, password: &str) -> Result<(), String> {
         port: instance.port,
         engine: instance.engine,
         database: None,
+        settings_differ: false,
     };
     let login = Login {
         username: user.to_owned(),

@@ -380,8 +380,8 @@ impl Path {
     ) -> Case {
         let name = format!("shop-{number}");
         let (mut point, status) = match self.resource_type {
-            ResourceType::Aurora => (scene.cluster_point(&name), "backing-up"),
-            ResourceType::Rds => (scene.point(&name), "backing-up"),
+            ResourceType::Aurora => (scene.cluster_point(&name), "modifying"),
+            ResourceType::Rds => (scene.point(&name), "modifying"),
             ResourceType::Ec2 => {
                 let page = ("/index.html".to_owned(), "Welcome".to_owned());
                 let machine = Machine {

@@ -134,6 +134,7 @@ impl Given {
                     }),
                     engine: engine.to_owned(),
                     database: self.database.clone(),
+                    settings_differ: false,
                 },
                 Vec::new(),
             )),

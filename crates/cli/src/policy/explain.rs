@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use restore_proof_core::event;
 use restore_proof_core::name;
-use restore_proof_core::plan::{self, Network, Plan, Source};
+use restore_proof_core::plan::{self, Image, Network, Plan, Source};
 use restore_proof_core::policy::{Limits, Policy, Rule};
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation;
@@ -112,6 +114,8 @@ struct Restore {
     plan: Plan,
     /// Whether the recovery point's restore metadata was given.
     metadata_given: bool,
+    /// Whether the rule asks for an instance type, which EC2 is to be asked about.
+    asks_for_type: bool,
     /// Whether its devices are still to be looked up.
     devices_unknown: bool,
     subnet: String,
@@ -223,17 +227,32 @@ fn restore(
     };
     let source = Source {
         metadata: metadata.unwrap_or_default(),
-        devices: args.devices.clone(),
+        image: Image {
+            devices: args.devices.clone(),
+            ..Image::default()
+        },
+        chosen_type: None,
     };
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let names_devices = source
         .metadata
         .keys()
         .any(|key| key.eq_ignore_ascii_case("BlockDeviceMappings"));
     Some(Restore {
+        asks_for_type: resource_type == ResourceType::Ec2
+            && rule.types.ec2.asked_type(&rule.restore).is_some(),
         devices_unknown: resource_type == ResourceType::Ec2
             && args.devices.is_empty()
             && !names_devices,
-        plan: plan::plan(resource_type, &source, rule, limits, &network, &target_name),
+        plan: plan::plan(
+            resource_type,
+            &source,
+            rule,
+            limits,
+            &network,
+            &target_name,
+            today,
+        ),
         resource_type,
         target_name,
         metadata_given,

@@ -183,7 +183,7 @@ fn an_override_that_this_backup_does_not_fit_is_said_beforehand() {
     };
     asks("100", &[]).assert(
         0,
-        &["Not restored: the policy's restore keys ask for AllocatedStorage = \"20\", less than the backup's"],
+        &["Not restored: rule \"smaller disk\": the policy's restore keys ask for AllocatedStorage = \"20\", less than the backup's"],
     );
     let document = asks("100", &["--json"]).json();
     assert_eq!(document["outcome"], "inconclusive");
@@ -194,6 +194,50 @@ fn an_override_that_this_backup_does_not_fit_is_said_beforehand() {
         (&fits["outcome"], &fits["restore"]["problem"]),
         (&json!("restored"), &json!(null))
     );
+}
+
+/// What the copy does not have of its source, and what it costs beside the instance. PostgreSQL 12 is past its support.
+#[test]
+fn what_is_to_know_of_a_restore_is_said() {
+    let metadata = json!({
+        "Engine": "postgres", "EngineVersion": "12.19", "DBParameterGroupName": "shop-postgres12",
+    });
+    let metadata = file("past-support.json", &metadata.to_string());
+    let asks = |name: &str, keys: &str, more: &[&str]| {
+        let policy = file(
+            name,
+            &format!(
+                "version = \"1\"\n[[rules]]\nname = \"all\"\nmatch = {{}}\nfrequency = \"daily\"\n{keys}\n"
+            ),
+        );
+        let event = "tests/events/copy-job-landed.json";
+        let asked = [
+            "policy",
+            "explain",
+            &policy,
+            "--event",
+            event,
+            "--metadata",
+            &metadata,
+        ];
+        run(&[&asked, more].concat())
+    };
+    asks("told.toml", "", &[]).assert(
+        0,
+        &[
+            "To know: the standard support of postgres 12.19 ended on 2025-02-28: RDS bills the restored copy for Extended Support",
+            "To know: the source had a parameter group of its own, shop-postgres12",
+        ],
+    );
+    let document = asks("told.toml", "", &["--json"]).json();
+    assert_eq!(document["outcome"], "restored");
+    assert_eq!(document["restore"]["findings"].as_array().unwrap().len(), 2);
+    let refusing = "rds = { extended_support = false, parameter_group = \"ours\" }";
+    let document = asks("refused.toml", refusing, &["--json"]).json();
+    assert_eq!(document["outcome"], "not_tested");
+    let why = document["restore"]["left_out"].as_str().unwrap();
+    assert!(why.contains("extended_support = false"), "{why}");
+    assert_eq!(document["restore"]["findings"], json!([]));
 }
 
 #[test]

@@ -175,7 +175,8 @@ mod tests {
             (sorted("22P02", message), false),
             (sorted_while_reading("22P02", message), false),
         ] {
-            let (Trouble::Wrong(words) | Trouble::CannotTell(words)) = trouble;
+            let (Trouble::Wrong(words) | Trouble::Unnamed(words) | Trouble::CannotTell(words)) =
+                trouble;
             assert_eq!(words.contains("anna"), shown, "{words}");
         }
         assert!(matches!(

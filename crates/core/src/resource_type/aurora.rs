@@ -11,7 +11,10 @@ use serde_json::json;
 use crate::keys::{Key, Own, Table, key};
 use crate::reader::Item;
 
-use super::rds::{DB_INSTANCE_CLASS, is_number, port};
+use super::rds::{
+    DB_INSTANCE_CLASS, EXTENDED_SUPPORT, GROUP, NO_RETENTION, is_number, port,
+    settle_parameter_group, settle_support, told_support,
+};
 use super::{
     ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
     Told, TypeKeys, ValueProblem, anything,
@@ -83,6 +86,7 @@ pub const SERVERLESS: &str = "db.serverless";
 
 /// What a rule says of Aurora clusters alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AuroraKeys {
     /// DB instance class of the writer that the restored cluster gets; [`SERVERLESS`] unless the rule says otherwise.
     pub instance_class: String,
@@ -90,6 +94,10 @@ pub struct AuroraKeys {
     pub min_capacity: f64,
     /// How far a serverless writer may grow, ACUs in steps of a half.
     pub max_capacity: f64,
+    /// DB cluster parameter group of this account; otherwise the default of the backup's engine.
+    pub parameter_group: Option<String>,
+    /// Whether a backup is restored whose engine is past its standard support, which RDS bills for.
+    pub extended_support: bool,
 }
 
 impl AuroraKeys {
@@ -105,14 +113,28 @@ impl Default for AuroraKeys {
             instance_class: SERVERLESS.to_owned(),
             min_capacity: 0.5,
             max_capacity: 1.0,
+            parameter_group: None,
+            extended_support: true,
         }
     }
 }
 
 static TABLE: Table = Table {
     words: "What concerns Aurora clusters alone.",
-    keys: &[&INSTANCE_CLASS, &MIN_CAPACITY, &MAX_CAPACITY],
+    keys: &[
+        &INSTANCE_CLASS,
+        &MIN_CAPACITY,
+        &MAX_CAPACITY,
+        &PARAMETER_GROUP,
+        &EXTENDED_SUPPORT,
+    ],
 };
+
+static PARAMETER_GROUP: Key<Own<String>> = key(
+    "parameter_group",
+    "DB cluster parameter group of the account that restores, for a source that had one of its own. Default: that of the engine.",
+    GROUP,
+);
 
 static INSTANCE_CLASS: Key<Own<String>> = key(
     "instance_class",
@@ -156,12 +178,16 @@ fn read(item: &Item<'_>, keys: &mut TypeKeys) -> Option<()> {
     let max_item = section.quiet(MAX_CAPACITY.name);
     let min_capacity = section.get(&MIN_CAPACITY);
     let max_capacity = section.get(&MAX_CAPACITY);
+    let parameter_group = section.get(&PARAMETER_GROUP);
+    let extended_support = section.get(&EXTENDED_SUPPORT);
     section.finish();
     let default = AuroraKeys::default();
     let keys_read = AuroraKeys {
         instance_class: instance_class?.unwrap_or(default.instance_class),
         min_capacity: min_capacity?.unwrap_or(default.min_capacity),
         max_capacity: max_capacity?.unwrap_or(default.max_capacity),
+        parameter_group: parameter_group?,
+        extended_support: extended_support?.unwrap_or(true),
     };
     if !keys_read.is_serverless()
         && let Some(item) = min_item.as_ref().or(max_item.as_ref())
@@ -186,19 +212,28 @@ fn read(item: &Item<'_>, keys: &mut TypeKeys) -> Option<()> {
 
 fn told(keys: &TypeKeys) -> Vec<Told> {
     let keys = &keys.aurora;
-    if *keys == AuroraKeys::default() {
-        return Vec::new();
-    }
-    let range = if keys.is_serverless() {
-        format!(", {} to {} ACUs", keys.min_capacity, keys.max_capacity)
-    } else {
-        String::new()
+    let default = AuroraKeys::default();
+    let writer = |keys: &AuroraKeys| {
+        let range = if keys.is_serverless() {
+            format!(", {} to {} ACUs", keys.min_capacity, keys.max_capacity)
+        } else {
+            String::new()
+        };
+        format!("{}{range}", keys.instance_class)
     };
-    vec![Told {
-        label: "writer",
-        words: format!("{}{range}", keys.instance_class),
-        is_warning: false,
-    }]
+    let is_own = writer(keys) != writer(&default);
+    let named = [
+        ("writer", is_own.then(|| writer(keys))),
+        ("parameters", keys.parameter_group.clone()),
+    ];
+    let named = named.into_iter().filter_map(|(label, words)| {
+        Some(Told {
+            label,
+            words: words?,
+            is_warning: false,
+        })
+    });
+    named.chain(told_support(keys.extended_support)).collect()
 }
 
 /// Names the restored cluster.
@@ -235,6 +270,7 @@ const LEFT_OUT: &[Reason] = &[
         "logs of a copy would carry production data out of it",
     ),
     ("ScalingConfiguration", "it is Aurora Serverless v1's"),
+    ("BackupRetentionPeriod", NO_RETENTION),
     (
         "BacktrackWindow",
         "nobody goes back in time in a copy, and it would be paid for",
@@ -275,6 +311,7 @@ const FORBIDDEN: &[Reason] = &[
         "restores stay behind the stack's security groups",
     ),
     ("AvailabilityZones", "the isolated subnets decide the zones"),
+    ("BackupRetentionPeriod", NO_RETENTION),
     ("CopyTagsToSnapshot", "no snapshot is to outlive the copy"),
     (
         "EnableIAMDatabaseAuthentication",
@@ -330,6 +367,13 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     if !mode.is_empty() && mode != "provisioned" {
         let reason = "only the mode provisioned is restored, and it is the default";
         request.set("EngineMode", None, reason);
+    }
+    let keys = &request.types.aurora;
+    settle_support(request, keys.extended_support);
+    let parameters = ("aurora.parameter_group", keys.parameter_group.as_deref());
+    let refused = settle_parameter_group(request, "DBClusterParameterGroupName", parameters);
+    if refused.is_some() {
+        return refused;
     }
     let (engine, version) = (request.said("Engine"), request.said("EngineVersion"));
     if request.types.aurora.is_serverless()

@@ -3,6 +3,7 @@
 //! Sources: AWS Backup developer guide, "Restore an Amazon EC2 instance" (restore metadata), and what others
 //! found of it: the stored metadata cannot be sent back as it is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -94,6 +95,18 @@ pub struct Ec2Keys {
     /// pass says nothing and is tried again.
     #[serde(with = "wire::seconds")]
     pub boot_timeout: Duration,
+}
+
+impl Ec2Keys {
+    /// The instance type that a rule asks for, by its key or by its `restore` table; none for that of the backup.
+    pub fn asked_type<'a>(&'a self, overrides: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let of_table = || {
+            let mut all = overrides.iter();
+            let asked = all.find(|(key, _)| key.eq_ignore_ascii_case("InstanceType"));
+            asked.map(|(_, kind)| kind.as_str())
+        };
+        self.instance_type.as_deref().or_else(of_table)
+    }
 }
 
 impl Default for Ec2Keys {
@@ -326,10 +339,10 @@ const FORBIDDEN: &[Reason] = &[
     ("InstanceMarketOptions", "a check must not be interrupted"),
 ];
 
-/// The type and the instance profile that the rule names, and the block devices.
+/// The type and the instance profile that the rule names, and the block devices. Returns what EC2 would refuse.
 fn settle(request: &mut Request<'_>) -> Option<String> {
     let keys = &request.types.ec2;
-    if keys.instance_type.is_some() || request.asked("InstanceType").is_some() {
+    if keys.asked_type(request.overrides).is_some() {
         for key in OF_SOURCES_TYPE {
             if request.keys.contains_key(key) && request.asked(key).is_none() {
                 let reason = "the policy's instance type may not take it";
@@ -348,7 +361,7 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     }
     let mappings = devices(
         request.said("BlockDeviceMappings"),
-        &request.source.devices,
+        &request.source.image.devices,
         request.network.volume_key_arn.as_deref(),
     );
     let reason = match mappings {
@@ -356,7 +369,46 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
         None => "neither the backup nor its image names a device",
     };
     request.set("BlockDeviceMappings", mappings.as_deref(), reason);
-    None
+    let products = &request.source.image.product_codes;
+    if !products.is_empty() {
+        // EC2 user guide, "Paid AMIs in the AWS Marketplace": otherwise RunInstances answers OptInRequired.
+        request.findings.push(format!(
+            "the image is of a product of AWS Marketplace ({}): EC2 starts it only in an account that has accepted the \
+             product's terms",
+            products.join(", ")
+        ));
+    }
+    refused_type(request)
+}
+
+/// What EC2 refuses of the instance type that the policy asks for, with the image of this backup.
+fn refused_type(request: &Request<'_>) -> Option<String> {
+    let (image, chosen) = (&request.source.image, request.source.chosen_type.as_ref()?);
+    let asks = format!("the policy asks for the instance type {}", chosen.name);
+    if !chosen.exists {
+        return Some(format!(
+            "{asks}, which EC2 does not know in this Region. Name another"
+        ));
+    }
+    let lacks =
+        |has: &[String], needed: &str| !has.is_empty() && !has.iter().any(|one| one == needed);
+    if let Some(architecture) = &image.architecture
+        && lacks(&chosen.architectures, architecture)
+    {
+        return Some(format!(
+            "{asks}, whose architecture is {}; the image of the backup is {architecture}. Name a type of {architecture}",
+            chosen.architectures.join(" or ")
+        ));
+    }
+    // `uefi-preferred` boots either way, and an image that names none boots as its type does (EC2 user guide, "Instance
+    // launch behavior with Amazon EC2 boot modes").
+    match image.boot_mode.as_deref() {
+        Some(mode @ ("uefi" | "legacy-bios")) if lacks(&chosen.boot_modes, mode) => Some(format!(
+            "{asks}, which boots by {}; the image of the backup needs the boot mode {mode}. Name a type that has it",
+            chosen.boot_modes.join(" or ")
+        )),
+        _ => None,
+    }
 }
 
 /// The block device mappings of the request: each device of the backup, encrypted, and deleted with its machine.

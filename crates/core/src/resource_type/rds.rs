@@ -4,7 +4,9 @@
 //! (keys), the parameters of RDS `RestoreDBInstanceFromDBSnapshot`, which AWS Backup passes the metadata to, and the
 //! RDS user guide, "Amazon RDS DB instance storage" (limits).
 
+mod settings;
 mod storage;
+mod support;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -15,8 +17,11 @@ use crate::reader::Item;
 
 use super::{
     ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
-    Told, TypeKeys, ValueProblem, anything,
+    SERVERLESS, Told, TypeKeys, ValueProblem, anything,
 };
+
+pub(super) use settings::{GROUP, settle_parameter_group};
+pub(super) use support::settle as settle_support;
 
 pub(super) static FACTS: Facts = Facts {
     name: "RDS",
@@ -65,16 +70,7 @@ pub(super) static FACTS: Facts = Facts {
         read,
         class: ("instance_class", Some("DBInstanceClass")),
         chosen_class: |request| request.says("DBInstanceClass").map(str::to_owned),
-        told: |keys| {
-            let class = keys.rds.instance_class.iter();
-            class
-                .map(|class| Told {
-                    label: "class",
-                    words: class.clone(),
-                    is_warning: false,
-                })
-                .collect()
-        },
+        told,
     },
     fits: Fits {
         sql: Ok(()),
@@ -92,21 +88,66 @@ pub(super) static FACTS: Facts = Facts {
 };
 
 /// What a rule says of RDS DB instances alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RdsKeys {
     /// DB instance class to restore to, for example `db.t4g.medium`; otherwise that of the backup.
     pub instance_class: Option<String>,
+    /// DB parameter group of this account; otherwise the default of the backup's engine.
+    pub parameter_group: Option<String>,
+    /// Option group of this account; otherwise the default of the backup's engine.
+    pub option_group: Option<String>,
+    /// Whether a backup is restored whose engine is past its standard support, which RDS bills for.
+    pub extended_support: bool,
+}
+
+impl Default for RdsKeys {
+    fn default() -> RdsKeys {
+        RdsKeys {
+            instance_class: None,
+            parameter_group: None,
+            option_group: None,
+            extended_support: true,
+        }
+    }
 }
 
 static TABLE: Table = Table {
     words: "What concerns RDS DB instances alone.",
-    keys: &[&INSTANCE_CLASS],
+    keys: &[
+        &INSTANCE_CLASS,
+        &PARAMETER_GROUP,
+        &OPTION_GROUP,
+        &EXTENDED_SUPPORT,
+    ],
 };
 
 static INSTANCE_CLASS: Key<Own<String>> = key(
     "instance_class",
     "DB instance class to restore to. Default: that of the backup.",
     DB_INSTANCE_CLASS,
+);
+
+static PARAMETER_GROUP: Key<Own<String>> = key(
+    "parameter_group",
+    "DB parameter group of the account that restores, for a source that had one of its own. Default: that of the engine.",
+    GROUP,
+);
+
+static OPTION_GROUP: Key<Own<String>> = key(
+    "option_group",
+    "Option group of the account that restores. Default: that of the engine.",
+    GROUP,
+);
+
+/// Whether an engine past its standard support is restored.
+pub(super) static EXTENDED_SUPPORT: Key<Own<bool>> = key(
+    "extended_support",
+    "Whether a backup is restored whose engine is past its standard support: RDS bills the copy for Extended Support, by the vCPU-hour. With false it is not_tested. Default: true.",
+    Own {
+        read: |item| item.boolean(),
+        schema: || json!({ "type": "boolean" }),
+    },
 );
 
 /// A DB instance class.
@@ -134,11 +175,43 @@ fn read_class(item: &Item<'_>) -> Option<String> {
 fn read(item: &Item<'_>, keys: &mut TypeKeys) -> Option<()> {
     let mut section = item.section()?;
     let instance_class = section.get(&INSTANCE_CLASS);
+    let parameter_group = section.get(&PARAMETER_GROUP);
+    let option_group = section.get(&OPTION_GROUP);
+    let extended_support = section.get(&EXTENDED_SUPPORT);
     section.finish();
     keys.rds = RdsKeys {
         instance_class: instance_class?,
+        parameter_group: parameter_group?,
+        option_group: option_group?,
+        extended_support: extended_support?.unwrap_or(true),
     };
     Some(())
+}
+
+fn told(keys: &TypeKeys) -> Vec<Told> {
+    let keys = &keys.rds;
+    let named = [
+        ("class", keys.instance_class.as_ref()),
+        ("parameters", keys.parameter_group.as_ref()),
+        ("options", keys.option_group.as_ref()),
+    ];
+    let named = named.into_iter().filter_map(|(label, words)| {
+        Some(Told {
+            label,
+            words: words?.clone(),
+            is_warning: false,
+        })
+    });
+    named.chain(told_support(keys.extended_support)).collect()
+}
+
+/// That a rule restores nothing that RDS bills for Extended Support.
+pub(super) fn told_support(is_wanted: bool) -> Option<Told> {
+    (!is_wanted).then(|| Told {
+        label: "support",
+        words: "no engine past its standard support".to_owned(),
+        is_warning: false,
+    })
 }
 
 /// Names the restored instance.
@@ -171,9 +244,13 @@ const LEFT_OUT: &[Reason] = &[
         "NetworkType",
         "AWS Backup documents no such key; the isolated subnets have no IPv6 addresses",
     ),
+    ("BackupRetentionPeriod", NO_RETENTION),
     // The engine's default is named instead, where it must be.
     ("OptionGroupName", "not set in the backup"),
 ];
+
+/// Since 2025 RestoreDBInstanceFromDBSnapshot takes the key; no page says that AWS Backup passes it on.
+pub(super) const NO_RETENTION: &str = "AWS Backup documents no such key; a copy is checked while RDS backs it up, and its automated backups are deleted with it";
 
 /// Set last, over everything else.
 const SAFETY: &[(&str, &str, &str)] = &[
@@ -260,6 +337,7 @@ const FORBIDDEN: &[Reason] = &[
         "StorageThroughput",
         "AWS Backup documents no such key; the storage has what its type and size give",
     ),
+    ("BackupRetentionPeriod", NO_RETENTION),
     ("AvailabilityZone", "the isolated subnets decide the zone"),
     ("CopyTagsToSnapshot", "no snapshot is to outlive the copy"),
     (
@@ -287,7 +365,7 @@ const FORBIDDEN: &[Reason] = &[
     ("EngineVersion", "the version is the backup's"),
 ];
 
-/// Port, option group and storage, and the class that the rule names.
+/// Port, groups and storage, the class that the rule names, and what the engine costs.
 fn settle(request: &mut Request<'_>) -> Option<String> {
     // "0" for some points.
     let said = request.said("Port");
@@ -295,66 +373,52 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
         let reason = "RDS takes ports from 1150 to 65535; the engine's own will do";
         request.set("Port", None, reason);
     }
-    if request.asked("OptionGroupName").is_none()
-        && let Some((value, reason)) = option_group(request)
-    {
-        request.set("OptionGroupName", value.as_deref(), reason);
-    }
-    if let Some(class) = &request.types.rds.instance_class {
+    let keys = &request.types.rds;
+    if let Some(class) = &keys.instance_class {
         let reason = "the policy's rds.instance_class";
         request.set("DBInstanceClass", Some(class), reason);
     }
-    storage::settle(request)
+    settle_support(request, keys.extended_support);
+    let parameters = ("rds.parameter_group", keys.parameter_group.as_deref());
+    let refused = settle_parameter_group(request, "DBParameterGroupName", parameters);
+    let refused = refused.or(settings::settle_option_group(request));
+    let refused = refused.or_else(|| refused_class(request));
+    let refused = refused.or_else(|| refused_licence(request));
+    // Each of them settles keys, whatever the others refuse.
+    let storage = storage::settle(request);
+    refused.or(storage)
+}
+
+/// Only instances of a cluster are serverless.
+fn refused_class(request: &Request<'_>) -> Option<String> {
+    let class = request.says("DBInstanceClass")?;
+    let is_asked =
+        request.types.rds.instance_class.is_some() || request.asked("DBInstanceClass").is_some();
+    (is_asked && class == SERVERLESS).then(|| {
+        format!("the policy asks for the class {class}, which only instances of an Aurora cluster have. Name another")
+    })
+}
+
+/// What RDS refuses of a licence that the policy asks for (RDS API reference, RestoreDBInstanceFromDBSnapshot).
+fn refused_licence(request: &Request<'_>) -> Option<String> {
+    let asked = request.asked("LicenseModel")?;
+    let engine = request.said("Engine");
+    let takes: &[&str] = match engine {
+        "mysql" | "mariadb" => &["general-public-license"],
+        "postgres" => &["postgresql-license"],
+        _ if engine.starts_with("sqlserver-") => &["license-included", "bring-your-own-media"],
+        _ if engine.starts_with("oracle-") => &["bring-your-own-license", "license-included"],
+        _ if engine.starts_with("db2-") => &["bring-your-own-license", "marketplace-license"],
+        _ => return None,
+    };
+    (!takes.contains(&asked)).then(|| {
+        let takes = takes.join(" or ");
+        format!("the policy's restore keys ask for LicenseModel = {asked:?}; RDS takes {takes} for {engine}. Change or remove it")
+    })
 }
 
 pub(super) fn is_number(value: &str) -> bool {
     value.parse::<u64>().is_ok()
-}
-
-/// The option group, where the backup names one. One of the source's own is bound to its account and VPC, and RDS
-/// takes it from the snapshot unless it is told another: "The option group … is associated with a different VPC than
-/// the request." Where the source has its engine's default, so has the copy, unasked.
-fn option_group(request: &Request<'_>) -> Option<(Option<String>, &'static str)> {
-    let own = match request.said("OptionGroupName") {
-        "" => return None,
-        name => !name.starts_with("default:"),
-    };
-    if !own {
-        return Some((
-            None,
-            "the default of the backup's engine, which RDS gives unasked",
-        ));
-    }
-    let default = default_option_group(request.said("Engine"), request.said("EngineVersion"));
-    let reason = match default {
-        Some(_) => "the source's own is bound to its account and VPC: its engine's default instead",
-        None => "the source's own is bound to its account and VPC",
-    };
-    Some((default, reason))
-}
-
-/// The name of an engine's default option group, for example `default:mysql-8-0`; none if the version does not tell
-/// (RDS user guide, "Working with option groups").
-fn default_option_group(engine: &str, version: &str) -> Option<String> {
-    let parts: Vec<&str> = version.split('.').collect();
-    let first: u32 = parts.first()?.parse().ok()?;
-    let one_names_it = match engine {
-        "postgres" => first >= 10,
-        "mysql" | "mariadb" => false,
-        _ if engine.starts_with("oracle-") => first >= 18,
-        _ if engine.starts_with("sqlserver-") || engine.starts_with("db2-") => false,
-        _ => return None,
-    };
-    let second = if one_names_it {
-        None
-    } else {
-        Some(parts.get(1)?)
-    };
-    if second.is_some_and(|second| second.parse::<u32>().is_err()) {
-        return None;
-    }
-    let major: Vec<&str> = std::iter::once(parts[0]).chain(second.copied()).collect();
-    Some(format!("default:{engine}-{}", major.join("-")))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
+
 use super::TypeKeys;
 
 /// Where restores go: the isolated network of the stack.
@@ -24,8 +26,36 @@ pub struct Network {
 pub struct Source {
     /// Its restore metadata, as AWS Backup keeps it.
     pub metadata: BTreeMap<String, String>,
-    /// Names of the block devices of a machine's image, for example `/dev/xvda`; empty for other types.
+    /// What is known of the image of an EC2 instance; nothing of other types.
+    pub image: Image,
+    /// What EC2 says of the instance type that the rule asks for; none if the rule asks for none, or EC2 was not asked.
+    pub chosen_type: Option<InstanceType>,
+}
+
+/// What EC2 says of an image (EC2 API reference, `Image`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Names of its block devices, for example `/dev/xvda`.
     pub devices: Vec<String>,
+    /// `x86_64`, `arm64`, …
+    pub architecture: Option<String>,
+    /// `legacy-bios`, `uefi` or `uefi-preferred`; none if the instance type's default will do.
+    pub boot_mode: Option<String>,
+    /// Codes of the products of AWS Marketplace that it was made from.
+    pub product_codes: Vec<String>,
+}
+
+/// What EC2 says of an instance type (EC2 API reference, `InstanceTypeInfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceType {
+    /// Its name, for example `t3.small`.
+    pub name: String,
+    /// Whether EC2 knows it in this Region.
+    pub exists: bool,
+    /// The architectures it has; empty if EC2 does not say.
+    pub architectures: Vec<String>,
+    /// The boot modes it has, `legacy-bios` and `uefi`; empty if EC2 does not say.
+    pub boot_modes: Vec<String>,
 }
 
 impl Source {
@@ -55,8 +85,16 @@ pub struct Request<'a> {
     pub overrides: &'a BTreeMap<String, String>,
     /// Where it goes.
     pub network: &'a Network,
+    /// The day it is, in UTC.
+    pub today: Date,
     /// Every key that was looked at, those that are left out among them.
     pub keys: BTreeMap<String, PlannedKey>,
+    /// What people are to be told of the restore, in words.
+    pub findings: Vec<String>,
+    /// Whether the source had a parameter group of its own that the copy does not get.
+    pub settings_differ: bool,
+    /// Why the rule leaves this backup out, by a key of the type; none if it does not.
+    pub left_out: Option<String>,
 }
 
 impl<'a> Request<'a> {

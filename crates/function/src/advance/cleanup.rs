@@ -103,9 +103,10 @@ impl Run<'_> {
             Deletion::Blocked(why) => match self.look().await? {
                 // The SDK repeats a call whose answer was lost, and meets its own work.
                 Looked::Missing | Looked::Gone | Looked::Ending => Ok(Next::At(self.look_again())),
-                // Just restored, it may be backing up or modifying itself: soon it can be deleted.
+                // Just restored, it may be backing up, for hours, or modifying itself: then it can be deleted.
                 Looked::Ours(now, _)
-                    if (restored.is_passing || now.is_passing) && !self.is_overdue()? =>
+                    if (restored.is_passing || now.is_passing)
+                        && !self.is_tried_for(resource_type.facts().deadlines.ready) =>
                 {
                     Ok(Next::At(self.now() + RETRY))
                 }
@@ -134,15 +135,21 @@ impl Run<'_> {
 
     /// Whether this try at the deletion has taken too long without progress.
     pub(super) fn is_overdue(&mut self) -> anyhow::Result<bool> {
-        let (now, at_most) = (self.now(), self.without_progress()?);
+        let at_most = self.without_progress()?;
+        Ok(self.is_tried_for(at_most))
+    }
+
+    /// Whether this try at the deletion has taken longer.
+    fn is_tried_for(&mut self, at_most: SignedDuration) -> bool {
+        let now = self.now();
         let tried_since = &mut self.validation().deletion_tried_since;
-        Ok(match tried_since.map(|since| now.duration_since(since)) {
+        match tried_since.map(|since| now.duration_since(since)) {
             Some(tried) if tried < TRIED_ANEW => tried > at_most,
             _ => {
                 *tried_since = Some(now);
                 false
             }
-        })
+        }
     }
 
     /// Until when a failed restore is kept; none when it may go.

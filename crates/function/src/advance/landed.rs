@@ -1,11 +1,12 @@
 //! Landed: is there room for one more restore, what is to be restored, and what does the policy want of it?
 
 use futures_util::future;
+use jiff::tz::TimeZone;
 use restore_proof_core::plan::{self, Source};
 use restore_proof_core::policy::{Subject, readable_size};
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{self, Intent, PolicyUsed, Stage};
-use restore_proof_core::verdict::Verdict;
+use restore_proof_core::verdict::{FaultClass, Verdict};
 
 use super::{Next, Run};
 use crate::backup;
@@ -142,7 +143,7 @@ impl Run<'_> {
         known.resource_type = type_name;
         known.resource_arn = described.resource_arn.or(known.resource_arn.take());
         known.size_bytes = described.size_bytes.or(known.size_bytes);
-        known.encryption_key_arn = described.encryption_key_arn;
+        known.encryption_key_arn = backed_up.key.clone().or(described.encryption_key_arn);
         known.expires_at = described.expires_at;
         // For a copy one of the two may be the time of copying: the earlier is that of the data.
         known.created_at = [described.created_at, backed_up.created_at]
@@ -229,7 +230,8 @@ impl Run<'_> {
             }
         };
         let metadata = backup::restore_metadata(&app.aws, &point.vault_name, &point.arn);
-        let (by, metadata) = future::join(claimed, metadata).await;
+        let chosen_type = resource::chosen_type(&app.aws, resource_type, &rule);
+        let (by, metadata, chosen_type) = future::join3(claimed, metadata, chosen_type).await;
         let by = by?;
         if by != id {
             let reason =
@@ -237,9 +239,21 @@ impl Run<'_> {
             self.validation().left_out_by_rule = true;
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
+        let chosen_type = match chosen_type {
+            Ok(chosen_type) => chosen_type,
+            Err(error) if error.may_pass() => return Err(error.into()),
+            // The network's stack may be older than the function, and not let the call through.
+            Err(error) => {
+                self.validation().find(format!(
+                    "the instance type that the rule asks for was not compared with the image: {error}"
+                ));
+                None
+            }
+        };
         let source = Source {
             metadata: metadata?,
-            devices: backed_up.devices,
+            image: backed_up.image,
+            chosen_type,
         };
         let now = self.now();
         let validation = self.validation();
@@ -252,10 +266,24 @@ impl Run<'_> {
             &policy.limits,
             &network,
             &target_name,
+            now.to_zoned(TimeZone::UTC).date(),
         );
+        if let Some(reason) = plan.left_out {
+            // The next copy of the day may be of another version.
+            if let Some(claim) = self.claim() {
+                app.ledger.give_back(&claim, &id).await?;
+            }
+            self.validation().left_out_by_rule = true;
+            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        }
+        for finding in &plan.findings {
+            validation.find(finding.clone());
+        }
         if let Some(problem) = plan.problem {
+            validation.fault_class = Some(FaultClass::Request);
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
+        validation.settings_differ = plan.settings_differ;
         validation.queued_since = None;
         validation.retry_at = None;
         validation.source_class = plan::source_class(resource_type, &source);

@@ -304,6 +304,14 @@ impl Run<'_> {
                     return Ok(ControlFlow::Break(next));
                 }
                 Condition::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
+                Condition::Busy => {
+                    self.note_ready();
+                    if !may_wait {
+                        return self.not_ready().await;
+                    }
+                    self.validation().waiting_since = None;
+                    self.app.pause().await;
+                }
                 Condition::Changing => {
                     for state in self.validation().steps.values_mut() {
                         state.seen |= state.done_at.is_some();
@@ -547,6 +555,7 @@ impl Run<'_> {
             }
             Condition::Ready(_)
             | Condition::Changing
+            | Condition::Busy
             | Condition::Needs(_)
             | Condition::Broken(_)
             | Condition::Deleting => {}

@@ -105,7 +105,7 @@ async fn look(
         }
         Err(_) => Trouble::CannotTell(format!("no answer within {} s", limit.as_secs())),
     };
-    let (outcome, detail) = trouble.told();
+    let (outcome, detail) = trouble.of(target).told();
     Judgement {
         expectation: expectation(check),
         ..ruling(outcome, place.before(&detail))

@@ -36,6 +36,7 @@ pub(super) async fn value(
         port,
         engine,
         database,
+        settings_differ: _,
     } = target
     else {
         return Err(cannot("sql checks need a database, not a machine"));

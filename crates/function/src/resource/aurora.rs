@@ -6,12 +6,13 @@
 use aws_sdk_rds::types::{DbCluster, DbInstance, ServerlessV2ScalingConfiguration};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, Mark, OwnedResource};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::resource_type::{Image, ResourceType};
 use restore_proof_core::validation::{RecoveryPoint, RestoredNetwork, Stage, Step, Validation};
 
+use super::rds::State;
 use super::{
-    BackedUp, Condition, Deletion, Master, Neighbour, Preparation, Prepared, Restored, rds,
-    wants_password,
+    BackedUp, Condition, Deletion, Master, Neighbour, Preparation, Prepared, Restored, SnapshotKey,
+    rds, wants_password,
 };
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
@@ -91,7 +92,7 @@ pub(super) async fn look(
         },
         condition: condition(&cluster, writer.as_ref(), validation),
         // RDS lists a member for a while after it is gone.
-        is_passing: rds::is_passing(status) || !ours.is_empty(),
+        is_passing: State::of(status).passes() || !ours.is_empty(),
         isolation,
         network,
         class: writer
@@ -149,28 +150,29 @@ fn condition(
     writer: Option<&DbInstance>,
     validation: &Validation,
 ) -> Condition {
-    match cluster.status().unwrap_or_default() {
-        "available" => {}
-        "deleting" => return Condition::Deleting,
-        status => {
-            return match rds::broken(status) {
-                Some(why) => Condition::Broken(why),
-                None => Condition::Changing,
-            };
-        }
+    let status = cluster.status().unwrap_or_default();
+    let state = State::of(status);
+    if !state.answers() {
+        return rds::not_answering(state, status);
     }
     let Some(rule) = &validation.rule else {
         return Condition::Changing;
+    };
+    // A cluster is changed in the state available only (ModifyDBCluster, InvalidDBClusterStateFault).
+    let takes_steps = state == State::Available;
+    let needs = |step| match takes_steps {
+        true => Condition::Needs(step),
+        false => Condition::Changing,
     };
     let has_range = cluster.serverless_v2_scaling_configuration().is_some();
     if rule.types.aurora.is_serverless() && !has_range {
         return match validation.done_at(Step::Capacity) {
             Some(_) => Condition::Changing,
-            None => Condition::Needs(Step::Capacity),
+            None => needs(Step::Capacity),
         };
     }
     if validation.done_at(Step::Writer).is_none() {
-        return Condition::Needs(Step::Writer);
+        return needs(Step::Writer);
     }
     let writes = |writer: &&DbInstance| {
         let mut members = cluster.db_cluster_members().iter();
@@ -180,17 +182,23 @@ fn condition(
         })
     };
     let status = writer.and_then(DbInstance::db_instance_status);
-    match status.unwrap_or_default() {
-        "available" if writer.is_some_and(|writer| writes(&writer)) => {}
-        status => {
-            return match rds::broken(status) {
-                Some(why) => Condition::Broken(format!("of the cluster's writer: {why}")),
-                None => Condition::Changing,
-            };
+    let status = status.unwrap_or_default();
+    match State::of(status) {
+        state if state.answers() && writer.is_some_and(|writer| writes(&writer)) => {}
+        State::Broken => {
+            return Condition::Broken(format!(
+                "of the cluster's writer: the restored database is {status}"
+            ));
+        }
+        State::Available | State::Busy | State::Passing | State::Deleting | State::Unknown => {
+            return Condition::Changing;
         }
     }
     if wants_password(rule) && validation.done_at(Step::Password).is_none() {
-        return Condition::Needs(Step::Password);
+        return match takes_steps {
+            true => Condition::Needs(Step::Password),
+            false => Condition::Busy,
+        };
     }
     let pending = cluster.pending_modified_values();
     if pending.is_some_and(|pending| pending.master_user_password().is_some()) {
@@ -203,6 +211,7 @@ fn condition(
             port,
             engine: cluster.engine().unwrap_or_default().to_owned(),
             database: database(cluster),
+            settings_differ: validation.settings_differ,
         }),
         _ => Condition::Changing,
     }
@@ -352,7 +361,8 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
         .map(|snapshot| BackedUp {
             created_at: snapshot.snapshot_create_time().and_then(timestamp),
             tags: rds::tags(snapshot.tag_list()),
-            devices: Vec::new(),
+            image: Image::default(),
+            key: SnapshotKey::of(snapshot.storage_encrypted(), snapshot.kms_key_id()),
         }))
 }
 
@@ -374,7 +384,7 @@ pub(super) async fn network_inventory(
             let in_our_group =
                 cluster.db_subnet_group() == Some(config.network.db_subnet_group.as_str());
             let is_named_by_us = validation_named(&config.name_prefix, name).is_some();
-            let is_ending = cluster.status() == Some("deleting");
+            let is_ending = State::of(cluster.status().unwrap_or_default()) == State::Deleting;
             if (in_our_group || is_named_by_us) && !is_ending {
                 found.push(Neighbour {
                     arn: arn.to_owned(),

@@ -3,16 +3,16 @@
 //! A restored machine takes no name. It is ours when our restore job names it, it lies in our isolated subnet and
 //! it was launched after the job began.
 
-use aws_sdk_ec2::types::{Filter, Tag};
+use aws_sdk_ec2::types::{Filter, InstanceType as TypeName, Tag};
 use jiff::Timestamp;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
 use restore_proof_core::policy::Rule;
-use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
+use restore_proof_core::resource_type::{Image, InstanceProfile, InstanceType, ResourceType};
 use restore_proof_core::validation::{
     PartKind, RecoveryPoint, RestoredNetwork, VALIDATION_TAG, Validation,
 };
 
-use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart};
+use super::{BackedUp, Condition, Deletion, Neighbour, PartState, Restored, SeenPart, SnapshotKey};
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
 use crate::config::Config;
@@ -541,13 +541,64 @@ pub(super) async fn image(aws: &Aws, id: &str) -> Result<Option<BackedUp>, AwsEr
                 ))
             })
             .collect(),
-        devices: image
-            .block_device_mappings()
-            .iter()
-            .filter(|mapping| mapping.ebs().is_some())
-            .filter_map(|mapping| mapping.device_name().map(str::to_owned))
-            .collect(),
+        image: Image {
+            devices: image
+                .block_device_mappings()
+                .iter()
+                .filter(|mapping| mapping.ebs().is_some())
+                .filter_map(|mapping| mapping.device_name().map(str::to_owned))
+                .collect(),
+            architecture: image.architecture().map(|one| one.as_str().to_owned()),
+            boot_mode: image.boot_mode().map(|mode| mode.as_str().to_owned()),
+            product_codes: image
+                .product_codes()
+                .iter()
+                .filter_map(|code| code.product_code_id().map(str::to_owned))
+                .collect(),
+        },
+        // Each volume has a snapshot of its own, and DescribeImages does not name their keys.
+        key: SnapshotKey::Unknown,
     }))
+}
+
+/// Describes an instance type, one that EC2 does not know among them.
+pub(super) async fn instance_type(aws: &Aws, name: &str) -> Result<InstanceType, AwsError> {
+    const OPERATION: &str = "ec2:DescribeInstanceTypes";
+    let request = aws.ec2.describe_instance_types();
+    let request = request.instance_types(TypeName::from(name)).send();
+    let mut described = InstanceType {
+        name: name.to_owned(),
+        exists: true,
+        architectures: Vec::new(),
+        boot_modes: Vec::new(),
+    };
+    let answer = match call(OPERATION, request).await {
+        Ok(answer) => answer,
+        Err(error) if error.is(&["InvalidInstanceType"]) => {
+            described.exists = false;
+            return Ok(described);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut all = answer.instance_types().iter();
+    let Some(found) = all.find(|one| one.instance_type().is_some_and(|one| one.as_str() == name))
+    else {
+        return Err(AwsError {
+            operation: OPERATION,
+            code: None,
+            message: "the answer does not hold the instance type asked for".to_owned(),
+        });
+    };
+    let processor = found.processor_info();
+    let architectures = processor.map(|processor| processor.supported_architectures());
+    described.architectures = architectures
+        .unwrap_or_default()
+        .iter()
+        .map(|one| one.as_str().to_owned())
+        .collect();
+    let boot_modes = found.supported_boot_modes().iter();
+    described.boot_modes = boot_modes.map(|mode| mode.as_str().to_owned()).collect();
+    Ok(described)
 }
 
 /// The machines with an interface in our subnets that have not ended.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use restore_proof_core::arn::Arn;
 use restore_proof_core::ownership::{Found, FoundPart, OwnedPart, OwnedResource};
 use restore_proof_core::policy::{Credentials, Rule};
-use restore_proof_core::resource_type::{MarkedBy, ResourceType};
+use restore_proof_core::resource_type::{Image, InstanceType, MarkedBy, ResourceType};
 use restore_proof_core::validation::{Part, PartKind, RestoredNetwork, Step, Validation};
 
 use crate::App;
@@ -64,6 +64,8 @@ pub enum Condition {
     Ready(Target),
     /// It is being made or changed, and will be ready.
     Changing,
+    /// It answers, so that its recovery is over; what is to be done to it before its checks must wait.
+    Busy,
     /// It will be ready once this is done.
     Needs(Step),
     /// It will not be ready; why, in words.
@@ -121,8 +123,42 @@ pub struct BackedUp {
     pub created_at: Option<Timestamp>,
     /// Its tags (AWS Backup lists tags only of types it manages fully).
     pub tags: BTreeMap<String, String>,
-    /// Names of the block devices of a machine's image.
-    pub devices: Vec<String>,
+    /// A machine's image.
+    pub image: Image,
+    /// What encrypts the snapshot.
+    pub key: SnapshotKey,
+}
+
+/// What encrypts a snapshot, as its own service says. AWS Backup may name its vault's key instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotKey {
+    /// The service does not say, or was not asked.
+    #[default]
+    Unknown,
+    /// Nothing.
+    None,
+    /// The key of this ARN.
+    Arn(String),
+}
+
+impl SnapshotKey {
+    /// What RDS says of a snapshot.
+    fn of(encrypted: Option<bool>, key_arn: Option<&str>) -> SnapshotKey {
+        match (encrypted, key_arn) {
+            (Some(true), Some(arn)) => SnapshotKey::Arn(arn.to_owned()),
+            (Some(false), _) => SnapshotKey::None,
+            (Some(true) | None, _) => SnapshotKey::Unknown,
+        }
+    }
+
+    /// The ARN of the key, where AWS Backup has named this one.
+    pub fn or(self, named: Option<String>) -> Option<String> {
+        match self {
+            SnapshotKey::Unknown => named,
+            SnapshotKey::None => None,
+            SnapshotKey::Arn(arn) => Some(arn),
+        }
+    }
 }
 
 /// Something in our network, whoever made it: looked at, never touched.
@@ -307,6 +343,25 @@ pub async fn backed_up(aws: &Aws, recovery_point_arn: &str) -> Result<Option<Bac
         ("rds", _) => rds::snapshot(aws, arn.name()).await,
         ("ec2", Some(("image", id))) => ec2::image(aws, id).await,
         _ => Ok(Some(BackedUp::default())),
+    }
+}
+
+/// What AWS says of the instance type that a rule asks for; none where it asks for none, and of types for which AWS is not
+/// asked.
+///
+/// # Errors
+/// When the service refuses or does not answer.
+pub async fn chosen_type(
+    aws: &Aws,
+    resource_type: ResourceType,
+    rule: &Rule,
+) -> Result<Option<InstanceType>, AwsError> {
+    match resource_type {
+        ResourceType::Ec2 => match rule.types.ec2.asked_type(&rule.restore) {
+            Some(name) => ec2::instance_type(aws, name).await.map(Some),
+            None => Ok(None),
+        },
+        ResourceType::Aurora | ResourceType::Rds => Ok(None),
     }
 }
 

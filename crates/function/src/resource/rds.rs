@@ -1,18 +1,22 @@
 //! RDS DB instances.
 
+mod status;
+
 use std::collections::BTreeMap;
 
 use aws_sdk_rds::types::{DbInstance, Tag};
 use restore_proof_core::name::validation_named;
 use restore_proof_core::ownership::{Found, FoundPart, Mark, OwnedPart, OwnedResource};
-use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::resource_type::{Image, ResourceType};
 use restore_proof_core::validation::{
     PartKind, RecoveryPoint, RestoredNetwork, Step, VALIDATION_TAG, Validation,
 };
 
+pub(super) use status::State;
+
 use super::{
     BackedUp, Condition, Deletion, Master, Neighbour, PartState, Preparation, Prepared, Restored,
-    SeenPart, not_a_step_of, wants_password,
+    SeenPart, SnapshotKey, not_a_step_of, wants_password,
 };
 use crate::aws::{Aws, AwsError, call, failed, timestamp};
 use crate::check::Target;
@@ -57,60 +61,40 @@ pub(super) struct Instance {
 
 impl Instance {
     fn condition(&self, validation: &Validation) -> Condition {
-        let password_wanted = validation.rule.as_ref().is_some_and(wants_password);
-        match (self.status.as_str(), &self.endpoint) {
-            ("available", Some(_))
-                if password_wanted && validation.done_at(Step::Password).is_none() =>
-            {
-                Condition::Needs(Step::Password)
+        let wants = validation.rule.as_ref().is_some_and(wants_password);
+        let needs_password = wants && validation.done_at(Step::Password).is_none();
+        let state = State::of(&self.status);
+        match (state, &self.endpoint) {
+            (State::Available, Some(_)) if needs_password => Condition::Needs(Step::Password),
+            // RDS sets a password in the state available only (ModifyDBInstance, InvalidDBInstanceState).
+            (State::Busy, Some(_)) if needs_password => Condition::Busy,
+            (State::Available | State::Busy, Some(_)) if self.password_pending => {
+                Condition::Changing
             }
-            ("available", Some(_)) if self.password_pending => Condition::Changing,
-            ("available", Some((host, port))) => Condition::Ready(Target::Database {
-                host: host.clone(),
-                port: *port,
-                engine: self.engine.clone(),
-                database: self.database.clone(),
-            }),
-            ("deleting", _) => Condition::Deleting,
-            (status, _) => match broken(status) {
-                Some(why) => Condition::Broken(why),
-                None => Condition::Changing,
-            },
+            (State::Available | State::Busy, Some((host, port))) => {
+                Condition::Ready(Target::Database {
+                    host: host.clone(),
+                    port: *port,
+                    engine: self.engine.clone(),
+                    database: self.database.clone(),
+                    settings_differ: validation.settings_differ,
+                })
+            }
+            (State::Available | State::Busy, None) => Condition::Changing,
+            (State::Passing | State::Deleting | State::Broken | State::Unknown, _) => {
+                not_answering(state, &self.status)
+            }
         }
     }
 }
 
-/// Why a database in this state will not be available; none for a state that passes.
-pub(super) fn broken(status: &str) -> Option<String> {
-    let ended = matches!(
-        status,
-        "failed" | "storage-full" | "inaccessible-encryption-credentials"
-    );
-    (ended || status.starts_with("incompatible-"))
-        .then(|| format!("the restored database is {status}"))
-}
-
-/// States that a DB instance leaves by itself (RDS user guide, "Viewing Amazon RDS DB instance status").
-pub(super) fn is_passing(status: &str) -> bool {
-    matches!(
-        status,
-        "backing-up"
-            | "configuring-enhanced-monitoring"
-            | "configuring-iam-database-auth"
-            | "configuring-log-exports"
-            | "creating"
-            | "maintenance"
-            | "modifying"
-            | "moving-to-vpc"
-            | "rebooting"
-            | "renaming"
-            | "resetting-master-credentials"
-            | "starting"
-            | "stopping"
-            | "storage-initialization"
-            | "storage-optimization"
-            | "upgrading"
-    )
+/// The condition of a database that does not answer.
+pub(super) fn not_answering(state: State, status: &str) -> Condition {
+    match state {
+        State::Deleting => Condition::Deleting,
+        State::Broken => Condition::Broken(format!("the restored database is {status}")),
+        State::Available | State::Busy | State::Passing | State::Unknown => Condition::Changing,
+    }
 }
 
 /// Describes the instance of this name that was restored for a validation; none when RDS says that there is none.
@@ -125,7 +109,7 @@ pub(super) async fn look(
     };
     Ok(Some(Restored {
         condition: instance.condition(validation),
-        is_passing: is_passing(&instance.status),
+        is_passing: State::of(&instance.status).passes(),
         isolation: isolation_problems(&instance, config, &validation.recovery_point),
         came_with: Vec::new(),
         used_by: None,
@@ -354,10 +338,10 @@ pub(super) async fn look_at_member(aws: &Aws, name: &str) -> Result<Option<SeenP
     };
     let status = instance.db_instance_status().unwrap_or_default();
     let created_at = instance.instance_create_time().and_then(timestamp);
-    let state = match status {
-        "deleting" => PartState::Deleting,
-        _ if is_passing(status) => PartState::Passing,
-        _ => PartState::There,
+    let state = match State::of(status) {
+        State::Deleting => PartState::Deleting,
+        State::Busy | State::Passing => PartState::Passing,
+        State::Available | State::Broken | State::Unknown => PartState::There,
     };
     Ok(Some(SeenPart {
         found: FoundPart {
@@ -468,7 +452,8 @@ pub(super) async fn snapshot(aws: &Aws, name: &str) -> Result<Option<BackedUp>, 
     Ok(Some(BackedUp {
         created_at: snapshot.original_snapshot_create_time().and_then(timestamp),
         tags: tags(snapshot.tag_list()),
-        devices: Vec::new(),
+        image: Image::default(),
+        key: SnapshotKey::of(snapshot.encrypted(), snapshot.kms_key_id()),
     }))
 }
 
@@ -510,7 +495,8 @@ pub(super) async fn network_inventory(
                 })
             });
             let is_named_by_us = validation_named(&config.name_prefix, name).is_some();
-            let is_ending = instance.db_instance_status() == Some("deleting");
+            let status = instance.db_instance_status().unwrap_or_default();
+            let is_ending = State::of(status) == State::Deleting;
             // A writer that we gave a cluster is found with it.
             let writer = instance.db_cluster_identifier();
             let writer = writer.and_then(|cluster| Step::Writer.makes(cluster));

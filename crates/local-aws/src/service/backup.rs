@@ -239,7 +239,7 @@ fn describe_point(state: &State, point: &RecoveryPoint) -> Map<String, Value> {
         put("BackupSizeInBytes", point.size_bytes.into());
     }
     put("IsEncrypted", point.kms_key_arn.is_some().into());
-    if let Some(key) = &point.kms_key_arn {
+    if let Some(key) = point.named_key_arn.as_ref().or(point.kms_key_arn.as_ref()) {
         put("EncryptionKeyArn", key.as_str().into());
     }
     if let Some(at) = point.expires_at {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::wire::{Reply, Request, ServiceError};
 use crate::world::ec2 as life;
 use crate::world::ec2::metadata::{snapshot_id, zone_of};
+use crate::world::ec2::types;
 use crate::world::events::millis;
 use crate::world::seed::{Attachment, Ec2Instance, RecoveryPoint, Volume};
 use crate::world::state::State;
@@ -29,6 +30,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "DeleteVolume" => delete_volume(state, request),
         "CreateTags" => create_tags(state, request),
         "DescribeImages" => describe_images(state, request),
+        "DescribeInstanceTypes" => describe_instance_types(state, request),
         "DescribeSecurityGroups" => groups::describe(state, request),
         _ => Err(ServiceError::not_played(request)),
     }
@@ -249,6 +251,38 @@ fn describe_images(state: &mut State, request: &Request) -> Answer {
         images.push(image_json(state, id, image));
     }
     Ok(reply(state, "DescribeImages", &json!({ "Images": images })))
+}
+
+fn describe_instance_types(state: &mut State, request: &Request) -> Answer {
+    if !filters(request).is_empty() {
+        return Err(not_played(request, "with filters"));
+    }
+    let asked = numbered(request, "InstanceType");
+    if asked.is_empty() {
+        return Err(not_played(request, "without instance types"));
+    }
+    let mut described = Vec::new();
+    let mut unknown = Vec::new();
+    for name in asked {
+        match types::of(&name) {
+            None => unknown.push(name),
+            Some(kind) => described.push(json!({
+                "InstanceType": name,
+                "ProcessorInfo": {"SupportedArchitectures": [kind.architecture]},
+                "SupportedBootModes": kind.boot_modes,
+            })),
+        }
+    }
+    if !unknown.is_empty() {
+        // Code and words: scylladb/scylla-cluster-tests #12419.
+        let message = format!(
+            "The following supplied instance types do not exist: [{}]",
+            unknown.join(", ")
+        );
+        return Err(ServiceError::new("InvalidInstanceType", 400, &message));
+    }
+    let result = json!({ "InstanceTypes": described });
+    Ok(reply(state, "DescribeInstanceTypes", &result))
 }
 
 /// The values of a list parameter, by their numbers.
@@ -602,6 +636,10 @@ fn image_json(state: &State, id: &str, point: &RecoveryPoint) -> Value {
         "CreationDate": millis(point.completed_at.unwrap_or(point.created_at)),
         "Public": false,
         "Architecture": machine.architecture,
+        "BootMode": machine.boot_mode,
+        "ProductCodes": machine.product_codes.iter()
+            .map(|code| json!({"ProductCodeId": code, "ProductCodeType": "marketplace"}))
+            .collect::<Value>(),
         "ImageType": "machine",
         "Name": name,
         "RootDeviceType": "ebs",

@@ -43,6 +43,7 @@ const EC2_NAMES: &[(&str, &str)] = &[
     ("Images.OwnerId", "imageOwnerId"),
     ("Images.Public", "isPublic"),
     ("Images.State", "imageState"),
+    ("InstanceTypes", "instanceTypeSet"),
     ("Instances", "instancesSet"),
     ("Instances.PublicDnsName", "dnsName"),
     ("Instances.PublicIpAddress", "ipAddress"),
@@ -52,6 +53,8 @@ const EC2_NAMES: &[(&str, &str)] = &[
     ("Ipv6Addresses", "ipv6AddressesSet"),
     ("NetworkInterfaces", "networkInterfaceSet"),
     ("PrivateIpAddresses", "privateIpAddressesSet"),
+    ("ProductCodeId", "productCode"),
+    ("ProductCodeType", "type"),
     ("Reservations", "reservationSet"),
     ("SecurityGroups", "securityGroupInfo"),
     ("SecurityGroups.Description", "groupDescription"),
@@ -81,7 +84,10 @@ pub(crate) fn write_ec2(xml: &mut Xml, within: &str, members: &Value) {
             Value::Array(elements) => {
                 xml.element(called, |xml| {
                     for element in elements {
-                        xml.element("item", |xml| write_ec2(xml, name, element));
+                        match element.as_str() {
+                            Some(text) => drop(xml.text("item", text)),
+                            None => drop(xml.element("item", |xml| write_ec2(xml, name, element))),
+                        }
                     }
                 });
             }

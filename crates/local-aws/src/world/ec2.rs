@@ -1,6 +1,7 @@
 //! The life of EC2 instances and their volumes, driven by the world's clock.
 
 pub(crate) mod metadata;
+pub(crate) mod types;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -59,6 +59,8 @@ pub struct RecoveryPoint {
     pub size_bytes: u64,
     /// ARN of the key that encrypts this recovery point; `None`: not encrypted.
     pub kms_key_arn: Option<String>,
+    /// ARN of the key that AWS Backup names for it, where that is not the snapshot's own; `None`: `kms_key_arn`.
+    pub named_key_arn: Option<String>,
     /// Tags of the recovery point, which RDS shows on the snapshot too.
     pub tags: BTreeMap<String, String>,
     /// Vault the copy came from; `None`: not a copy.
@@ -96,6 +98,7 @@ impl Default for RecoveryPoint {
             original_created_at: None,
             size_bytes: 20 << 30,
             kms_key_arn: None,
+            named_key_arn: None,
             tags: BTreeMap::new(),
             source_vault_arn: None,
             iam_role_arn: "arn:aws:iam::222222222222:role/service-role/AWSBackupDefaultServiceRole"

@@ -247,12 +247,14 @@ fn restored(point: &Point, rule: &Rule, restore: &Restore) -> String {
         out.push('\n');
         out += &table(2, &rows);
     }
-    if let Some(problem) = &restore.plan.problem {
+    for why in restore.plan.left_out.iter().chain(&restore.plan.problem) {
         out.push('\n');
-        let row = [
-            Cell(YELLOW, "Not restored:".to_owned()),
-            cell(problem.clone()),
-        ];
+        let row = [Cell(YELLOW, "Not restored:".to_owned()), cell(why.clone())];
+        out += &table(2, &[row.into()]);
+    }
+    for finding in &restore.plan.findings {
+        out.push('\n');
+        let row = [Cell(YELLOW, "To know:".to_owned()), cell(finding.clone())];
         out += &table(2, &[row.into()]);
     }
     for note in notes(point, restore) {
@@ -314,6 +316,12 @@ fn notes(point: &Point, restore: &Restore) -> Vec<Note> {
             command: Some(format!(
                 "aws backup get-recovery-point-restore-metadata --backup-vault-name {vault} --recovery-point-arn {arn} > metadata.json"
             )),
+        });
+    }
+    if restore.asks_for_type {
+        notes.push(Note {
+            words: "the function asks EC2 whether the instance type fits the architecture and boot mode of the image, which is not known here",
+            command: None,
         });
     }
     if restore.devices_unknown {
@@ -395,6 +403,7 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
         (_, Answer::Undecided(_)) => ("undecided", None),
         (_, Answer::Rule(_, rule)) if explanation.left_out.is_some() => ("not_tested", Some(*rule)),
         (_, Answer::Rule(_, rule)) => match (&explanation.restore, &point.resource_type) {
+            (Some(restore), _) if restore.plan.left_out.is_some() => ("not_tested", Some(*rule)),
             (Some(restore), _) if restore.plan.problem.is_some() => ("inconclusive", Some(*rule)),
             (Some(_), _) => ("restored", Some(*rule)),
             (None, Some(_)) => ("not_tested", Some(*rule)),
@@ -418,6 +427,8 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
             "target_name": restore.target_name,
             "keys": keys,
             "problem": restore.plan.problem,
+            "left_out": restore.plan.left_out,
+            "findings": restore.plan.findings,
             "missing": notes(point, restore).iter().map(|note| note.words).collect::<Vec<_>>(),
         })
     });

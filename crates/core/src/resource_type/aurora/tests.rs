@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
+use jiff::civil::{Date, date};
+
 use super::*;
 use crate::plan::{Network, Plan, Source, override_problem};
 use crate::policy::{Limits, Policy};
 use crate::resource_type::ResourceType;
+
+const TODAY: Date = date(2026, 11, 28);
 
 fn policy(toml: &str) -> Result<Policy, String> {
     let text = format!(
@@ -40,7 +44,7 @@ fn stored(changes: &[(&str, &str)]) -> Source {
     }
     Source {
         metadata,
-        devices: Vec::new(),
+        ..Source::default()
     }
 }
 
@@ -62,6 +66,7 @@ fn plan(changes: &[(&str, &str)], toml: &str) -> Plan {
         &limits,
         &network,
         "rp-x-1",
+        TODAY,
     )
 }
 
@@ -154,6 +159,7 @@ fn the_rules_keys_are_read() {
         instance_class: "db.serverless".to_owned(),
         min_capacity: 2.0,
         max_capacity: 8.5,
+        ..AuroraKeys::default()
     };
     assert_eq!(
         read("aurora = { min_capacity = 2, max_capacity = 8.5 }"),
@@ -216,12 +222,62 @@ fn a_writer_of_a_class_that_is_not_allowed_is_not_made() {
         };
         let rule = &policy.rules[0];
         let aurora = ResourceType::Aurora;
-        crate::plan::plan(aurora, &stored(&[]), rule, &limits, &network, "rp-x-1").problem
+        crate::plan::plan(
+            aurora,
+            &stored(&[]),
+            rule,
+            &limits,
+            &network,
+            "rp-x-1",
+            TODAY,
+        )
+        .problem
     };
     assert_eq!(problem("db.serverless"), None);
     let told = problem("db.t4g.*").unwrap_or_default();
     assert!(
-        told.starts_with("the class db.serverless is none of"),
+        told.contains("the class db.serverless is none of"),
         "{told}"
     );
+}
+
+#[test]
+fn a_parameter_group_of_the_sources_own_is_told_unless_the_rule_names_one() {
+    let own = [("DBClusterParameterGroupName", "prod-aurora-pg16")];
+    let told = plan(&own, "");
+    assert!(told.settings_differ);
+    assert!(
+        told.findings[0].contains("prod-aurora-pg16"),
+        "{:?}",
+        told.findings
+    );
+    let named = plan(&own, "aurora = { parameter_group = \"ours\" }");
+    assert!(!named.settings_differ && named.findings.is_empty());
+    assert_eq!(named.metadata()["DBClusterParameterGroupName"], "ours");
+    let foreign = plan(
+        &[],
+        "aurora = { parameter_group = \"default.aurora-mysql8.0\" }",
+    );
+    assert!(
+        foreign
+            .problem
+            .unwrap_or_default()
+            .contains("default.aurora-postgresql16")
+    );
+}
+
+#[test]
+fn an_engine_past_its_support_is_told_or_left_out_as_the_rule_says() {
+    let old = [
+        ("EngineVersion", "13.9"),
+        ("DBClusterParameterGroupName", "default.aurora-postgresql13"),
+    ];
+    let told = plan(&old, "");
+    assert!(
+        told.findings[0].contains("Extended Support"),
+        "{:?}",
+        told.findings
+    );
+    let refused = plan(&old, "aurora = { extended_support = false }");
+    assert!(refused.left_out.is_some() && refused.findings.is_empty());
 }

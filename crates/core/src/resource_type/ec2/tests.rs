@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
+use jiff::civil::{Date, date};
+
 use super::*;
-use crate::plan::{Network, Plan, Source, override_problem};
+use crate::plan::{Image, InstanceType, Network, Plan, Source, override_problem};
 use crate::policy::{Limits, Rule};
 use crate::resource_type::ResourceType;
+
+const TODAY: Date = date(2026, 11, 28);
 
 fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
     crate::plan::plan(
@@ -13,6 +17,7 @@ fn plan(source: &Source, rule: &Rule, network: &Network) -> Plan {
         &Limits::default(),
         network,
         "rp-x-1",
+        TODAY,
     )
 }
 
@@ -67,7 +72,11 @@ fn source() -> Source {
         metadata: metadata
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
-        devices: vec!["/dev/xvda".to_owned(), "/dev/xvdb".to_owned()],
+        image: Image {
+            devices: vec!["/dev/xvda".to_owned(), "/dev/xvdb".to_owned()],
+            ..Image::default()
+        },
+        chosen_type: None,
     }
 }
 
@@ -237,4 +246,114 @@ fn what_ec2_would_refuse_is_refused_with_the_policy() {
             "{told}"
         );
     }
+}
+
+/// An instance type as EC2 describes it.
+fn instance_type(name: &str, architecture: &str, boot_modes: &[&str]) -> InstanceType {
+    InstanceType {
+        name: name.to_owned(),
+        exists: true,
+        architectures: vec![architecture.to_owned()],
+        boot_modes: boot_modes.iter().map(|mode| (*mode).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn case_23_a_type_that_cannot_start_the_image_is_a_problem_of_the_policy() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/cases/23-policy-wrong-architecture.toml"
+    );
+    let text = std::fs::read_to_string(path).expect("a case");
+    let policy = crate::policy::parse(&text).expect("a policy");
+    let rule = &policy.rules[0];
+    assert_eq!(rule.types.ec2.asked_type(&rule.restore), Some("t3.small"));
+    let problem = |image: (&str, Option<&str>), chosen: Option<InstanceType>| {
+        let source = Source {
+            image: Image {
+                architecture: Some(image.0.to_owned()),
+                boot_mode: image.1.map(str::to_owned),
+                ..Image::default()
+            },
+            chosen_type: chosen,
+            ..Source::default()
+        };
+        plan(&source, rule, &network()).problem
+    };
+    let t3 = || {
+        Some(instance_type(
+            "t3.small",
+            "x86_64",
+            &["legacy-bios", "uefi"],
+        ))
+    };
+    let t2 = || Some(instance_type("t2.micro", "x86_64", &["legacy-bios"]));
+    let t4g = || Some(instance_type("t4g.small", "arm64", &["uefi"]));
+    let silent = InstanceType {
+        architectures: Vec::new(),
+        boot_modes: Vec::new(),
+        ..instance_type("t3.small", "", &[])
+    };
+    let missing = InstanceType {
+        exists: false,
+        ..silent.clone()
+    };
+    for (image, chosen, words) in [
+        (
+            ("arm64", None),
+            t3(),
+            "rule \"other machines\": the policy asks for the instance type t3.small, whose architecture is x86_64; the \
+             image of the backup is arm64",
+        ),
+        (("x86_64", None), t4g(), "whose architecture is arm64"),
+        (("x86_64", Some("uefi")), t2(), "needs the boot mode uefi"),
+        (
+            ("arm64", Some("legacy-bios")),
+            t4g(),
+            "needs the boot mode legacy-bios",
+        ),
+        (
+            ("x86_64", None),
+            Some(missing),
+            "does not know in this Region",
+        ),
+    ] {
+        let told = problem(image, chosen).unwrap_or_default();
+        assert!(told.contains(words), "{told}");
+    }
+    for (image, chosen) in [
+        (("x86_64", None), t3()),
+        (("x86_64", Some("uefi")), t3()),
+        (("x86_64", Some("uefi-preferred")), t2()),
+        (("x86_64", Some("legacy-bios")), t2()),
+        (("arm64", Some("uefi")), t4g()),
+        (("arm64", None), Some(silent)),
+        (("arm64", None), None),
+    ] {
+        assert_eq!(problem(image, chosen), None, "{image:?}");
+    }
+}
+
+#[test]
+fn an_image_of_the_marketplace_is_told() {
+    let source = Source {
+        image: Image {
+            product_codes: vec!["aw0evgkw8e5c1q413zgy5pjce".to_owned()],
+            ..Image::default()
+        },
+        ..Source::default()
+    };
+    let text = "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {}\nfrequency = \"daily\"\n";
+    let rule = crate::policy::parse(text)
+        .expect("a policy")
+        .rules
+        .remove(0);
+    let told = plan(&source, &rule, &network());
+    assert_eq!(told.problem, None, "an account may have accepted its terms");
+    assert!(
+        told.findings[0].contains("aw0evgkw8e5c1q413zgy5pjce")
+            && told.findings[0].contains("Marketplace"),
+        "{:?}",
+        told.findings
+    );
 }

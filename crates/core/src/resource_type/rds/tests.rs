@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
+use jiff::civil::{Date, date};
+
 use super::*;
 use crate::plan::{Network, Plan, Source, override_problem};
 use crate::policy::{Limits, Rule};
 use crate::resource_type::ResourceType;
+
+const TODAY: Date = date(2026, 11, 28);
 
 fn plan(
     stored: &BTreeMap<String, String>,
@@ -13,7 +17,7 @@ fn plan(
 ) -> Plan {
     let source = Source {
         metadata: stored.clone(),
-        devices: Vec::new(),
+        ..Source::default()
     };
     crate::plan::plan(
         ResourceType::Rds,
@@ -22,6 +26,7 @@ fn plan(
         &Limits::default(),
         network,
         target_name,
+        TODAY,
     )
 }
 
@@ -266,7 +271,7 @@ fn storage_that_rds_refuses_for_this_backup_is_a_problem_of_the_policy() {
         let told = plan.problem.unwrap_or_default();
         assert!(told.contains(words), "{overrides}: {told}");
         assert!(
-            told.starts_with("the policy's restore keys ask for "),
+            told.starts_with("rule \"r\": the policy's restore keys ask for "),
             "{told}"
         );
     }
@@ -412,6 +417,219 @@ fn overrides_replace_what_the_backup_says() {
     );
     assert_eq!(plan.metadata()["Port"], "6000");
     assert_eq!(plan.metadata()["DBInstanceClass"], "db.r6g.4xlarge");
+}
+
+/// A file of `tests/cases`.
+fn case(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/");
+    std::fs::read_to_string(format!("{folder}{name}")).expect("a case")
+}
+
+/// The plan for a case's restore metadata under the first rule of its policy.
+fn plan_case(metadata: &str, policy: &str) -> Plan {
+    let answer: serde_json::Value = serde_json::from_str(&case(metadata)).expect("JSON");
+    let stored = serde_json::from_value(answer["RestoreMetadata"].clone()).expect("texts");
+    let policy = crate::policy::parse(&case(policy)).expect("a policy");
+    plan(&stored, &policy.rules[0], &network(), "rp-x-1")
+}
+
+#[test]
+fn case_01_iops_of_an_io1_source_are_not_asked_for_of_gp3() {
+    let plan = plan_case(
+        "01-metadata-io1-source.json",
+        "01-policy-cheaper-storage.toml",
+    );
+    assert_eq!(plan.problem, None);
+    let metadata = plan.metadata();
+    assert_eq!(metadata["StorageType"], "gp3");
+    assert_eq!(metadata["AllocatedStorage"], "100");
+    assert_eq!(metadata["DBInstanceClass"], "db.t4g.medium");
+    for key in ["Iops", "StorageThroughput"] {
+        assert!(!metadata.contains_key(key), "{key}");
+    }
+}
+
+#[test]
+fn case_02_a_smaller_disk_is_told_with_rule_and_key() {
+    let plan = plan_case("01-metadata-io1-source.json", "02-policy-smaller-disk.toml");
+    let told = plan.problem.expect("a problem");
+    assert!(
+        told.starts_with("rule \"smaller disk than the source\": ")
+            && told.contains("AllocatedStorage = \"20\", less than the backup's"),
+        "{told}"
+    );
+}
+
+#[test]
+fn case_06_a_parameter_group_of_the_sources_own_is_a_finding() {
+    let plan = plan_case(
+        "06-metadata-mysql-lower-case.json",
+        "06-policy-mixed-case.toml",
+    );
+    assert!(plan.settings_differ);
+    let told = plan.findings.join("\n");
+    assert!(
+        told.contains("shop-prod-lowercase") && told.contains("lower_case_table_names"),
+        "{told}"
+    );
+    assert!(!plan.metadata().contains_key("DBParameterGroupName"));
+}
+
+#[test]
+fn case_07_backup_retention_is_refused_with_the_reason() {
+    let policy = case("07-policy-no-backup-of-the-copy.toml");
+    let told = crate::policy::parse(&policy)
+        .expect_err("a mistake")
+        .to_string();
+    assert!(
+        told.contains(
+            "BackupRetentionPeriod cannot be overridden: AWS Backup documents no such key"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn case_38_a_port_of_zero_is_left_out() {
+    let plan = plan_case("38-metadata-port-zero.json", "00-policy-catch-all.toml");
+    let port = &plan.keys["Port"];
+    assert_eq!((port.value.as_deref(), plan.problem), (None, None));
+    assert!(port.reason.contains("1150 to 65535"), "{}", port.reason);
+}
+
+/// The backup of an engine that had these groups.
+fn grouped(
+    engine: &str,
+    version: &str,
+    parameters: &str,
+    options: &str,
+) -> BTreeMap<String, String> {
+    let mut stored = stored();
+    for (key, value) in [
+        ("Engine", engine),
+        ("EngineVersion", version),
+        ("DBParameterGroupName", parameters),
+        ("OptionGroupName", options),
+    ] {
+        stored.insert(key.to_owned(), value.to_owned());
+    }
+    stored
+}
+
+#[test]
+fn groups_of_the_source_are_told_unless_they_are_its_engines_or_the_rule_names_others() {
+    let told = |stored: &BTreeMap<String, String>, toml: &str| {
+        let plan = plan(stored, &rule(toml), &network(), "rp-x-1");
+        assert_eq!(plan.problem, None, "{toml}");
+        let named = ["DBParameterGroupName", "OptionGroupName"]
+            .map(|key| plan.metadata().get(key).cloned());
+        (plan.findings.len(), plan.settings_differ, named)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let default = grouped("mysql", "8.4.3", "default.mysql8.4", "default:mysql-8-4");
+    assert_eq!(told(&default, ""), (0, false, [None, None]));
+    let own = grouped("mysql", "8.4.3", "orders", "audit");
+    assert_eq!(told(&own, ""), (2, true, [None, text("default:mysql-8-4")]));
+    let chosen = "rds = { parameter_group = \"ours\", option_group = \"our-audit\" }";
+    assert_eq!(
+        told(&own, chosen),
+        (0, false, [text("ours"), text("our-audit")])
+    );
+    let overridden = "restore = { DBParameterGroupName = \"ours\" }";
+    assert_eq!(
+        told(&own, overridden),
+        (1, false, [text("ours"), text("default:mysql-8-4")])
+    );
+}
+
+#[test]
+fn what_rds_refuses_for_the_backups_engine_is_a_problem_of_the_policy() {
+    let postgres = grouped(
+        "postgres",
+        "16.4",
+        "default.postgres16",
+        "default:postgres-16",
+    );
+    for (toml, words) in [
+        (
+            "rds = { parameter_group = \"default.mysql8.0\" }",
+            "its default is default.postgres16",
+        ),
+        (
+            "restore = { DBParameterGroupName = \"default.postgres15\" }",
+            "its default is default.postgres16",
+        ),
+        (
+            "rds = { option_group = \"default:mysql-8-0\" }",
+            "its default is default:postgres-16",
+        ),
+        (
+            "restore = { LicenseModel = \"license-included\" }",
+            "RDS takes postgresql-license for postgres",
+        ),
+        (
+            "rds = { instance_class = \"db.serverless\" }",
+            "only instances of an Aurora cluster have",
+        ),
+    ] {
+        let plan = plan(&postgres, &rule(toml), &network(), "rp-x-1");
+        let told = plan.problem.unwrap_or_default();
+        assert!(told.contains(words), "{toml}: {told}");
+        assert!(told.starts_with("rule \"r\": the policy"), "{told}");
+    }
+    for good in [
+        "rds = { parameter_group = \"default.postgres16\", option_group = \"default:postgres-16\" }",
+        "restore = { LicenseModel = \"postgresql-license\" }",
+    ] {
+        let plan = plan(&postgres, &rule(good), &network(), "rp-x-1");
+        assert_eq!(plan.problem, None, "{good}");
+    }
+}
+
+#[test]
+fn an_engine_past_its_support_is_told_or_left_out_as_the_rule_says() {
+    let old = grouped(
+        "postgres",
+        "12.19",
+        "default.postgres12",
+        "default:postgres-12",
+    );
+    let plan_of = |toml: &str| plan(&old, &rule(toml), &network(), "rp-x-1");
+    let told = plan_of("");
+    assert_eq!(told.left_out, None);
+    assert!(
+        told.findings[0].contains("postgres 12.19 ended on 2025-02-28")
+            && told.findings[0].contains("Extended Support"),
+        "{:?}",
+        told.findings
+    );
+    let refused = plan_of("rds = { extended_support = false }");
+    assert!(refused.findings.is_empty());
+    let why = refused.left_out.expect("a reason");
+    assert!(why.contains("extended_support = false"), "{why}");
+    let young = grouped(
+        "postgres",
+        "16.4",
+        "default.postgres16",
+        "default:postgres-16",
+    );
+    let young = plan(
+        &young,
+        &rule("rds = { extended_support = false }"),
+        &network(),
+        "rp-x-1",
+    );
+    assert_eq!((young.left_out, young.findings), (None, Vec::new()));
+}
+
+#[test]
+fn group_names_that_are_none_are_refused_with_the_policy() {
+    for bad in ["", "-a", "1a", "a b", "a\\nb"] {
+        let text = format!(
+            "version = \"1\"\n[[rules]]\nname = \"r\"\nmatch = {{}}\nfrequency = \"daily\"\nrds.parameter_group = \"{bad}\"\n"
+        );
+        assert!(crate::policy::parse(&text).is_err(), "{bad:?}");
+    }
 }
 
 #[test]

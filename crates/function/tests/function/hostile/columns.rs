@@ -147,6 +147,7 @@ async fn columns_without_an_end_cost_no_more_than_a_value() {
             port: server.port,
             engine: "mysql".to_owned(),
             database: None,
+            settings_differ: false,
         };
         let now = Timestamp::now();
         let clocks = Clocks {

@@ -51,6 +51,7 @@ impl Database {
             port: self.engine.port(),
             engine: "postgres".to_owned(),
             database: None,
+            settings_differ: false,
         };
         let now = Timestamp::now();
         let clocks = Clocks {

@@ -594,3 +594,79 @@ fn instances_and_volumes_are_tagged_all_or_none() {
     assert_eq!(tags().0["validation"], "v1");
     assert_eq!(tags().1["validation"], "v1");
 }
+
+/// The message that the restore of a machine fails with.
+fn refusal(change: impl FnOnce(&mut crate::Machine), instance_type: &str) -> String {
+    let (world, clock) = machine_world(|point| change(point.machine.as_mut().unwrap()));
+    let mut metadata = machine_metadata();
+    metadata["InstanceType"] = instance_type.into();
+    assert_eq!(
+        start_machine(&world, &metadata).status,
+        200,
+        "it is accepted"
+    );
+    clock.ahead(90);
+    world.settle();
+    clock.ahead(90);
+    let job = world.restore_jobs().pop().unwrap();
+    assert_eq!(job.status, "FAILED");
+    job.status_message.unwrap()
+}
+
+#[test]
+fn a_type_that_cannot_start_the_image_fails_the_job() {
+    let arm = |machine: &mut crate::Machine| machine.architecture = "arm64".to_owned();
+    let told = refusal(arm, "t3.small");
+    assert!(
+        told.contains("does not match the architecture 'arm64'"),
+        "{told}"
+    );
+    let uefi = |machine: &mut crate::Machine| machine.boot_mode = Some("uefi".to_owned());
+    let told = refusal(uefi, "t2.micro");
+    assert!(
+        told.contains("does not support an AMI with a boot mode of UEFI"),
+        "{told}"
+    );
+    let product = |machine: &mut crate::Machine| machine.product_codes = vec!["code".to_owned()];
+    let told = refusal(product, "t3.small");
+    assert!(told.contains("Error Code: OptInRequired"), "{told}");
+}
+
+#[test]
+fn an_image_tells_how_it_boots_and_a_type_what_it_takes() {
+    let (world, _) = machine_world(|point| {
+        let machine = point.machine.as_mut().unwrap();
+        machine.boot_mode = Some("uefi-preferred".to_owned());
+        machine.product_codes = vec!["code".to_owned()];
+    });
+    let id = MACHINE_POINT.split_once("image/").unwrap().1;
+    let image = ec2(&world, "DescribeImages", &[("ImageId.1", id)]);
+    assert_eq!(image.element("bootMode").unwrap(), "uefi-preferred");
+    assert_eq!(image.element("productCode").unwrap(), "code");
+    let describe = |name: &str| ec2(&world, "DescribeInstanceTypes", &[("InstanceType.1", name)]);
+    for (name, architecture, boot_modes) in [
+        (
+            "t3.small",
+            "x86_64",
+            "<item>legacy-bios</item><item>uefi</item>",
+        ),
+        ("t2.micro", "x86_64", "<item>legacy-bios</item>"),
+        ("c7gn.metal", "arm64", "<item>uefi</item>"),
+    ] {
+        let told = describe(name);
+        let has = told.element("supportedArchitectures").unwrap();
+        assert_eq!(has, format!("<item>{architecture}</item>"), "{name}");
+        assert_eq!(
+            told.element("supportedBootModes").unwrap(),
+            boot_modes,
+            "{name}"
+        );
+    }
+    for name in ["t3.tiny", "small", "t.small"] {
+        assert_eq!(
+            code(&describe(name)),
+            (400, "InvalidInstanceType".to_owned()),
+            "{name}"
+        );
+    }
+}

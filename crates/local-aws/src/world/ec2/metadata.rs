@@ -16,7 +16,7 @@ use crate::world::seed::{
 };
 use crate::world::state::{State, hex};
 
-use super::{PlannedMachine, image_id, ports_of};
+use super::{PlannedMachine, image_id, ports_of, types};
 
 /// Keys `StartRestoreJob` takes for EC2 (the developer guide's list; vpcId is for information only).
 const ACCEPTED: &[&str] = &[
@@ -176,7 +176,19 @@ pub(crate) fn plan(
     };
     let subnet_id = given("SubnetId").unwrap_or_default().to_owned();
     let instance_type = given("InstanceType").unwrap_or(&source.instance_type);
-    check_architecture(instance_type, &source.architecture)?;
+    types::check(
+        instance_type,
+        &source.architecture,
+        source.boot_mode.as_deref(),
+    )?;
+    if !source.product_codes.is_empty() {
+        // The terms of a product are accepted by account (EC2 user guide, "Paid AMIs in the AWS Marketplace").
+        return Err(ec2_error(
+            "In order to use this AWS Marketplace product you need to accept terms and subscribe. To do so please visit \
+             https://aws.amazon.com/marketplace/pp?sku=EXAMPLE",
+            "OptInRequired",
+        ));
+    }
     let shutdown_behaviour = given("InstanceInitiatedShutdownBehavior").unwrap_or("stop");
     if !matches!(shutdown_behaviour, "stop" | "terminate") {
         return Err(invalid_value(
@@ -360,30 +372,6 @@ fn check_network(
         }
     }
     Ok(subnet.vpc_id.clone())
-}
-
-/// A type of Graviton has a `g` behind its generation (`t4g`, `c7gn`); `g5g` too, and `a1` is one.
-fn check_architecture(instance_type: &str, image: &str) -> Result<(), String> {
-    let Some((family, _)) = instance_type.split_once('.') else {
-        return Err(invalid_value(instance_type, "InstanceType"));
-    };
-    let options = family.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    let options = options.trim_start_matches(|c: char| c.is_ascii_digit());
-    let of_type = if family == "a1" || options.starts_with('g') {
-        "arm64"
-    } else {
-        "x86_64"
-    };
-    if of_type == image {
-        return Ok(());
-    }
-    Err(ec2_error(
-        &format!(
-            "The architecture '{of_type}' of the specified instance type does not match the architecture '{image}' \
-             of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again."
-        ),
-        "InvalidParameterValue",
-    ))
 }
 
 /// One volume for each device of the image and for each further one that is asked for.
@@ -605,6 +593,6 @@ fn invalid_value(value: &str, parameter: &str) -> String {
 }
 
 /// The way AWS Backup passes on an error of EC2.
-fn ec2_error(message: &str, code: &str) -> String {
+pub(super) fn ec2_error(message: &str, code: &str) -> String {
     format!("{message} (Service: Ec2, Status Code: 400, Error Code: {code})")
 }

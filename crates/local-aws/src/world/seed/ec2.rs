@@ -30,6 +30,10 @@ pub struct Machine {
     pub instance_type: String,
     /// `x86_64` or `arm64`.
     pub architecture: String,
+    /// Boot mode of the image, `legacy-bios`, `uefi` or `uefi-preferred`; none: that of the instance type.
+    pub boot_mode: Option<String>,
+    /// Codes of the products of AWS Marketplace that it was made from, whose terms this account has not accepted.
+    pub product_codes: Vec<String>,
     /// The image's devices, the root device first.
     pub devices: Vec<ImageDevice>,
     /// Name of its instance profile, which a restore may attach again; no other.
@@ -72,6 +76,8 @@ impl Default for Machine {
         Machine {
             instance_type: "m5.large".to_owned(),
             architecture: "x86_64".to_owned(),
+            boot_mode: None,
+            product_codes: Vec::new(),
             devices: vec![ImageDevice::default()],
             instance_profile: Some("shop-production".to_owned()),
             key_name: Some("operations".to_owned()),
