@@ -8,6 +8,7 @@ mod mysql_hostile;
 mod mysql_login;
 mod reset;
 mod rows;
+mod sessions;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
