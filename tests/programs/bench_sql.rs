@@ -114,7 +114,12 @@ impl Bench {
                 command.env("PGPASSWORD", PASSWORD);
             }
             Server::MariaDb(_) => {
-                command.args(["--no-defaults", "--batch", "--protocol=TCP"]);
+                command.args([
+                    "--no-defaults",
+                    "--batch",
+                    "--skip-column-names",
+                    "--protocol=TCP",
+                ]);
                 command.args(["--host", host, "--port", &port, "--user", USER]);
                 command.arg("--ssl-verify-server-cert");
                 command.arg(format!("--ssl-ca={}", authority.display()));

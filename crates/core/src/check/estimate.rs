@@ -59,8 +59,8 @@ fn names(query: &str) -> Vec<String> {
     while let Some(first) = rest.chars().next() {
         let length = if rest.starts_with("--") || first == '#' {
             rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest[2..].find("*/").map_or(rest.len(), |end| end + 4)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.find("*/").map_or(rest.len(), |end| end + 4)
         } else if first == '\'' {
             rest[1..].find('\'').map_or(rest.len(), |end| end + 2)
         } else if is_of_name(first) {

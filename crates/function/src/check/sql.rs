@@ -111,17 +111,21 @@ impl Unanswered {
 
 /// A connection that is logged in.
 enum Connection {
-    Postgres(postgres::Connection),
-    MySql(mysql::Connection),
+    Postgres(Box<postgres::Connection>),
+    MySql(Box<mysql::Connection>),
 }
 
 impl Connection {
     async fn open(server: &Server, limit: Duration) -> Result<Connection, Trouble> {
         Ok(match server.engine {
             Engine::Postgres => {
-                Connection::Postgres(postgres::Connection::open(server, limit).await?)
+                let postgres = postgres::Connection::open(server, limit).await?;
+                Connection::Postgres(Box::new(postgres))
             }
-            Engine::MySql => Connection::MySql(mysql::Connection::open(server, limit).await?),
+            Engine::MySql => {
+                let mysql = mysql::Connection::open(server, limit).await?;
+                Connection::MySql(Box::new(mysql))
+            }
         })
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Connection {
     /// The server, as far as cancelling needs it.
     place: (String, u16),
     connector: Connector,
+    /// The time-out that the session began with.
+    opened_with: Duration,
     /// The encoding of the database's text, in PostgreSQL's words; empty when the server did not tell.
     encoding: String,
 }
@@ -78,6 +80,7 @@ impl Connection {
             budget,
             place,
             connector: server.connector.clone(),
+            opened_with: limit,
             encoding,
         })
     }
@@ -118,7 +121,7 @@ impl Connection {
         let reading = |error| Unanswered::Ended(self.trouble_while_reading(error));
         // Preparing refuses text with several statements, so that none of them can end the transaction. Both are sent at
         // once, and answered at once.
-        let clean = clean_session(limit);
+        let clean = clean_session(limit, self.opened_with);
         let (cleaned, prepared) = join(
             self.client.batch_execute(&clean),
             self.client.prepare(query),
@@ -222,14 +225,20 @@ fn session_options(limit: Duration) -> String {
     )
 }
 
-/// Ends what the last check left, as `discard all` would (which takes no company, and forgets what the client has prepared),
-/// and begins a transaction.
-fn clean_session(limit: Duration) -> String {
-    let milliseconds = limit.as_millis().max(1);
+/// Ends what the last check left, and begins a transaction. Settings, roles, cursors and what is listened to end with a
+/// transaction that is rolled back (PostgreSQL's manual, "SET", "DECLARE", "LISTEN"), which is all that a check runs in, and a
+/// read-only one leaves neither temporary tables nor sequences; locks of the session do not. `discard all` would do the same,
+/// but takes no company and forgets what the client has prepared.
+fn clean_session(limit: Duration, opened_with: Duration) -> String {
+    let limits = if limit == opened_with {
+        // What `reset all` leads back to.
+        String::new()
+    } else {
+        let milliseconds = limit.as_millis().max(1);
+        format!("set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; ")
+    };
     format!(
-        "rollback; close all; reset session authorization; reset all; unlisten *; \
-         select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences; \
-         set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; begin transaction read only"
+        "rollback; reset all; select pg_catalog.pg_advisory_unlock_all(); {limits}begin transaction read only"
     )
 }
 
