@@ -8,6 +8,7 @@ mod mysql_hostile;
 mod mysql_login;
 mod reset;
 mod rows;
+mod sessions;
 mod settings;
 
 use std::sync::{Arc, Weak};

@@ -194,31 +194,33 @@ async fn all(
     };
     let access = Access::given(login, rule.tls, certificates).map_err(Problem::usage)?;
 
-    let clocks = |backed_up_at: Timestamp| Clocks {
+    let backed_up_at = args.backed_up_at.unwrap_or_else(Timestamp::now);
+    let clocks = Clocks {
         recovery_point_created: backed_up_at,
         now: Timestamp::now(),
     };
-    let backed_up_at = args.backed_up_at.unwrap_or_else(Timestamp::now);
+    let misfits: Vec<_> = rule
+        .checks
+        .iter()
+        .map(|check| misfit(check, &target))
+        .collect();
+    let all = rule.checks.clone();
+    rule.checks.retain(|check| misfit(check, &target).is_none());
     let spinner = spinner(json, rule.checks.len());
-    let mut became = Vec::new();
-    for check in std::mem::take(&mut rule.checks) {
+    let begins = |check: &Check| {
         spinner.set_message(crate::output::printable(&check.name));
-        if let Some(why) = misfit(&check, &target) {
-            became.push(Became::Skipped(check, why));
-        } else {
-            rule.checks = vec![check];
-            let ran = check::run(&rule, &target, &access, clocks(backed_up_at), TIME_LEFT).await;
-            became.extend(ran.results.into_iter().map(Became::Ran));
-            // Words about tls would name the rule; ours may come from the command line.
-            let others = ran.findings.into_iter().filter(|_| args.tls.is_none());
-            for finding in others {
-                if !notes.contains(&finding) {
-                    notes.push(finding);
-                }
-            }
-        }
         spinner.inc(1);
-    }
+    };
+    let ran = check::run_telling(&rule, &target, &access, clocks, TIME_LEFT, begins).await;
+    // Words about tls would name the rule; ours may come from the command line.
+    notes.extend(ran.findings.into_iter().filter(|_| args.tls.is_none()));
+    let mut results = ran.results.into_iter();
+    let became: Vec<_> = std::iter::zip(all, misfits)
+        .filter_map(|(check, misfit)| match misfit {
+            Some(why) => Some(Became::Skipped(check, why)),
+            None => results.next().map(Became::Ran),
+        })
+        .collect();
     spinner.finish_and_clear();
     let results: Vec<_> = became
         .iter()

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod body;
+pub mod estimate;
 pub mod mysql;
 pub mod postgres;
 pub mod redirect;

@@ -38,7 +38,7 @@ async fn no_error_of_postgresql_quotes_a_row() {
             "search",
             "query = \"select to_tsquery(email || ' & & (') from customers limit 1\"\nexpect = { not_empty = true }",
             "errored",
-            "SQLSTATE",
+            "42601",
         ),
         // Data that is taken for a name: errors about names quote the query, but for these.
         (

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use restore_proof_core::policy::{self, Mistakes, Policy};
+use restore_proof_core::check::estimate::Estimate;
+use restore_proof_core::policy::{self, CheckKind, Mistakes, Policy};
 use serde_json::{Value, json};
 
 use super::{mistakes, words};
 use crate::exit;
-use crate::output::{BLUE, BOLD, GREEN, RED, count, printable, say, say_json, warn};
+use crate::output::{BLUE, BOLD, GREEN, RED, YELLOW, count, printable, say, say_json, warn};
 
 /// What became of one file.
 enum Looked {
@@ -47,7 +48,15 @@ pub(crate) fn run(files: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
             continue;
         }
         match &looked {
-            Looked::Good(policy) => say(&describe(&name, policy))?,
+            Looked::Good(policy) => {
+                say(&describe(&name, policy))?;
+                for warning in warnings(policy) {
+                    warn(&format!(
+                        "{YELLOW}warning:{YELLOW:#} {}\n",
+                        printable(&warning)
+                    ))?;
+                }
+            }
             Looked::Wrong(mistakes) => warn(&mistakes::told(&name, &text, mistakes))?,
             Looked::Unreadable(error) => warn(&format!(
                 "{RED}error:{RED:#} cannot read {BOLD}{name}{BOLD:#}: {error}\n"
@@ -81,6 +90,7 @@ fn document(name: &str, looked: &Looked) -> anyhow::Result<Value> {
             "limits": serde_json::to_value(&policy.limits)?,
             "rules": serde_json::to_value(&policy.rules)?,
             "mistakes": [],
+            "warnings": warnings(policy),
         }),
         Looked::Wrong(mistakes) => {
             let mistakes: Vec<_> = mistakes
@@ -100,6 +110,24 @@ fn document(name: &str, looked: &Looked) -> anyhow::Result<Value> {
         }
         Looked::Unreadable(error) => json!({ "file": name, "ok": false, "error": error }),
     })
+}
+
+/// What is no mistake and probably not meant.
+fn warnings(policy: &Policy) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for rule in &policy.rules {
+        for check in &rule.checks {
+            if let CheckKind::Sql(sql) = &check.kind
+                && let Some(estimate) = Estimate::of(&sql.query)
+            {
+                warnings.push(format!(
+                    "rule {:?}, check {:?}: {estimate}",
+                    rule.name, check.name
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 /// What a policy does, rule by rule.

@@ -71,6 +71,27 @@ fn every_mistake_is_told_with_its_line() {
     assert_eq!(line, "   |               ^^^^^^^^^^^^^^^");
 }
 
+/// Statistics are no counts: that is no mistake, and said.
+#[test]
+fn queries_for_estimates_are_warned_of() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("estimates.toml");
+    let policy = "version = \"1\"\n[[rules]]\nname = \"odd\"\nmatch = { resource_type = \"RDS\" }\nfrequency = \"daily\"\n\
+        credentials = { secret = \"s\" }\n[[rules.checks]]\nname = \"rows by counters\"\nkind = \"sql\"\n\
+        query = \"select sum(n_live_tup) from pg_stat_user_tables\"\nexpect = { min = 1 }\n";
+    std::fs::write(&file, policy).unwrap();
+    let file = file.to_str().unwrap();
+    let output = check(&[file]);
+    assert_eq!(output.status.code(), Some(0));
+    let warning = "rule \"odd\", check \"rows by counters\": n_live_tup is an estimate";
+    assert!(text(&output.stdout).contains("no mistakes"));
+    let told = text(&output.stderr);
+    assert!(told.starts_with(&format!("warning: {warning}")), "{told}");
+    let output = check(&[file, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = document["files"][0]["warnings"][0].as_str().unwrap();
+    assert!(told.starts_with(warning), "{told}");
+}
+
 #[test]
 fn several_files_are_all_checked() {
     let output = check(&[

@@ -1,5 +1,8 @@
 //! What MySQL and MariaDB answer: values from their text, and what their errors speak against.
 
+mod errors;
+mod letters;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;
@@ -8,6 +11,8 @@ use jiff::tz::TimeZone;
 
 use super::Trouble;
 use crate::expectation::{Expectation, Value};
+
+pub use letters::Missing;
 
 /// What a column holds, as far as its text is read in different ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub enum Kind {
     Timestamp,
     /// Anything else of the character set `binary`.
     Bytes,
+    /// `char(n)`: a server may show it with its padding (`PAD_CHAR_TO_FULL_LENGTH`).
+    Padded,
     /// Anything else.
     Text,
 }
@@ -62,9 +69,12 @@ impl Answer {
 }
 
 /// The value that the server wrote as text.
-pub fn read(kind: Kind, bytes: &[u8], zone: &TimeZone) -> Answer {
+///
+/// # Errors
+/// When it is text that cannot be read.
+pub fn read(kind: Kind, bytes: &[u8], zone: &TimeZone) -> Result<Answer, Trouble> {
     let text = String::from_utf8_lossy(bytes);
-    Answer::of(match kind {
+    Ok(Answer::of(match kind {
         Kind::Number => Value::from_number_text(&text),
         Kind::Bits if bytes.len() <= 8 => {
             let number = bytes
@@ -72,7 +82,7 @@ pub fn read(kind: Kind, bytes: &[u8], zone: &TimeZone) -> Answer {
                 .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
             Value::from_number_text(&number.to_string())
         }
-        Kind::Date | Kind::DateTime | Kind::Timestamp => return read_time(kind, &text, zone),
+        Kind::Date | Kind::DateTime | Kind::Timestamp => return Ok(read_time(kind, &text, zone)),
         // Bytes that are no text are shown as the engine's own notation shows them.
         Kind::Bits | Kind::Bytes if matches!(text, Cow::Owned(_)) => {
             Value::Text(bytes.iter().fold("0x".to_owned(), |mut hex, byte| {
@@ -82,8 +92,18 @@ pub fn read(kind: Kind, bytes: &[u8], zone: &TimeZone) -> Answer {
                 hex
             }))
         }
+        // The server converts text to what the session asks for, but for text that says to be that already.
+        Kind::Text | Kind::Padded if matches!(text, Cow::Owned(_)) => {
+            return Err(Trouble::CannotTell(
+                "the value is text that cannot be read: it is stored as utf8mb4 (its character set) and holds bytes that \
+                 are no UTF-8; ask for its bytes, as hex(…), or for its characters as they were meant, as convert(cast(… \
+                 as binary) using latin1)"
+                    .to_owned(),
+            ));
+        }
+        Kind::Padded => Value::padded(&text),
         Kind::Bits | Kind::Bytes | Kind::Text => Value::Text(text.into_owned()),
-    })
+    }))
 }
 
 fn read_time(kind: Kind, text: &str, zone: &TimeZone) -> Answer {
@@ -138,65 +158,11 @@ fn is_zero_time(text: &str) -> bool {
 /// Error numbers are those of MySQL's and MariaDB's reference manuals; the numbers below 1000 are the storage engines'
 /// (`perror`).
 pub fn sorted(code: u16, state: &str, message: &str) -> Trouble {
-    // Messages about values may quote the data. These are about tables, columns, logins, locks and limits.
-    let quotes_no_data = is_damage(code)
-        || matches!(
-            code,
-            1030 | 1033
-                ..=1035
-                    | 1040
-                    | 1044
-                    | 1045
-                    | 1046
-                    | 1049
-                    | 1052
-                    | 1054
-                    | 1055
-                    | 1064
-                    | 1109
-                    | 1129
-                    | 1130
-                    | 1140
-                    | 1142
-                    | 1143
-                    | 1146
-                    | 1194
-                    | 1195
-                    | 1203
-                    | 1205
-                    | 1213
-                    | 1222
-                    | 1226
-                    | 1227
-                    | 1235
-                    | 1241
-                    | 1242
-                    | 1251
-                    | 1290
-                    | 1295
-                    | 1305
-                    | 1317
-                    | 1356
-                    | 1370
-                    | 1449
-                    | 1524
-                    | 1712
-                    | 1792
-                    | 1812
-                    | 1820
-                    | 1862
-                    | 1877
-                    | 1932
-                    | 1969
-                    | 3024
-                    | 3118
-                    | 3159
-                    | 4151
-        );
-    let words = if quotes_no_data {
-        format!("{message} (error {code})")
+    let name = errors::in_words(code, state);
+    let words = if errors::quotes_no_data(code) {
+        format!("{message}: {name}")
     } else {
-        format!("the server answers error {code} (SQLSTATE {state})")
+        format!("the server refused: {name}")
     };
     let damaged = |words| Trouble::Wrong(format!("the data is damaged: {words}"));
     match code {
@@ -241,7 +207,7 @@ mod tests {
 
     fn value(kind: Kind, bytes: &[u8]) -> Value {
         let berlin = time_zone("Europe/Berlin").unwrap();
-        let answer = read(kind, bytes, &berlin);
+        let answer = read(kind, bytes, &berlin).unwrap();
         assert!(!answer.is_zero_time);
         answer.value
     }
@@ -289,13 +255,25 @@ mod tests {
 
     #[test]
     fn text_and_bytes_are_told_apart() {
-        let read = |kind, bytes: &[u8]| read(kind, bytes, &TimeZone::UTC).value;
+        let read = |kind, bytes: &[u8]| read(kind, bytes, &TimeZone::UTC).unwrap().value;
         let text = |text: &str| Value::Text(text.to_owned());
         assert_eq!(read(Kind::Text, "größer 🦀".as_bytes()), text("größer 🦀"));
         assert_eq!(read(Kind::Bytes, b"plain"), text("plain"));
         assert_eq!(read(Kind::Bytes, &[0xff, 0x00]), text("0xFF00"));
         assert_eq!(read(Kind::Text, b"[1]"), text("[1]"));
         assert_eq!(read(Kind::Bytes, b"-838:59:59"), text("-838:59:59"));
+    }
+
+    #[test]
+    fn text_that_is_no_text_is_named_and_padding_is_left_out() {
+        for kind in [Kind::Text, Kind::Padded] {
+            match read(kind, b"M\xfcller", &TimeZone::UTC) {
+                Err(Trouble::CannotTell(words)) => assert!(words.contains("utf8mb4"), "{words}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(value(Kind::Padded, b"EUR   "), Value::padded("EUR"));
+        assert_eq!(value(Kind::Text, b"EUR "), Value::Text("EUR ".to_owned()));
     }
 
     #[test]
@@ -310,7 +288,7 @@ mod tests {
             (Kind::DateTime, "2026-00-21 01:02:03.000000"),
             (Kind::Timestamp, "0000-00-00 00:00:00"),
         ] {
-            let read = || read(kind, text.as_bytes(), &TimeZone::UTC);
+            let read = || read(kind, text.as_bytes(), &TimeZone::UTC).unwrap();
             assert_eq!(read().value, Value::Text(text.to_owned()));
             match read().for_expectation(&hour) {
                 Err(Trouble::Wrong(detail)) => assert!(detail.contains(text), "{detail}"),
@@ -329,11 +307,11 @@ mod tests {
             "0000-00-00 Erika",
             "00-00-00",
         ] {
-            let read = read(Kind::Date, text.as_bytes(), &TimeZone::UTC);
+            let read = read(Kind::Date, text.as_bytes(), &TimeZone::UTC).unwrap();
             assert_eq!(read, Answer::of(Value::Text(text.to_owned())));
         }
         // What no calendar shows, is text and no zero date.
-        let odd = read(Kind::Date, b"2026-02-31", &TimeZone::UTC);
+        let odd = read(Kind::Date, b"2026-02-31", &TimeZone::UTC).unwrap();
         assert_eq!(odd, Answer::of(Value::Text("2026-02-31".to_owned())));
     }
 
@@ -447,9 +425,17 @@ mod tests {
     fn messages_that_may_quote_data_are_not_shown() {
         for code in [1292, 1366, 1062, 1690, 3140, 1105, 1644] {
             match sorted(code, "Truncated incorrect value: 'Erika Mustermann'") {
-                Trouble::CannotTell(words) => assert!(!words.contains("Erika"), "{words}"),
+                Trouble::CannotTell(words) => {
+                    assert!(!words.contains("Erika"), "{words}");
+                    assert!(words.contains("the server refused: ER_"), "{words}");
+                }
                 other => panic!("{code}: {other:?}"),
             }
         }
+        let words = sorted(1142, "SELECT command denied").told().1;
+        assert_eq!(
+            words,
+            "SELECT command denied: ER_TABLEACCESS_DENIED_ERROR (1142)"
+        );
     }
 }

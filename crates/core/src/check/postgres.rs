@@ -1,5 +1,7 @@
 //! What PostgreSQL answers: values from their text, and what its errors speak against.
 
+mod conditions;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -11,6 +13,10 @@ use crate::expectation::Value;
 const MISSING: [&str; 4] = ["42P01", "42703", "3F000", "3D000"];
 /// SQLSTATEs of data and of an index that are corrupted.
 const DAMAGED: [&str; 2] = ["XX001", "XX002"];
+/// SQLSTATE of something that the user may not do.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// SQLSTATEs of text that is not in the database's encoding, or has no equal in UTF-8.
+const ENCODING: [&str; 2] = ["22021", "22P05"];
 /// SQLSTATE of a file that is not there.
 const UNDEFINED_FILE: &str = "58P01";
 
@@ -27,6 +33,8 @@ pub enum Kind {
     Timestamp,
     /// `timestamp with time zone`, in the session's zone, which is UTC.
     Timestamptz,
+    /// `char(n)`: filled up with blanks, which no comparison in SQL sees (PostgreSQL's manual, "Character Types").
+    Padded,
     /// Anything else.
     Other,
 }
@@ -55,6 +63,7 @@ pub fn read(kind: Kind, text: &str, zone: &TimeZone) -> Value {
             },
             _ => other(),
         },
+        Kind::Padded => Value::padded(text),
         Kind::Other => other(),
     }
 }
@@ -64,34 +73,83 @@ const ABOUT_THE_SERVER: &[&str] = &["08", "25", "53", "57"];
 /// Classes about logins and names: those of the query, until data is read.
 const ABOUT_NAMES: &[&str] = &["28", "3D", "3F", "42"];
 
+/// An error as the server tells it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerError<'e> {
+    /// The SQLSTATE.
+    pub code: &'e str,
+    /// The message, in the server's language.
+    pub message: &'e str,
+    /// The function of PostgreSQL's source that found it; empty when it is not told.
+    pub routine: &'e str,
+    /// The encoding of the database's text (`server_encoding`); empty when it is not known.
+    pub encoding: &'e str,
+}
+
 /// Sorts an error of the server by its SQLSTATE: does it speak against the data, or did we just not get to see it?
-pub fn sorted(code: &str, message: &str) -> Trouble {
+pub fn sorted(error: &ServerError<'_>) -> Trouble {
     let shown = [ABOUT_THE_SERVER, ABOUT_NAMES].concat();
-    sorted_showing(&shown, code, message)
+    sorted_showing(&shown, error)
 }
 
 /// The same of an error that came while data was read. A query may take data for names, as `email::regclass` and
 /// `query_to_xml(…)` do, and then a message about names quotes it.
-pub fn sorted_while_reading(code: &str, message: &str) -> Trouble {
-    sorted_showing(ABOUT_THE_SERVER, code, message)
+pub fn sorted_while_reading(error: &ServerError<'_>) -> Trouble {
+    sorted_showing(ABOUT_THE_SERVER, error)
+}
+
+/// What is said of text that is not what it should be, in the encoding of the database.
+pub fn unreadable(encoding: &str) -> Trouble {
+    Trouble::CannotTell(format!(
+        "the value is text that cannot be read as UTF-8; {}",
+        about_encoding(encoding)
+    ))
+}
+
+fn about_encoding(encoding: &str) -> String {
+    let encoding = match encoding {
+        "" => "unknown",
+        known => known,
+    };
+    format!(
+        "the database's encoding (server_encoding) is {encoding}; ask for a number, as length(…), or for bytes, as \
+         encode(convert_to(…, '{encoding}'), 'hex')"
+    )
 }
 
 /// Shows messages of these classes alone.
-fn sorted_showing(classes: &[&str], code: &str, message: &str) -> Trouble {
+fn sorted_showing(classes: &[&str], error: &ServerError<'_>) -> Trouble {
+    let ServerError { code, message, .. } = *error;
     let quotes_no_data = classes.iter().any(|class| code.starts_with(class));
+    let condition = conditions::in_words(code);
     let words = if quotes_no_data {
-        format!("{message} (SQLSTATE {})", code)
+        format!("{message}: {condition}")
     } else {
-        format!("PostgreSQL answers SQLSTATE {}", code)
+        format!("PostgreSQL refused: {condition}")
     };
     let lacks_file = code == UNDEFINED_FILE && names_file_of_data(message);
     if MISSING.contains(&code) {
         Trouble::Wrong(words)
     } else if DAMAGED.contains(&code) || lacks_file {
         Trouble::Wrong(format!("the data is damaged: {words}"))
+    } else if is_row_security(error) {
+        Trouble::CannotTell(format!(
+            "row level security hides rows of a table from the user that the check logs in as, so that their number would say \
+             nothing of the backup; log in as the table's owner or a user with BYPASSRLS, or ask a view that the table's \
+             owner owns: {words}"
+        ))
+    } else if ENCODING.contains(&code) {
+        Trouble::CannotTell(format!("{words}; {}", about_encoding(error.encoding)))
     } else {
         Trouble::CannotTell(words)
     }
+}
+
+/// Whether the server refuses a query that a policy would hide rows from, as sessions with `row_security = off` have it do
+/// (`check_enable_rls` in PostgreSQL's `src/backend/utils/misc/rls.c`; the message depends on the server's language).
+fn is_row_security(error: &ServerError<'_>) -> bool {
+    error.code == INSUFFICIENT_PRIVILEGE
+        && (error.routine == "check_enable_rls" || error.message.contains("row-level security"))
 }
 
 /// Whether a message names a file that tables, or what became of their transactions, are kept in (PostgreSQL's manual, "Database File Layout"), and neither one for
@@ -131,11 +189,79 @@ mod tests {
             instant(read(Kind::Date, "2026-11-21", &berlin())),
             "2026-11-20T23:00:00Z"
         );
+        assert_eq!(
+            read(Kind::Padded, "EUR       ", &berlin()),
+            Value::padded("EUR")
+        );
         assert_eq!(read(Kind::Boolean, "t", &berlin()), Value::Boolean(true));
         assert!(matches!(
             read(Kind::Number, "12.50", &berlin()),
             Value::Number { number: 12.5, .. }
         ));
+    }
+
+    fn error<'e>(code: &'e str, message: &'e str) -> ServerError<'e> {
+        ServerError {
+            code,
+            message,
+            ..ServerError::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_a_policy_hides_are_not_missing() {
+        let message =
+            "query would be affected by row-level security policy for table \"tenant_orders\"";
+        let in_german = ServerError {
+            code: "42501",
+            message: "Anfrage würde von Policy für Sicherheit auf Zeilenebene betroffen sein",
+            routine: "check_enable_rls",
+            encoding: "UTF8",
+        };
+        for trouble in [
+            sorted(&error("42501", message)),
+            sorted_while_reading(&error("42501", message)),
+            sorted(&in_german),
+        ] {
+            match trouble {
+                Trouble::CannotTell(words) => {
+                    assert!(words.contains("row level security hides rows"), "{words}");
+                    assert!(words.contains("insufficient_privilege (42501)"), "{words}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        match sorted(&error("42501", "permission denied for table orders")) {
+            Trouble::CannotTell(words) => assert_eq!(
+                words,
+                "permission denied for table orders: insufficient_privilege (42501)"
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn text_that_cannot_be_read_is_told_with_its_encoding() {
+        let cannot = ServerError {
+            code: "22P05",
+            message: "character with byte sequence 0x90 has no equivalent",
+            encoding: "WIN1252",
+            ..ServerError::default()
+        };
+        for (trouble, encoding) in [
+            (sorted_while_reading(&cannot), "WIN1252"),
+            (unreadable("SQL_ASCII"), "SQL_ASCII"),
+            (unreadable(""), "unknown"),
+        ] {
+            match trouble {
+                Trouble::CannotTell(words) => {
+                    let named = format!("(server_encoding) is {encoding}");
+                    assert!(words.contains(&named), "{words}");
+                    assert!(!words.contains("0x90"), "{words}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
@@ -146,7 +272,7 @@ mod tests {
             "could not open file \"pg_xact/0001\": No such file or directory",
             "could not open file \"pg_tblspc/16400/PG_17_202406281/5/16401\": No such file or directory",
         ] {
-            match sorted(UNDEFINED_FILE, message) {
+            match sorted(&error(UNDEFINED_FILE, message)) {
                 Trouble::Wrong(words) => assert!(!words.contains("No such file"), "{words}"),
                 other => panic!("{message}: {other:?}"),
             }
@@ -156,13 +282,13 @@ mod tests {
             "could not open file \"/etc/hostname\" for reading: No such file or directory",
             "could not open temporary file \"base/pgsql_tmp/pgsql_tmp1.0\": No such file or directory",
         ] {
-            match sorted(UNDEFINED_FILE, message) {
+            match sorted(&error(UNDEFINED_FILE, message)) {
                 Trouble::CannotTell(words) => assert!(words.contains("58P01"), "{words}"),
                 other => panic!("{message}: {other:?}"),
             }
         }
         for code in DAMAGED {
-            assert!(matches!(sorted(code, ""), Trouble::Wrong(_)));
+            assert!(matches!(sorted(&error(code, "")), Trouble::Wrong(_)));
         }
     }
 
@@ -170,17 +296,17 @@ mod tests {
     fn a_name_that_was_read_is_not_shown() {
         let message = "relation \"anna@mail.example\" does not exist";
         for (trouble, shown) in [
-            (sorted("42P01", message), true),
-            (sorted_while_reading("42P01", message), false),
-            (sorted("22P02", message), false),
-            (sorted_while_reading("22P02", message), false),
+            (sorted(&error("42P01", message)), true),
+            (sorted_while_reading(&error("42P01", message)), false),
+            (sorted(&error("22P02", message)), false),
+            (sorted_while_reading(&error("22P02", message)), false),
         ] {
             let (Trouble::Wrong(words) | Trouble::Unnamed(words) | Trouble::CannotTell(words)) =
                 trouble;
             assert_eq!(words.contains("anna"), shown, "{words}");
         }
         assert!(matches!(
-            sorted_while_reading("42P01", message),
+            sorted_while_reading(&error("42P01", message)),
             Trouble::Wrong(_)
         ));
     }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::value::without_padding;
 use super::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, LONGEST_VALUE,
     NEWER_THAN_BACKUP_AT_MOST, Value, compile_regex, signed,
@@ -93,7 +94,9 @@ impl Expectation {
             }
             Expectation::MaxAge(most) => self.rule_age(origin, signed(*most), value, age),
             Expectation::NotEmpty => match value {
-                Value::Text(text) if text.is_empty() => failed("the value is an empty text"),
+                Value::Text(text) | Value::Padded(text) if text.is_empty() => {
+                    failed("the value is an empty text")
+                }
                 _ => passed(format!("the value is {}", told(value))),
             },
             Expectation::Matches(pattern) => match (compile_regex(pattern), value.text()) {
@@ -136,7 +139,10 @@ impl Expectation {
             (Constant::Text(wanted), Value::Text(is)) if wanted == is => {
                 passed("the text is the expected one")
             }
-            (Constant::Text(_), Value::Text(_)) => failed(format!(
+            (Constant::Text(wanted), Value::Padded(is)) if without_padding(wanted) == is => {
+                passed("the text is the expected one")
+            }
+            (Constant::Text(_), Value::Text(_) | Value::Padded(_)) => failed(format!(
                 "the value is another text than the expected one: {}",
                 told(value)
             )),
@@ -248,7 +254,7 @@ impl Age {
                 *instant,
                 format!(" (a date without a time, read as the start of that day, 00:00 {zone})"),
             ),
-            Value::Text(text) => match text_instant(text) {
+            Value::Text(text) | Value::Padded(text) => match text_instant(text) {
                 Some(instant) => (instant, String::new()),
                 None => return Age::None,
             },
@@ -317,7 +323,7 @@ fn told(value: &Value) -> String {
         Value::Boolean(truth) => format!("the boolean {truth}"),
         Value::Timestamp { text, .. } => format!("the timestamp {}", short(text)),
         Value::Date { text, .. } => format!("the date {}", short(text)),
-        Value::Text(text) => match text.chars().count() {
+        Value::Text(text) | Value::Padded(text) => match text.chars().count() {
             0 => "an empty text".to_owned(),
             1 => "text of 1 character".to_owned(),
             count => format!("text of {count} characters"),

@@ -244,6 +244,25 @@ fn texts_are_matched_and_not_shown() {
 }
 
 #[test]
+fn padding_is_not_compared() {
+    let text = |text: &str| equals(Constant::Text(text.into()));
+    for (expectation, value, outcome) in [
+        (text("EUR"), "EUR       ", Passed),
+        (text("EUR  "), "EUR       ", Passed),
+        (text("EUR"), "EURO      ", Failed),
+        (text("EUR"), "  EUR     ", Failed),
+        (text(""), "          ", Passed),
+        (Expectation::NotEmpty, "          ", Failed),
+        (Expectation::NotEmpty, " x        ", Passed),
+        (Expectation::Matches("^EUR$".into()), "EUR       ", Passed),
+    ] {
+        judged(&expectation, &Value::padded(value), outcome, "");
+    }
+    // Text that is no `char(n)` is compared blank by blank.
+    judged(&text("EUR"), &Value::Text("EUR ".into()), Failed, "");
+}
+
+#[test]
 fn long_values_are_cut_between_characters() {
     let judgement = judged(
         &Expectation::NotEmpty,

@@ -38,6 +38,8 @@ pub enum Value {
         /// The time zone the day was read in.
         zone: String,
     },
+    /// Text of SQL's type `char(n)`, without the blanks that fill it up: no comparison sees them (ISO/IEC 9075-2, PAD SPACE).
+    Padded(String),
     /// Anything else.
     Text(String),
 }
@@ -53,6 +55,11 @@ impl Value {
             },
             Err(_) => Value::Text(text.to_owned()),
         }
+    }
+
+    /// Text of SQL's type `char(n)`.
+    pub fn padded(text: &str) -> Value {
+        Value::Padded(without_padding(text).to_owned())
     }
 
     /// The nearest value of a JSON value: lists and objects are their compact text.
@@ -105,9 +112,15 @@ impl Value {
             Value::Number { text, .. }
             | Value::Timestamp { text, .. }
             | Value::Date { text, .. }
+            | Value::Padded(text)
             | Value::Text(text) => Some(text),
         }
     }
+}
+
+/// Text without the blanks that fill it up.
+pub(super) fn without_padding(text: &str) -> &str {
+    text.trim_end_matches(' ')
 }
 
 fn zone_name(zone: &TimeZone) -> String {

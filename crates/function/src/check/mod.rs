@@ -12,7 +12,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use apart::apart;
 use futures_util::FutureExt;
 use restore_proof_core::check::{Trouble, cut, expectation, result, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
@@ -43,13 +42,27 @@ pub async fn run(
     clocks: Clocks,
     time_left: Duration,
 ) -> Ran {
+    run_telling(rule, target, access, clocks, time_left, |_| {}).await
+}
+
+/// The same, and tells of each check when it begins.
+pub async fn run_telling(
+    rule: &Rule,
+    target: &Target,
+    access: &Access,
+    clocks: Clocks,
+    time_left: Duration,
+    begins: impl Fn(&Check),
+) -> Ran {
     let began = Instant::now();
     let mut results = Vec::new();
     let mut first_passed_after = None;
+    let mut sessions = sql::Sessions::default();
     for check in &rule.checks {
+        begins(check);
         let check_began = Instant::now();
         let left = time_left.saturating_sub(began.elapsed());
-        let judgement = look(check, target, access, &clocks, left).await;
+        let judgement = look(check, target, access, &clocks, &mut sessions, left).await;
         if judgement.outcome == CheckOutcome::Passed && first_passed_after.is_none() {
             first_passed_after = Some(began.elapsed());
         }
@@ -68,22 +81,14 @@ async fn look(
     target: &Target,
     access: &Access,
     clocks: &Clocks,
+    sessions: &mut sql::Sessions,
     left: Duration,
 ) -> Judgement {
     let limit = check.timeout.min(left);
     let place = Place::default();
     let running = async {
         match &check.kind {
-            CheckKind::Sql(sql) => {
-                let value = sql::value(sql, target, access, limit).await?;
-                let (expect, clocks) = (sql.expect.clone(), *clocks);
-                // A regular expression may look at megabytes for seconds without a pause.
-                apart(
-                    limit,
-                    move || async move { Ok(expect.judge(&value, &clocks)) },
-                )
-                .await
-            }
+            CheckKind::Sql(sql) => sql::run(sql, target, access, *clocks, sessions, limit).await,
             CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
             CheckKind::Connect(connect) => {
                 connect::run(connect, target, limit, limit < check.timeout).await

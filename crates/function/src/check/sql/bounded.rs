@@ -26,6 +26,8 @@ struct Left {
     is_last: bool,
     /// Whether more came than that.
     is_exceeded: bool,
+    /// How many were read in all.
+    read: usize,
     waiting: Option<Waker>,
 }
 
@@ -45,8 +47,26 @@ impl Budget {
             bytes,
             is_last,
             is_exceeded: false,
+            read: 0,
             waiting: None,
         }))
+    }
+
+    /// Begins anew with so many bytes and no more.
+    pub(super) fn renew(&self, bytes: usize) {
+        self.renew_as(bytes, true);
+    }
+
+    /// Begins anew with so many bytes until there is more.
+    pub(super) fn renew_first(&self, bytes: usize) {
+        self.renew_as(bytes, false);
+    }
+
+    fn renew_as(&self, bytes: usize, is_last: bool) {
+        let mut left = self.left();
+        left.bytes = bytes;
+        left.is_last = is_last;
+        left.wake();
     }
 
     /// Lets so many more be read, the last.
@@ -54,9 +74,12 @@ impl Budget {
         let mut left = self.left();
         left.bytes += bytes;
         left.is_last = true;
-        if let Some(reader) = left.waiting.take() {
-            reader.wake();
-        }
+        left.wake();
+    }
+
+    /// How many bytes were read in all, since the first.
+    pub(super) fn read_so_far(&self) -> usize {
+        self.left().read
     }
 
     /// Whether more came than the last of it.
@@ -66,6 +89,14 @@ impl Budget {
 
     fn left(&self) -> MutexGuard<'_, Left> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Left {
+    fn wake(&mut self) {
+        if let Some(reader) = self.waiting.take() {
+            reader.wake();
+        }
     }
 }
 
@@ -140,6 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         match left.bytes.checked_sub(read) {
             Some(rest) => {
                 left.bytes = rest;
+                left.read += read;
                 into.advance(read);
                 Poll::Ready(Ok(()))
             }
@@ -188,6 +220,24 @@ mod tests {
             assert_eq!(ended.is_err(), is_exceeded, "{length}");
             assert_eq!(budget.is_exceeded(), is_exceeded, "{length}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_budget_that_is_renewed_counts_on() {
+        let budget = Arc::new(Budget::new(100));
+        let mut stream = Bounded {
+            stream: &*vec![7; 300],
+            budget: Arc::clone(&budget),
+        };
+        for rounds in 1..=2 {
+            stream.read_exact(&mut [0; 100]).await.unwrap();
+            assert_eq!(budget.read_so_far(), rounds * 100);
+            budget.renew(100);
+        }
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        budget.renew(0);
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(!budget.is_exceeded());
     }
 
     #[tokio::test]

@@ -9,12 +9,11 @@ use mysql_async::consts::ColumnType;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Column, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
 use restore_proof_core::check::Trouble;
-use restore_proof_core::check::mysql::{Answer, Kind, read, sorted};
+use restore_proof_core::check::mysql::{Answer, Kind, Missing, read, sorted};
 use restore_proof_core::expectation::Value;
 
-use super::Server;
 use super::bounded::{Bounded, Budget};
-use crate::check::apart::apart;
+use super::{Server, Unanswered};
 use crate::check::chain;
 use crate::check::tls::Connector;
 
@@ -22,47 +21,169 @@ use crate::check::tls::Connector;
 const LARGEST_PACKET: usize = 16 << 20;
 /// The most that is read from a server before the rows, bytes; in memory it may become thirteen times as much.
 const LARGEST_PREAMBLE: usize = 2 << 20;
+/// One more than a check wants tells that there are several.
+const ROWS_WANTED: usize = 2;
 /// The character set of columns that hold bytes (`binary`).
 const BINARY: u16 = 63;
 
-/// The one value that the query answers.
-pub(super) async fn value(
-    query: &str,
-    server: &Server<'_>,
-    zone: &TimeZone,
-    limit: Duration,
-) -> Result<Answer, Trouble> {
-    let options = options(server);
-    let place = (server.host.to_owned(), server.port);
-    let query = query.trim().trim_end_matches(';').trim_end().to_owned();
-    let zone = zone.clone();
-    // The driver reads the rest of an answer that nobody wants any more, however long it is, in a task of its own. Here it
-    // ends with the check.
-    apart(limit, move || async move {
+/// A connection that is logged in.
+pub(super) struct Connection {
+    client: Conn,
+    budget: Arc<Budget>,
+    is_mariadb: bool,
+}
+
+impl Connection {
+    /// Connects and logs in.
+    pub(super) async fn open(server: &Server, limit: Duration) -> Result<Connection, Trouble> {
         let budget = Arc::new(Budget::first(LARGEST_PREAMBLE));
-        let answered = async {
-            // The driver takes as many columns as a server announces, and keeps them all. The rows are let through when
-            // it has shown that it is one.
-            let port = Bounded::connect(&place, limit, &budget)
-                .await?
-                .lend()
-                .await?;
-            let options = options.tcp_port(port).into();
-            ask(options, &query, &zone, limit, &budget).await
+        let place = (server.host.clone(), server.port);
+        let port = Bounded::connect(&place, limit, &budget)
+            .await?
+            .lend()
+            .await?;
+        let logged_in = log_in(options(server).tcp_port(port).into()).await;
+        let (client, version) = match (logged_in, &server.database) {
+            (Ok(logged_in), _) => logged_in,
+            // There it can be asked for the name in other letters.
+            (Err(error), Some(_)) if missing(&error, "").is_some() => {
+                let nowhere = Server {
+                    database: None,
+                    ..server.clone()
+                };
+                let mut connection = Box::pin(Connection::open(&nowhere, limit)).await?;
+                return Err(connection.judge_error(error, "").await);
+            }
+            (Err(error), _) => return Err(told(&budget, trouble(error))),
+        };
+        Ok(Connection {
+            client,
+            budget,
+            is_mariadb: version.is_some_and(|version| version.contains("MariaDB")),
+        })
+    }
+
+    /// The one value that the query answers, in a clean session. After an error the connection is not to be used again.
+    pub(super) async fn value(
+        &mut self,
+        query: &str,
+        zone: &TimeZone,
+        limit: Duration,
+    ) -> Result<Answer, Unanswered> {
+        // The driver takes as many columns as a server announces, and keeps them all. The rows are let through when it has
+        // shown that it is one.
+        self.budget.renew_first(LARGEST_PREAMBLE);
+        self.clean(limit)
+            .await
+            .map_err(|error| Unanswered::Unclean(told(&self.budget, trouble(error))))?;
+        self.ask(query, zone)
+            .await
+            .map_err(|trouble| Unanswered::Ended(told(&self.budget, trouble)))
+    }
+
+    /// What an error speaks against. A name that is missing may be there in other letters: the server is asked.
+    async fn judge_error(&mut self, error: Error, query: &str) -> Trouble {
+        let Some(missing) = missing(&error, query) else {
+            return trouble(error);
+        };
+        let asked = self
+            .client
+            .exec_first(missing.question(), (missing.parameter(),))
+            .await;
+        match asked {
+            Ok(Some((setting, stored))) => {
+                let stored: String = stored;
+                missing
+                    .judge(setting, &stored)
+                    .unwrap_or_else(|| trouble(error))
+            }
+            Ok(None) | Err(_) => trouble(error),
         }
-        .await;
-        match answered {
-            // The driver says only that the connection was closed.
-            Err(_) if budget.is_exceeded() => Err(too_large()),
-            answered => answered,
+    }
+
+    /// How much was read from the server, bytes.
+    pub(super) fn read_so_far(&self) -> usize {
+        self.budget.read_so_far()
+    }
+
+    /// Ends what the last check left, and begins a transaction.
+    async fn clean(&mut self, limit: Duration) -> Result<(), Error> {
+        if !self.client.reset().await? {
+            return Err(DriverError::ConnectionClosed.into());
         }
-    })
-    .await
+        self.client
+            .query_drop(session(self.is_mariadb, limit))
+            .await
+    }
+
+    async fn ask(&mut self, query: &str, zone: &TimeZone) -> Result<Answer, Trouble> {
+        // Preparing refuses text with several statements, which the driver would let pass, so that none of them can end the
+        // transaction; and it tells what answers nothing from what answers a table.
+        let statement = match self.client.prep(query).await {
+            Ok(statement) => statement,
+            Err(error) => return Err(self.judge_error(error, query).await),
+        };
+        let column = match &*statement.columns() {
+            [column] => column.clone(),
+            columns => {
+                return Err(Trouble::CannotTell(format!(
+                    "the query answers {} columns; it must answer one value",
+                    columns.len()
+                )));
+            }
+        };
+        let mut answer = self.client.query_iter(query).await.map_err(trouble)?;
+        if answer.columns_ref().len() != 1 {
+            return Err(Trouble::CannotTell(
+                "the query answers otherwise than the server said".to_owned(),
+            ));
+        }
+        self.budget.add_last(LARGEST_PACKET);
+        let Some(mut row) = answer.next().await.map_err(trouble)? else {
+            return Ok(Answer::of(Value::NoRow));
+        };
+        if answer.next().await.map_err(trouble)?.is_some() {
+            return Err(Trouble::CannotTell(
+                "the query answers several rows; it must answer one value".to_owned(),
+            ));
+        }
+        // Behind a last semicolon there may be a comment, which answers something too.
+        answer.drop_result().await.map_err(trouble)?;
+        match row.take(0) {
+            Some(mysql_async::Value::Bytes(bytes)) => read(kind(&column), &bytes, zone),
+            // The text protocol has text and NULL.
+            _ => Ok(Answer::of(Value::Null)),
+        }
+    }
+}
+
+/// Logs in; answers also the server's version.
+async fn log_in(options: Opts) -> Result<(Conn, Option<String>), Error> {
+    let mut client = Conn::new(options).await?;
+    let version = client.query_first("select version()").await?;
+    Ok((client, version))
+}
+
+/// The name that an error says to be missing, if that is what it says.
+fn missing(error: &Error, query: &str) -> Option<Missing> {
+    match error {
+        Error::Server(error) => Missing::of(error.code, &error.message, query),
+        _ => None,
+    }
+}
+
+/// What went wrong, unless it is that the server said too much: the driver says only that the connection was closed.
+fn told(budget: &Budget, trouble: Trouble) -> Trouble {
+    if budget.is_exceeded() {
+        too_large()
+    } else {
+        trouble
+    }
 }
 
 /// The settings, which lack the port: the driver connects to one of this machine.
-fn options(server: &Server<'_>) -> OptsBuilder {
-    let tls = match server.connector {
+fn options(server: &Server) -> OptsBuilder {
+    let tls = match &server.connector {
         Connector::Plain => None,
         Connector::Tls { roots: None, .. } => {
             Some(SslOpts::default().with_danger_accept_invalid_certs(true))
@@ -76,12 +197,12 @@ fn options(server: &Server<'_>) -> OptsBuilder {
         ),
     };
     // It is the server's name that the certificate must be for.
-    let tls = tls.map(|tls| tls.with_danger_tls_hostname_override(Some(server.host.to_owned())));
+    let tls = tls.map(|tls| tls.with_danger_tls_hostname_override(Some(server.host.clone())));
     OptsBuilder::default()
         .ip_or_hostname(Ipv4Addr::LOCALHOST.to_string())
         .user(Some(&server.login.username))
         .pass(Some(&server.login.password))
-        .db_name(server.database)
+        .db_name(server.database.as_deref())
         // With it a server that cannot encrypt is refused before the login.
         .ssl_opts(tls)
         .secure_auth(true)
@@ -93,75 +214,20 @@ fn options(server: &Server<'_>) -> OptsBuilder {
         .stmt_cache_size(0)
 }
 
-async fn ask(
-    options: Opts,
-    query: &str,
-    zone: &TimeZone,
-    limit: Duration,
-    budget: &Budget,
-) -> Result<Answer, Trouble> {
-    let mut connection = Conn::new(options).await.map_err(trouble)?;
-    let version: Option<String> = connection
-        .query_first("select version()")
-        .await
-        .map_err(trouble)?;
-    let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
-    for setting in session(is_mariadb, limit) {
-        connection.query_drop(setting).await.map_err(trouble)?;
-    }
-    // Preparing refuses text with several statements, which the driver would let pass, so that none of them can end the
-    // transaction; and it tells what answers nothing from what answers a table.
-    let statement = connection.prep(query).await.map_err(trouble)?;
-    let column = match &*statement.columns() {
-        [column] => column.clone(),
-        columns => {
-            return Err(Trouble::CannotTell(format!(
-                "the query answers {} columns; it must answer one value",
-                columns.len()
-            )));
-        }
-    };
-    let mut answer = connection.query_iter(query).await.map_err(trouble)?;
-    if answer.columns_ref().len() != 1 {
-        return Err(Trouble::CannotTell(
-            "the query answers otherwise than the server said".to_owned(),
-        ));
-    }
-    budget.add_last(LARGEST_PACKET);
-    let Some(mut row) = answer.next().await.map_err(trouble)? else {
-        return Ok(Answer::of(Value::NoRow));
-    };
-    if answer.next().await.map_err(trouble)?.is_some() {
-        return Err(Trouble::CannotTell(
-            "the query answers several rows; it must answer one value".to_owned(),
-        ));
-    }
-    Ok(match row.take(0) {
-        Some(mysql_async::Value::Bytes(bytes)) => read(kind(&column), &bytes, zone),
-        // The text protocol has text and NULL.
-        _ => Answer::of(Value::Null),
-    })
-}
-
-/// Nothing is written, nothing runs for ever, and text means the same whatever the server's settings are.
-fn session(is_mariadb: bool, limit: Duration) -> Vec<String> {
+/// Nothing is written, nothing runs for ever, and text means the same whatever the server's settings are. Sent as one text.
+fn session(is_mariadb: bool, limit: Duration) -> String {
     let seconds = limit.as_secs().max(1);
     let longest = if is_mariadb {
         format!("max_statement_time = {}", limit.as_secs_f64().max(0.001))
     } else {
         format!("max_execution_time = {}", limit.as_millis().max(1))
     };
-    vec![
-        "set names utf8mb4".to_owned(),
-        "set session time_zone = '+00:00'".to_owned(),
-        format!("set session {longest}"),
-        format!("set session lock_wait_timeout = {seconds}"),
-        format!("set session innodb_lock_wait_timeout = {seconds}"),
-        // One more than is wanted tells that there are several.
-        "set session sql_select_limit = 2".to_owned(),
-        "set session transaction read only".to_owned(),
-        "start transaction read only".to_owned(),
-    ]
+    format!(
+        "set names utf8mb4; \
+         set session time_zone = '+00:00', {longest}, lock_wait_timeout = {seconds}, \
+         innodb_lock_wait_timeout = {seconds}, sql_select_limit = {ROWS_WANTED}; \
+         set session transaction read only; start transaction read only"
+    )
 }
 
 /// What a column holds.
@@ -184,6 +250,8 @@ fn kind(column: &Column) -> Kind {
         MYSQL_TYPE_DATETIME | MYSQL_TYPE_DATETIME2 => Kind::DateTime,
         MYSQL_TYPE_TIMESTAMP | MYSQL_TYPE_TIMESTAMP2 => Kind::Timestamp,
         _ if column.character_set() == BINARY => Kind::Bytes,
+        // `char(n)`: also `enum` and `set`, whose values have no padding.
+        MYSQL_TYPE_STRING => Kind::Padded,
         _ => Kind::Text,
     }
 }
@@ -234,6 +302,8 @@ mod tests {
             (MYSQL_TYPE_BLOB, BINARY, Kind::Bytes),
             (MYSQL_TYPE_BLOB, UTF8MB4, Kind::Text),
             (MYSQL_TYPE_VAR_STRING, UTF8MB4, Kind::Text),
+            (MYSQL_TYPE_STRING, UTF8MB4, Kind::Padded),
+            (MYSQL_TYPE_STRING, BINARY, Kind::Bytes),
         ] {
             let column = Column::new(column_type).with_character_set(character_set);
             assert_eq!(kind(&column), expected, "{column_type:?}");
