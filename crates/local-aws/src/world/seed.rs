@@ -195,11 +195,11 @@ impl SourceDatabase {
     pub fn mysql() -> SourceDatabase {
         SourceDatabase {
             engine: "mysql".to_owned(),
-            engine_version: "8.0.40".to_owned(),
+            engine_version: "8.4.3".to_owned(),
             master_username: "admin".to_owned(),
             port: 3306,
-            option_group: "default:mysql-8-0".to_owned(),
-            parameter_group: "default.mysql8.0".to_owned(),
+            option_group: "default:mysql-8-4".to_owned(),
+            parameter_group: "default.mysql8.4".to_owned(),
             cloudwatch_exports: vec!["error".to_owned()],
             ..SourceDatabase::default()
         }

@@ -339,7 +339,7 @@ fn metadata_dooms_a_job_that_was_accepted() {
         (with("VpcSecurityGroupIds", "sg-1"), "JSON array"),
         (with("OptionGroupName", "theirs"), "OptionGroupNotFound"),
         (
-            with("OptionGroupName", "default:mysql-8-0"),
+            with("OptionGroupName", "default:mysql-8-4"),
             "OptionGroupNotFound",
         ),
         (

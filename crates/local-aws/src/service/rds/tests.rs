@@ -348,12 +348,12 @@ fn an_instance_says_what_engine_it_is_of() {
     let shown = describe(&world, "restore-proof-abc-1");
     for (element, expected) in [
         ("Engine", "mysql"),
-        ("EngineVersion", "8.0.40"),
+        ("EngineVersion", "8.4.3"),
         ("Port", "3306"),
         ("MasterUsername", "admin"),
         ("LicenseModel", "general-public-license"),
-        ("DBParameterGroupName", "default.mysql8.0"),
-        ("OptionGroupName", "default:mysql-8-0"),
+        ("DBParameterGroupName", "default.mysql8.4"),
+        ("OptionGroupName", "default:mysql-8-4"),
     ] {
         assert_eq!(
             shown.element(element).as_deref(),
