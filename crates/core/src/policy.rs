@@ -24,7 +24,7 @@ pub use crate::reader::{
     Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
 };
 pub use glob::Glob;
-pub use limits::{LeftOut, Limits, Sample, parse_size, readable_size};
+pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use schema::schema;
 
 /// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
@@ -69,13 +69,6 @@ pub struct Policy {
     pub limits: Limits,
     /// The rules in the file's order. The first that matches decides.
     pub rules: Vec<Rule>,
-}
-
-impl Policy {
-    /// The rule that decides about `subject`: the first one that matches, if any.
-    pub fn rule_for(&self, subject: &Subject<'_>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.matcher.matches(subject))
-    }
 }
 
 /// Reads a policy file.

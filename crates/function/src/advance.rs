@@ -30,6 +30,7 @@ use crate::aws::AwsError;
 use crate::check::Login;
 use crate::ledger::{Claim, Lease, Slots};
 use crate::policy_file::PolicyFile;
+pub use landed::{admit, elsewhere};
 
 /// Kept of every run for the record and the deletion.
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
