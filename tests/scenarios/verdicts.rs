@@ -599,3 +599,18 @@ async fn inconclusive_when_the_restored_database_does_not_come_up() {
         scene.assert_clean();
     }
 }
+
+/// `policy check` refuses it in the same words.
+#[tokio::test]
+async fn inconclusive_when_the_policy_is_too_large() {
+    let scene = Scene::set(&format!("{UNCHECKED}# {}\n", "x".repeat(1 << 20))).await;
+    let record = scene
+        .prove(&scene.backup("orders", RestoreBehaviour::bare()))
+        .await;
+    assert_eq!(outcome(&record), ("inconclusive", "nothing_to_delete"));
+    assert_says(
+        &record,
+        "verdict_reason",
+        "more than the 1 MiB that a policy file may have",
+    );
+}
