@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: help demo test test-all sampled lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories package install build-RestoreProofFunction clean
+.PHONY: help demo test test-all sampled lint unit scenarios deaths conformance mutants core-mutants fuzz torture burst advisories certificates package install build-RestoreProofFunction clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 36
@@ -54,6 +54,9 @@ burst: ## 10,000 copies land at once: each validated once, within the budget; CO
 
 package: ## In dist/ what installs without Rust: the function's zip, its template, checksums, bill of materials
 	@scripts/package.sh
+
+certificates: ## Fetch Amazon RDS's root certificates anew from AWS, into the file that is built in
+	@python3 scripts/certificates.py
 
 install: ## Put the command line tool `restore-proof` where cargo keeps programs
 	@scripts/install.sh

@@ -20,7 +20,7 @@ use restore_proof_local_aws::engine::{
 };
 use restore_proof_local_aws::process::StateFolder;
 use restore_proof_local_aws::{
-    RecoveryPoint, RestoreBehaviour, Secret, SourceCluster, SourceDatabase,
+    Fault, RecoveryPoint, RestoreBehaviour, Secret, SourceCluster, SourceDatabase, Times,
 };
 use restore_proof_tests::{BUCKET, CA_KEY, Scene};
 use serde_json::{Value, json};
@@ -455,4 +455,71 @@ async fn a_policy_that_is_mended_has_its_copies_planned_again() {
     assert_eq!(scene.records().len(), 1, "one record all the same");
     assert_eq!(scene.world.restore_jobs().len(), 1);
     scene.assert_clean();
+}
+
+/// People look for the last good backup when one is bad: it is looked up for bad news alone, and never goes back.
+#[tokio::test]
+async fn bad_news_names_the_newest_recovery_point_that_was_restored_and_passed() {
+    let shop = Shop::open(&policy("", &[THERE])).await;
+    let scene = &shop.scene;
+    let made = |name: &str, dump: &Dump, hours: i64| {
+        let created_at = shop.engine.backup_at - SignedDuration::from_hours(hours);
+        scene.add(RecoveryPoint {
+            created_at,
+            source_resource_arn: "arn:aws:rds:eu-central-1:222233334444:db:shop".to_owned(),
+            behaviour: RestoreBehaviour::database(dump.clone()),
+            ..shop.kind.point(scene, name)
+        })
+    };
+    let last_proved = || {
+        let message = scene.world.messages().pop().unwrap();
+        let mut lines = message.body.lines();
+        assert!(
+            lines
+                .next()
+                .unwrap()
+                .starts_with("BACKUP: The backup is bad")
+        );
+        let line = lines.next().unwrap().to_owned();
+        assert!(lines.next().unwrap().starts_with("DO NOW: Do not rely on"));
+        line
+    };
+    let (fresh, emptied) = (&shop.engine.fresh, &shop.engine.emptied);
+    shop.prove(&made("proved-0", emptied, 5)).await;
+    assert!(last_proved().starts_with("LAST PROVED: none is known"));
+
+    let newer = made("proved-1", fresh, 3);
+    let older = made("proved-2", fresh, 4);
+    for point in [&newer, &older] {
+        let record = shop.prove(point).await;
+        assert_eq!(outcome(&record), ("passed", "deleted"), "{record:#}");
+        let message = scene.world.messages().pop().unwrap();
+        assert!(message.body.starts_with("PASSED: "), "{}", message.body);
+    }
+    shop.prove(&made("proved-3", emptied, 1)).await;
+    let line = last_proved();
+    assert!(
+        line.ends_with(&newer),
+        "not the older one, though it passed later: {line}"
+    );
+    let created = shop.engine.backup_at - SignedDuration::from_hours(3);
+    let created = created
+        .strftime("of %Y-%m-%d %H:%M UTC, restored")
+        .to_string();
+    assert!(line.contains(&created), "{line}");
+
+    // Without the ledger's answer people hear of it all the same.
+    let point = made("proved-4", emptied, 0);
+    let id = shop.restores(&point).await;
+    // Behind the reads of restore job and rule.
+    let silent = Fault::error("InternalServerError", 500)
+        .skip(2)
+        .times(Times::OneCall);
+    scene.world.faults().fail("DynamoDB.GetItem", silent);
+    scene.close(&id).await;
+    let line = last_proved();
+    assert!(
+        line.starts_with("LAST PROVED: it could not be looked up"),
+        "{line}"
+    );
 }

@@ -153,6 +153,17 @@ async fn the_ledger_reads_what_was_kept_of_it() {
                     let today: Rule = serde_json::from_value(kept.clone()).unwrap();
                     assert_nothing_lost(&file, &kept, &json!(today));
                 }
+                Some(("proved", _)) => {
+                    let resource = validation.recovery_point.resource_arn.as_deref();
+                    let point = ledger.proved(resource.unwrap()).await.unwrap().unwrap();
+                    let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
+                    let number =
+                        |name: &str| item[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
+                    let today: [i64; 2] =
+                        [point.created_at, point.proved_at].map(Timestamp::as_millisecond);
+                    assert_eq!(today, ["created_at", "proved_at"].map(number), "{file}");
+                    assert_eq!(Some(point.arn), text("recovery_point_arn"), "{file}");
+                }
                 Some(("told", what)) => assert!(ledger.was_told_of(what).await.unwrap(), "{file}"),
                 _ if id == "slots" => {
                     let held = item["held"]["SS"].as_array().into_iter().flatten();

@@ -326,11 +326,8 @@ async fn not_tested_and_not_asked_about_when_the_stack_is_not_for_the_type() {
             let record = scene.prove(&scene.add(point)).await;
             assert_eq!(outcome(&record), ("not_tested", "nothing_to_delete"));
             assert_says(&record, "verdict_reason", words);
-            assert_eq!(
-                record["policy_rule"].is_null(),
-                words.contains("Types"),
-                "tags are unknown"
-            );
+            // Its tags are not known, so no rule was asked.
+            assert_eq!(record["policy_rule"], Value::Null);
         }
         scene.invoke(json!({ "sweep": "lost" })).await;
         let asked: Vec<String> = scene.world.calls().iter().map(|call| call.name()).collect();
@@ -608,4 +605,19 @@ async fn inconclusive_when_the_restored_database_does_not_come_up() {
         assert_says(&record, "verdict_reason", status);
         scene.assert_clean();
     }
+}
+
+/// `policy check` refuses it in the same words.
+#[tokio::test]
+async fn inconclusive_when_the_policy_is_too_large() {
+    let scene = Scene::set(&format!("{UNCHECKED}# {}\n", "x".repeat(1 << 20))).await;
+    let record = scene
+        .prove(&scene.backup("orders", RestoreBehaviour::bare()))
+        .await;
+    assert_eq!(outcome(&record), ("inconclusive", "nothing_to_delete"));
+    assert_says(
+        &record,
+        "verdict_reason",
+        "more than the 1 MiB that a policy file may have",
+    );
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod agreement;
 pub mod canary;
 pub mod inspect;
 pub mod torture;

@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which an event meets them.
 
+pub mod admission;
 pub mod arn;
 pub mod check;
 pub mod cidr;

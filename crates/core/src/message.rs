@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::expectation::CheckOutcome;
 use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
 use crate::validation::{Cleanup, Validation};
-use crate::verdict::Verdict;
+use crate::verdict::{FaultClass, Verdict};
 
 /// The longest message SNS takes, bytes (SNS `Publish`).
 pub const LONGEST_BODY: usize = 262_144;
@@ -25,6 +25,188 @@ pub struct Message {
     pub body: String,
     /// For subscription filters.
     pub attributes: BTreeMap<&'static str, String>,
+}
+
+/// A recovery point that was restored, and whose checks all passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedPoint {
+    /// Its ARN.
+    pub arn: String,
+    /// When the data was backed up.
+    pub created_at: Timestamp,
+    /// When it had passed.
+    pub proved_at: Timestamp,
+}
+
+/// The newest recovery point of a resource that was restored and passed; the error says why that cannot be told.
+pub type Proved = Result<Option<ProvedPoint>, String>;
+
+/// What people need first of bad news, in one line each.
+struct Opening {
+    /// Is the backup bad, or could we not tell; and whose move it is.
+    backup: &'static str,
+    /// What to do now.
+    to_do: &'static str,
+}
+
+impl Opening {
+    /// Of a verdict; none where it is no bad news.
+    fn of(validation: &Validation, record: &Record) -> Option<Opening> {
+        let opening = |backup, to_do| Some(Opening { backup, to_do });
+        match validation.verdict? {
+            Verdict::Passed if missed_objective(validation) => opening(
+                "The backup is good; an objective was missed. The owner of the resource decides what follows.",
+                "Compare the recovery time and the data's age below with their targets: change the backup plan, the class \
+                 to restore on, or the target.",
+            ),
+            Verdict::Passed | Verdict::NotTested => None,
+            Verdict::Failed if any_looked_into_data(record, CheckOutcome::Failed) => opening(
+                "The backup is bad: it restores, and its data is wrong. The owner of the resource must act.",
+                "Do not rely on this recovery point. Compare the failed checks with the source; if the data is right, \
+                 correct the check in the policy.",
+            ),
+            Verdict::Failed => opening(
+                "The backup is bad: it restores, and does not answer as it should. The owner of the resource must act.",
+                "Do not rely on this recovery point. Compare the failed checks with the source; if it answers so too, \
+                 correct the check in the policy.",
+            ),
+            Verdict::RestoreFailed => {
+                let class = validation.fault_class.unwrap_or(FaultClass::Backup);
+                Some(Opening::of_fault(class))
+            }
+            Verdict::CopyFailed => opening(
+                "The copy is bad: there is none, or a part of one. The source may be good. Whoever runs the backup plan \
+                 must act.",
+                "Remove the cause that AWS names below, and copy the source's recovery point again.",
+            ),
+            Verdict::Unchecked => opening(
+                "We could not tell whether the data is good: it restores, and nothing was checked. The policy's author \
+                 must act.",
+                "Give the rule checks.",
+            ),
+            Verdict::Inconclusive => Some(Opening::of_inconclusive(validation)),
+        }
+    }
+
+    fn of_inconclusive(validation: &Validation) -> Opening {
+        if let Some(class) = validation.fault_class {
+            return Opening::of_fault(class);
+        }
+        let mut checks = validation.checks.iter();
+        let (backup, to_do) = if validation.replan {
+            (
+                "We could not tell whether the backup is good: the policy cannot be used. The policy's author must act.",
+                "Correct the policy with `restore-proof policy check` and upload it; this copy is then planned again by \
+                 itself.",
+            )
+        } else if checks.any(|check| check.outcome == CheckOutcome::Errored) {
+            (
+                "We could not tell whether the backup is good: it restores, and checks could not tell. The policy's author \
+                 must act.",
+                "Correct what the errored checks name below, such as login, query or timeout; then validate it again.",
+            )
+        } else {
+            (
+                "We could not tell whether the backup is good. Whoever runs Restore Proof must act.",
+                "Remove the cause named below, then validate it again.",
+            )
+        };
+        Opening { backup, to_do }
+    }
+
+    /// Of a fault that kept the restore from being made.
+    fn of_fault(class: FaultClass) -> Opening {
+        let (backup, to_do) = match class {
+            FaultClass::Account => (
+                "We could not tell whether the backup is good: the AWS account refuses. Whoever administers this account \
+                 must act.",
+                "Look at the account's state, and at the types and Regions it has opted in to; then validate it again.",
+            ),
+            FaultClass::Permission => (
+                "We could not tell whether the backup is good: a permission is missing. Whoever administers roles and keys \
+                 of this account must act.",
+                "Give the restore role the permission that AWS names below, on the key as well; then validate it again.",
+            ),
+            FaultClass::Quota => (
+                "We could not tell whether the backup is good: a quota of the account is used up. Whoever administers this \
+                 account must act.",
+                "Ask AWS for a higher quota, or let fewer restores run at one time; then validate it again.",
+            ),
+            FaultClass::Capacity => (
+                "We could not tell whether the backup is good: AWS had no capacity for the restore. Nobody need act unless \
+                 it goes on.",
+                "Validate it again later. If it goes on, name a more common class in the rule, or another zone.",
+            ),
+            FaultClass::Request => (
+                "We could not tell whether the backup is good: AWS refuses the restore as it was asked for. The policy's \
+                 author must act.",
+                "Correct the rule's overrides as AWS says below; without any, report it to the authors of Restore Proof.",
+            ),
+            FaultClass::Network => (
+                "We could not tell whether the backup is good: the network it is restored into does not fit. Whoever runs \
+                 Restore Proof must act.",
+                "Correct the subnets, groups or endpoints that AWS names below; then validate it again.",
+            ),
+            FaultClass::Licence => (
+                "We could not tell whether the backup is good: the restore lacks a licence. The owner of the resource must \
+                 act.",
+                "Grant this account the licence, or accept the product's terms here; then validate it again.",
+            ),
+            FaultClass::Backup => (
+                "The backup is bad: AWS Backup cannot restore it. The owner of the resource must act.",
+                "Make a new backup and a new copy now, and have it validated. Ask AWS Support about this one, with AWS's \
+                 words below.",
+            ),
+            FaultClass::Key => (
+                "The copy is lost unless its key comes back: nobody can restore it. Whoever administers the keys of this \
+                 account must act at once.",
+                "Cancel the key's deletion or enable it again, and find out who did it: ransomware does, too. A key that is \
+                 deleted cannot come back; then make a new backup and copy now.",
+            ),
+            FaultClass::Unknown => (
+                "We could not tell whether the backup is good: AWS's words are not among those we know. Whoever runs Restore \
+                 Proof must act.",
+                "Read AWS's words below. If they speak against the backup, make a new one now; else validate it again.",
+            ),
+        };
+        Opening { backup, to_do }
+    }
+
+    /// The three lines.
+    fn lines(&self, proved: &str) -> String {
+        format!(
+            "BACKUP: {}\nLAST PROVED: {proved}\nDO NOW: {}\n",
+            self.backup, self.to_do
+        )
+    }
+}
+
+/// The newest recovery point that was restored and passed, in one line.
+fn last_proved(proved: &Proved, of: &str) -> String {
+    match proved {
+        Ok(Some(point)) => {
+            let this = if point.arn == of { ", this one" } else { "" };
+            format!(
+                "the recovery point of {} UTC, restored and passed on {} UTC{this}: {}",
+                readable_time(point.created_at),
+                readable_time(point.proved_at),
+                one_line(&point.arn)
+            )
+        }
+        Ok(None) => {
+            "none is known: no recovery point of this resource was restored and passed".to_owned()
+        }
+        Err(why) => format!("it could not be looked up: {}", one_line(why)),
+    }
+}
+
+fn readable_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Whether the message about the verdict is bad news, and says which recovery point was proved last.
+pub fn is_bad_news(validation: &Validation) -> bool {
+    Record::of(validation).is_some_and(|record| Opening::of(validation, &record).is_some())
 }
 
 /// Whether people are to hear of the verdict. What the policy chose not to test is in the records alone: it would
@@ -49,8 +231,13 @@ fn missed_objective(validation: &Validation) -> bool {
     })
 }
 
-/// The message about the verdict.
-pub fn of_verdict(validation: &Validation, record: &Record, records_uri: &str) -> Message {
+/// The message about the verdict. `proved` is told if it is bad news.
+pub fn of_verdict(
+    validation: &Validation,
+    record: &Record,
+    records_uri: &str,
+    proved: &Proved,
+) -> Message {
     let word = match validation.verdict {
         Some(Verdict::Passed) => "PASSED",
         Some(Verdict::Failed) => "FAILED",
@@ -81,16 +268,21 @@ pub fn of_verdict(validation: &Validation, record: &Record, records_uri: &str) -
         Some(Verdict::CopyFailed) => format!("backup of {source} was not copied"),
         Some(Verdict::NotTested) | None => format!("backup of {source}"),
     };
+    let opening = Opening::of(validation, record);
+    let opening = opening.map_or_else(String::new, |opening| {
+        let proved = last_proved(proved, &record.recovery_point_arn);
+        format!("{}\n", opening.lines(&proved))
+    });
+    let headline = format!("{opening}{word}: {}", one_line(&record.verdict_reason));
     Message {
         subject: subject(&format!("{word}: {about}")),
-        body: capped(body(
-            record,
-            &format!("{word}: {}", one_line(&record.verdict_reason)),
-            records_uri,
-        )),
+        body: capped(body(record, &headline, records_uri)),
         attributes: attributes(record, "verdict"),
     }
 }
+
+/// In place of the recovery point that was proved last.
+const NO_RESOURCE: &str = "this is about no single resource";
 
 /// Whether one of the checks with this outcome was a query: a machine that answers wrongly may well hold its data.
 fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
@@ -99,7 +291,7 @@ fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
 }
 
 /// The message about a resource that was left behind.
-pub fn of_left_behind(record: &Record, records_uri: &str) -> Message {
+pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Message {
     let name = record
         .restored_instance_id
         .as_deref()
@@ -108,9 +300,15 @@ pub fn of_left_behind(record: &Record, records_uri: &str) -> Message {
         .cleanup_reason
         .as_deref()
         .unwrap_or("the reason is not known");
+    let opening = Opening {
+        backup: "This says nothing against the backup: what was restored is not all deleted. Whoever runs Restore Proof must \
+                 act.",
+        to_do: "Delete by hand what is named below, or remove what keeps it from being deleted.",
+    };
+    let opening = opening.lines(&last_proved(proved, &record.recovery_point_arn));
     // Of a machine, volumes alone may be left.
     let headline = format!(
-        "LEFT BEHIND: not all of {name} was deleted: {reason}\nWhat is left costs money and holds production data. Deletion is tried again daily."
+        "{opening}\nLEFT BEHIND: not all of {name} was deleted: {reason}\nWhat is left costs money and holds production data. Deletion is tried again daily."
     );
     Message {
         subject: subject(&format!(
@@ -133,8 +331,13 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
         one_line(arn),
         one_line(reason)
     );
+    let opening = Opening {
+        backup: "This says nothing about any backup. Whoever made the resource must act.",
+        to_do: "Find out who made it, and have it deleted: Restore Proof never touches it.",
+    }
+    .lines(NO_RESOURCE);
     let body = format!(
-        "{headline}\n\nIt was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
+        "{opening}\n{headline}\n\nIt was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
          not touch it: whoever made it must delete it.\n"
     );
     Message {
@@ -151,9 +354,15 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
 /// that begins with the vault's name.
 pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
     let headline = format!("VAULT: {} {}", one_line(vault), one_line(what));
+    let opening = Opening {
+        backup: "We cannot tell whether the backups of this vault are good: none is validated. Whoever runs the backups, or \
+                 Restore Proof, must act.",
+        to_do: "Do what stands at the end of this message.",
+    }
+    .lines(NO_RESOURCE);
     Message {
         subject: subject(&format!("VAULT: {vault} {what}")),
-        body: capped(format!("{headline}\n\n{to_do}\n")),
+        body: capped(format!("{opening}\n{headline}\n\n{to_do}\n")),
         attributes: BTreeMap::from([("kind", "vault".to_owned())]),
     }
 }
@@ -363,7 +572,7 @@ mod tests {
     fn message(source: &str, checks: Vec<CheckResult>) -> Message {
         let validation = validation(source, checks);
         let record = Record::of(&validation).unwrap();
-        of_verdict(&validation, &record, "s3://results/records")
+        of_verdict(&validation, &record, "s3://results/records", &Ok(None))
     }
 
     /// A restore of `source` with these checks.
@@ -414,8 +623,8 @@ mod tests {
             let now = "2026-11-21T07:00:00Z".parse().unwrap();
             validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
             let record = Record::of(&validation).unwrap();
-            let message = of_left_behind(&record, "s3://results/records");
-            let top = message.body.lines().next().unwrap();
+            let message = of_left_behind(&record, "s3://results/records", &Ok(None));
+            let top = message.body.lines().nth(4).unwrap();
             assert_eq!(
                 top,
                 format!("LEFT BEHIND: not all of {name} was deleted: {reason}")
@@ -506,13 +715,170 @@ mod tests {
             body.contains("\n  ok       ssh: port 22 answers\n"),
             "{body}"
         );
-        // Even the line on top of it all.
-        let top = body.lines().next().unwrap();
+        // Even the line that says it in one.
+        let top = body.lines().nth(4).unwrap();
         assert!(
             top.starts_with("FAILED: 1 of 2 checks failed; the shop works: step"),
             "{top}"
         );
         assert!(top.ends_with("trust me"), "{top}");
         assert!(!body.contains("data age"), "nobody asked a machine: {body}");
+    }
+
+    /// Every verdict, and every class of what keeps a restore from being made.
+    #[test]
+    fn bad_news_begins_with_three_lines() {
+        use Verdict::{
+            CopyFailed, Failed, Inconclusive, NotTested, Passed, RestoreFailed, Unchecked,
+        };
+
+        let classes = [
+            (FaultClass::Account, "the AWS account refuses"),
+            (FaultClass::Permission, "a permission is missing"),
+            (FaultClass::Quota, "a quota of the account"),
+            (FaultClass::Capacity, "no capacity"),
+            (FaultClass::Request, "as it was asked for"),
+            (FaultClass::Network, "the network"),
+            (FaultClass::Licence, "lacks a licence"),
+            (FaultClass::Unknown, "not among those we know"),
+        ];
+        let of_faults = classes.map(|(class, words)| (Inconclusive, Some(class), Some(words)));
+        let others = [
+            (Passed, None, None),
+            (NotTested, None, None),
+            (
+                Failed,
+                None,
+                Some("The backup is bad: it restores, and does not answer"),
+            ),
+            (
+                RestoreFailed,
+                Some(FaultClass::Unknown),
+                Some("The backup is bad: AWS Backup cannot"),
+            ),
+            (CopyFailed, None, Some("The copy is bad: there is none")),
+            (
+                Unchecked,
+                None,
+                Some("We could not tell whether the data is good"),
+            ),
+            (
+                Inconclusive,
+                None,
+                Some("Whoever runs Restore Proof must act"),
+            ),
+        ];
+        let now = "2026-11-21T06:00:00Z".parse().unwrap();
+        for (verdict, class, words) in others.into_iter().chain(of_faults) {
+            let mut validation = validation(DATABASE, vec![]);
+            validation.decide(verdict, "the reason", now);
+            validation.fault_class = class;
+            let record = Record::of(&validation).unwrap();
+            let message = of_verdict(&validation, &record, "s3://results/records", &Ok(None));
+            assert_eq!(is_bad_news(&validation), words.is_some(), "{verdict:?}");
+            let lines: Vec<_> = message.body.lines().collect();
+            let Some(words) = words else {
+                assert!(lines[0].ends_with(": the reason"), "{}", message.body);
+                continue;
+            };
+            assert!(lines[0].starts_with("BACKUP: "), "{}", message.body);
+            assert!(
+                lines[0].contains(words),
+                "{} of {verdict:?} {class:?}",
+                lines[0]
+            );
+            let could_not_tell = matches!(verdict, Inconclusive | Unchecked);
+            assert_eq!(
+                lines[0].contains("We could not tell"),
+                could_not_tell,
+                "{}",
+                lines[0]
+            );
+            assert!(lines[0].contains(" act"), "whose move it is: {}", lines[0]);
+            assert!(
+                lines[1].starts_with("LAST PROVED: none is known"),
+                "{}",
+                lines[1]
+            );
+            assert!(
+                lines[2].starts_with("DO NOW: ") && lines[2].len() > 20,
+                "{}",
+                lines[2]
+            );
+            assert_eq!(lines[3], "");
+            assert!(lines[4].ends_with(": the reason"), "{}", message.body);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_told_says_whose_move_it_is() {
+        let top = |validation: &Validation| {
+            let record = Record::of(validation).unwrap();
+            let message = of_verdict(validation, &record, "s3://results/records", &Ok(None));
+            message.body.lines().next().unwrap().to_owned()
+        };
+        let errored = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Errored, "")]);
+        assert!(
+            top(&errored).contains("checks could not tell. The policy's author"),
+            "{}",
+            top(&errored)
+        );
+        let mut broken = validation(DATABASE, vec![]);
+        let now = "2026-11-21T06:00:00Z".parse().unwrap();
+        broken.decide(Verdict::Inconclusive, "line 3", now);
+        broken.replan = true;
+        assert!(
+            top(&broken).contains("the policy cannot be used"),
+            "{}",
+            top(&broken)
+        );
+    }
+
+    #[test]
+    fn the_recovery_point_that_was_proved_last_is_told() {
+        let mut failed = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Failed, "")]);
+        let record = Record::of(&failed).unwrap();
+        let point = ProvedPoint {
+            arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
+            created_at: "2026-11-19T03:10:00Z".parse().unwrap(),
+            proved_at: "2026-11-19T04:00:00Z".parse().unwrap(),
+        };
+        let line = |proved: &Proved, validation: &Validation| {
+            let message = of_verdict(validation, &record, "s3://results/records", proved);
+            message.body.lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(
+            line(&Ok(Some(point)), &failed),
+            "LAST PROVED: the recovery point of 2026-11-19 03:10 UTC, restored and passed on 2026-11-19 04:00 UTC: \
+             arn:aws:rds:eu-central-1:111122223333:snapshot:good"
+        );
+        let unread = line(&Err("DynamoDB\ndoes not answer".to_owned()), &failed);
+        assert_eq!(
+            unread,
+            "LAST PROVED: it could not be looked up: DynamoDB does not answer"
+        );
+        // What was proved and came too late is this one.
+        let of = failed.recovery_point.arn.clone();
+        let this = ProvedPoint {
+            arn: of,
+            created_at: failed.opened_at,
+            proved_at: failed.opened_at,
+        };
+        failed.recovery_point.created_at = Some(failed.opened_at);
+        assert!(line(&Ok(Some(this)), &failed).contains(", this one: "), "");
+    }
+
+    /// Nobody is to think of the last backup where it is about none.
+    #[test]
+    fn other_bad_news_begins_so_too() {
+        for message in [
+            of_unknown_resource(DATABASE, "RDS", "today", "it is of no validation"),
+            of_vault("central", "does not exist", "Name another vault."),
+        ] {
+            let lines: Vec<_> = message.body.lines().collect();
+            assert!(lines[0].starts_with("BACKUP: "), "{}", message.body);
+            assert_eq!(lines[1], "LAST PROVED: this is about no single resource");
+            assert!(lines[2].starts_with("DO NOW: "), "{}", message.body);
+        }
     }
 }

@@ -24,8 +24,13 @@ pub use crate::reader::{
     Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
 };
 pub use glob::Glob;
-pub use limits::{LeftOut, Limits, Sample, parse_size, readable_size};
+pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use schema::schema;
+
+/// The largest policy file, bytes: the function reads no more of it.
+pub const LARGEST_FILE: usize = 1 << 20;
+/// What is wrong with a larger one.
+pub const TOO_LARGE: &str = "it is more than the 1 MiB that a policy file may have";
 
 /// The longest a restore whose verdict is `failed` may be kept: a forgotten one costs money.
 pub const KEEP_FAILED_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -71,18 +76,11 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
-impl Policy {
-    /// The rule that decides about `subject`: the first one that matches, if any.
-    pub fn rule_for(&self, subject: &Subject<'_>) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.matcher.matches(subject))
-    }
-}
-
 /// Reads a policy file.
 ///
 /// # Errors
 /// Every mistake of the file, in the order of their lines. A file that is not TOML has one: where
-/// the first thing that cannot be read stands.
+/// the first thing that cannot be read stands. So has one of more than [`LARGEST_FILE`] bytes.
 pub fn parse(text: &str) -> Result<Policy, Mistakes> {
     let (version, limits, rules) = rule::parse(text)?;
     Ok(Policy {

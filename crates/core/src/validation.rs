@@ -136,10 +136,6 @@ impl RecoveryPoint {
     }
 }
 
-/// Why continuous backups are not tested.
-pub const CONTINUOUS: &str =
-    "a continuous backup is restored to a point in time, which this version does not do";
-
 /// Whether this is the ARN of a continuous backup, from which any point in time can be restored: AWS Backup gives it one
 /// ARN for its whole life, `arn:aws:backup:…:recovery-point:continuous:db-…`.
 pub fn is_continuous(recovery_point_arn: &str) -> bool {
@@ -147,9 +143,6 @@ pub fn is_continuous(recovery_point_arn: &str) -> bool {
         .parse()
         .is_ok_and(|arn: Arn| arn.resource.starts_with("recovery-point:continuous:"))
 }
-
-/// Why databases and EC2 instances are not tested that AWS Backup keeps itself.
-pub const KEPT_BY_AWS_BACKUP: &str = "AWS Backup keeps it itself, as in a logically air-gapped vault; this version restores from snapshots and images";
 
 /// Whether this is the ARN of a recovery point that AWS Backup keeps itself, `arn:aws:backup:…:recovery-point:<uuid>`. It
 /// says nothing of the type: so is everything in a logically air-gapped vault called, a database or an EC2 instance as

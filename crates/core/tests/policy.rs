@@ -32,7 +32,9 @@ fn rule_name<'p>(
         vault_name: "central",
         tags,
     };
-    policy.rule_for(&subject).map(|rule| rule.name.as_str())
+    let mut rules = policy.rules.iter();
+    let rule = rules.find(|rule| rule.matcher.matches(&subject));
+    rule.map(|rule| rule.name.as_str())
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod verdict;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::message::ProvedPoint;
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Cleanup, Stage, Validation, not_found};
 use restore_proof_core::verdict::Verdict;
@@ -30,6 +31,7 @@ use crate::aws::AwsError;
 use crate::check::Login;
 use crate::ledger::{Claim, Lease, Slots};
 use crate::policy_file::PolicyFile;
+pub use landed::{admit, elsewhere};
 
 /// Kept of every run for the record and the deletion.
 const KEPT_FOR_THE_END: SignedDuration = SignedDuration::from_secs(90);
@@ -269,8 +271,32 @@ impl Run<'_> {
                     .await?;
             }
         }
-        self.write().await?;
+        match self.proof() {
+            Some((resource, point)) => {
+                let ledger = &self.app.ledger;
+                ledger
+                    .write_with_proof(&mut self.lease, &resource, &point)
+                    .await?;
+            }
+            None => self.write().await?,
+        }
         Ok(Next::Again)
+    }
+
+    /// That this recovery point was restored and passed, and of which resource. None if it did not.
+    fn proof(&self) -> Option<(String, ProvedPoint)> {
+        let validation = &self.lease.validation;
+        let is_restored = validation.restore.is_some();
+        if !is_restored || validation.verdict != Some(Verdict::Passed) {
+            return None;
+        }
+        let point = &validation.recovery_point;
+        let proved = ProvedPoint {
+            arn: point.arn.clone(),
+            created_at: point.created_at?,
+            proved_at: self.now(),
+        };
+        Some((point.resource_arn.clone()?, proved))
     }
 
     fn claim(&self) -> Option<Claim> {

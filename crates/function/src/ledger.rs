@@ -19,6 +19,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::message::ProvedPoint;
 use restore_proof_core::policy::{Frequency, Rule};
 use restore_proof_core::validation::{Heard, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
@@ -67,6 +68,11 @@ const LEASED_UNTIL: &str = "lease_until";
 /// The attributes of the index: the list in which a validation stands, and when it is due, seconds.
 const DUE_PARTITION: &str = "due_partition";
 const DUE_AT: &str = "due_at";
+/// The attributes of the item that says which recovery point of a resource was proved last: its ARN, when it was created
+/// and when it had passed, milliseconds.
+const PROVED_ARN: &str = "recovery_point_arn";
+const PROVED_CREATED: &str = "created_at";
+const PROVED_AT: &str = "proved_at";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
 const LOOKED_UP_AT_ONCE: usize = 100;
 
@@ -497,6 +503,59 @@ impl Ledger {
         self.put(lease, keeps, vec![beside]).await
     }
 
+    /// Writes the validation, whose verdict is `passed`, and keeps the lease; with it that this recovery point of a resource
+    /// was restored and passed, unless a newer one has.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub async fn write_with_proof(
+        &self,
+        lease: &mut Lease,
+        resource_arn: &str,
+        point: &ProvedPoint,
+    ) -> Result<(), LedgerError> {
+        let expires = point.proved_at + REMEMBERED;
+        let proved = Put::builder()
+            .table_name(&self.table)
+            .item("id", s(&proved_key(resource_arn)))
+            .item(PROVED_ARN, s(&point.arn))
+            .item(PROVED_CREATED, n(point.created_at.as_millisecond()))
+            .item(PROVED_AT, n(point.proved_at.as_millisecond()))
+            .item("expires_at", n(expires.as_second()))
+            .condition_expression("attribute_not_exists(#id) OR #created <= :created")
+            .expression_attribute_names("#id", "id")
+            .expression_attribute_names("#created", PROVED_CREATED)
+            .expression_attribute_values(":created", n(point.created_at.as_millisecond()))
+            .build()
+            .expect("table and item are set");
+        let beside = TransactWriteItem::builder().put(proved).build();
+        if !self.put(lease, true, vec![beside]).await? {
+            self.write(lease).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest recovery point of a resource that was restored and passed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item cannot be read.
+    pub async fn proved(&self, resource_arn: &str) -> Result<Option<ProvedPoint>, LedgerError> {
+        let key = proved_key(resource_arn);
+        let Some(item) = self.get(&key).await? else {
+            return Ok(None);
+        };
+        let time = |name| Timestamp::from_millisecond(number(&item, name)?).ok();
+        let point = || {
+            Some(ProvedPoint {
+                arn: text(&item, PROVED_ARN)?,
+                created_at: time(PROVED_CREATED)?,
+                proved_at: time(PROVED_AT)?,
+            })
+        };
+        let unreadable = || LedgerError::Unreadable(key, "it lacks an attribute".to_owned());
+        point().map(Some).ok_or_else(unreadable)
+    }
+
     /// Writes the validation and gives the lease back.
     ///
     /// # Errors
@@ -904,14 +963,20 @@ impl Claim {
                 format!("{}-W{:02}", week.year(), week.week())
             }
         };
-        let hash = Sha256::digest(resource_arn.as_bytes());
-        let resource: String = hash
-            .iter()
-            .take(12)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Some(Claim(format!("tested#{resource}#{period}")))
+        Some(Claim(format!("tested#{}#{period}", hash_of(resource_arn))))
     }
+}
+
+/// The key of the item that says which recovery point of a resource was proved last.
+fn proved_key(resource_arn: &str) -> String {
+    format!("proved#{}", hash_of(resource_arn))
+}
+
+/// A resource in a key: an ARN may be longer than is handy, and says more than a key should.
+fn hash_of(resource_arn: &str) -> String {
+    let hash = Sha256::digest(resource_arn.as_bytes());
+    let bytes = hash.iter().take(12);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What became of a write of a validation.

@@ -159,14 +159,10 @@ impl Call<'_> {
         };
         let now = self.app.now();
         let mut validation = Validation::of_copy(&config.name_prefix, &copy, now);
-        // The event may come from the source's account: what counts is where the copy landed.
-        if vault.account != config.account || vault.region != config.region {
-            let reason = format!(
-                "it lies in account {} and Region {}; this function validates account {} in {}",
-                vault.account, vault.region, config.account, config.region
-            );
+        // The event may come from the source's account: what counts is where the copy landed, or was to land.
+        if let Some(reason) = advance::elsewhere(config, &validation) {
             validation.settle(Cleanup::NothingToDelete, None, now);
-            validation.decide(Verdict::NotTested, reason, now);
+            validation.decide(Verdict::NotTested, reason.to_string(), now);
         } else if !config.watched_vaults().contains(vault.name()) {
             return Ok(ignored(not_watched(vault.name())));
         }

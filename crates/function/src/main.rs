@@ -9,10 +9,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use restore_proof_function::aws::Aws;
+use restore_proof_function::check::certificates_are_old;
 use restore_proof_function::config::Config;
 use restore_proof_function::{App, handle};
 use serde_json::Value;
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, info_span, warn};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> Result<(), lambda_runtime::Error> {
@@ -63,6 +64,11 @@ async fn run() -> Result<(), lambda_runtime::Error> {
 
     let config =
         Config::read(|name| std::env::var(name).ok()).inspect_err(|error| error!("{error}"))?;
+    if config.ca_bundle.is_none()
+        && let Some(words) = certificates_are_old(Timestamp::now())
+    {
+        warn!("{words}");
+    }
     let aws = Aws::from_environment().await;
     let app = Arc::new(App::new(config, aws, Arc::new(Timestamp::now)));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {

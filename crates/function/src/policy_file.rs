@@ -3,15 +3,12 @@
 use futures_util::FutureExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use restore_proof_core::policy::{self, Policy};
+use restore_proof_core::policy::{self, LARGEST_FILE, Policy, TOO_LARGE};
 use restore_proof_core::validation::PolicyUsed;
 
 use crate::App;
 use crate::aws::{Aws, AwsError, failed};
 use crate::config::S3Uri;
-
-/// The largest policy file, bytes.
-const LARGEST: usize = 1 << 20;
 
 /// What the policy file turned out to be.
 #[derive(Debug)]
@@ -76,7 +73,7 @@ pub async fn read(app: &App) -> Result<PolicyFile, AwsError> {
     };
     used.version_id = object.version_id;
     let Some(bytes) = object.bytes else {
-        return Ok(broken(used, "is larger than 1 MiB".to_owned()));
+        return Ok(broken(used, format!("is of no use: {TOO_LARGE}")));
     };
     let Ok(text) = String::from_utf8(bytes) else {
         return Ok(broken(used, "is not UTF-8 text".to_owned()));
@@ -168,7 +165,7 @@ async fn get_object(
         message: format!("the body of {uri} broke off: {error}"),
     })? {
         bytes.extend_from_slice(&some);
-        if bytes.len() > LARGEST {
+        if bytes.len() > LARGEST_FILE {
             return Ok(Some(object));
         }
     }

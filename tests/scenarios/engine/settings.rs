@@ -46,9 +46,24 @@ async fn a_name_that_is_not_there_under_other_settings_is_errored_and_the_group_
     // What is there in other letters proves nothing in any case; what is not there at all does under the same settings.
     for (name, group, table, verdict) in [
         ("own-group", "shop-prod-lowercase", "Orders", "inconclusive"),
-        ("own-group-gone", "shop-prod-lowercase", "Wishes", "inconclusive"),
-        ("default-group", "default.mariadb10.11", "Orders", "inconclusive"),
-        ("default-group-gone", "default.mariadb10.11", "Wishes", "failed"),
+        (
+            "own-group-gone",
+            "shop-prod-lowercase",
+            "Wishes",
+            "inconclusive",
+        ),
+        (
+            "default-group",
+            "default.mariadb10.11",
+            "Orders",
+            "inconclusive",
+        ),
+        (
+            "default-group-gone",
+            "default.mariadb10.11",
+            "Wishes",
+            "failed",
+        ),
     ] {
         let policy = policy.replace("Orders", table);
         let shop = Shop::of(Kind::MariaDb, &policy).await;

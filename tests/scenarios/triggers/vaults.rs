@@ -9,7 +9,7 @@ use restore_proof_local_aws::alarm::{Alarm, AlarmState};
 use restore_proof_local_aws::{
     DbSubnetGroup, Fault, RecoveryPoint, RestoreBehaviour, Table, Times, Vault,
 };
-use restore_proof_tests::{LEDGER, LOG_GROUP, PREFIX, Scene, UNCHECKED, VAULT, VPC, alarms};
+use restore_proof_tests::{LEDGER, LOG_GROUP, PREFIX, Scene, UNCHECKED, VAULT, VPC, alarms, root};
 use serde_json::{Value, json};
 
 async fn sweep_lost(scene: &Scene) -> Value {
@@ -229,8 +229,12 @@ async fn a_vault_that_does_not_answer_keeps_no_other_waiting() {
 async fn who_asks_for_a_validation_hears_at_once_that_the_vault_is_not_there() {
     let scene = Scene::set(UNCHECKED).await;
     let point = scene.backup("orders", RestoreBehaviour::bare());
-    let wish = json!({ "recovery_point_arn": point, "backup_vault_name": "centrall" });
-    let answer = scene.invoke(json!({ "validate": wish })).await;
+    // What somebody typed, of a recovery point that is there.
+    let case =
+        std::fs::read_to_string(root().join("tests/cases/36-validate-vault-with-a-typo.json"));
+    let mut wish: Value = serde_json::from_str(&case.unwrap()).unwrap();
+    wish["validate"]["recovery_point_arn"] = json!(point);
+    let answer = scene.invoke(wish).await;
     let why =
         "vault centrall does not exist in this account and Region, or its access policy refuses";
     super::assert_ignored(&scene, &answer, why);

@@ -370,6 +370,7 @@ fn about_items(call: &Call) -> Vec<String> {
         "heard#",
         "tested#",
         "told#",
+        "proved#",
     ]
     .into_iter()
     .filter(|key| named(&format!("{{\"S\":\"{key}")))

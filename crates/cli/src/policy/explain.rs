@@ -1,27 +1,27 @@
 //! `restore-proof policy explain`: what a policy makes of an event, and why.
 
+#[cfg(test)]
+mod agreement;
 mod point;
-mod rules;
 mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use restore_proof_core::admission::{self, Admission, Decision, Reason, Stack};
 use restore_proof_core::event;
 use restore_proof_core::name;
 use restore_proof_core::plan::{self, Image, Network, Plan, Source};
-use restore_proof_core::policy::{Limits, Policy, Rule};
+use restore_proof_core::policy::{Limits, Policy, Rule, parse_size};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation;
 use serde_json::Value;
 
 use crate::exit::{self, Problem};
 use crate::output;
 use point::{About, Point};
-use rules::{Answer, Asked};
 
 /// Options of `policy explain`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Name of the vault it lies in
     #[arg(long, value_name = "NAME")]
     vault: Option<String>,
+    /// How large it is, such as "20 GiB", or a number of bytes
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    size: Option<u64>,
     /// The recovery point's restore metadata (JSON): what `aws backup
     /// get-recovery-point-restore-metadata` prints, or its RestoreMetadata alone
     #[arg(long, value_name = "METADATA.json")]
@@ -59,6 +62,15 @@ pub(crate) struct Args {
     /// The stack's parameter NamePrefix
     #[arg(long, value_name = "WORD", default_value = "restore-proof")]
     name_prefix: String,
+    /// The account the stack lies in; else that of the recovery point's ARN, or of its vault
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// The Region the stack lies in; else likewise
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// The stack's parameter Types
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', default_values = ResourceType::names(), value_parser = stack_type)]
+    types: Vec<ResourceType>,
     /// The stack's DB subnet group
     #[arg(
         long,
@@ -92,19 +104,40 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    text.parse().or_else(|_| parse_size(text))
+}
+
+fn stack_type(name: &str) -> Result<ResourceType, String> {
+    let names = ResourceType::names().join(", ");
+    ResourceType::from_name(name).ok_or_else(|| format!("Types may name {names}"))
+}
+
 /// All that is to be said.
 struct Explanation<'p> {
     policy: &'p Policy,
     about: About,
     /// What is known of the recovery point, when the event is about one.
     point: Point,
-    /// The rules in their order, as far as they were asked.
-    asked: Vec<Asked<'p>>,
-    answer: Answer<'p>,
-    /// Why nothing is restored although a rule decides; none when something is, or it cannot be told.
-    left_out: Option<String>,
+    /// What the stack and the policy make of it; none when no policy decides about the event.
+    admission: Option<Admission<'p>>,
     /// The restore, when there would be one.
     restore: Option<Restore>,
+}
+
+impl<'p> Explanation<'p> {
+    /// The rule that decides.
+    fn rule(&self) -> Option<&'p Rule> {
+        Some(self.admission.as_ref()?.rule?.1)
+    }
+
+    /// Why nothing is restored; none when something is, or it cannot be told.
+    fn left_out(&self) -> Option<&Reason> {
+        match &self.admission.as_ref()?.decision {
+            Decision::NotTested(reason) => Some(reason),
+            Decision::Restored(_) | Decision::Undecided(_) => None,
+        }
+    }
 }
 
 /// The restore that would be asked for.
@@ -134,79 +167,68 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
         Some(file) => Some(metadata(file, &mut point)?),
         None => None,
     };
-    point.given(args);
-    let asked = match about {
-        About::RecoveryPoint(_) => rules::ask(&policy, &point),
-        About::FailedCopy(_) | About::Nothing(_) => Vec::new(),
-    };
-    let answer = rules::answer(&asked);
-    let left_out = left_out(args, &policy, &point, &answer);
-    let restore = match left_out {
-        Some(_) => None,
-        None => restore(args, &policy, &point, metadata, &answer),
-    };
-    let explanation = Explanation {
-        policy: &policy,
-        about,
-        point,
-        asked,
-        answer,
-        left_out,
-        restore,
-    };
+    let explanation = explain(args, &policy, about, point, metadata);
     if json {
         output::say_json(&show::document(&explanation)?)?;
     } else {
         output::say(&show::text(&explanation))?;
     }
-    let undecided = matches!(explanation.answer, Answer::Undecided(_));
-    Ok(ExitCode::from(if undecided {
-        exit::CANNOT_TELL
-    } else {
-        exit::FINE
+    let decision = explanation.admission.as_ref().map(|one| &one.decision);
+    Ok(ExitCode::from(match decision {
+        Some(Decision::Undecided(_)) => exit::CANNOT_TELL,
+        Some(Decision::Restored(_) | Decision::NotTested(_)) | None => exit::FINE,
     }))
 }
 
-/// Why this version, the policy's limits or the rule's sample leave the recovery point out. A validation's id draws the sample: a
-/// stack of another name prefix draws others.
-fn left_out(args: &Args, policy: &Policy, point: &Point, answer: &Answer<'_>) -> Option<String> {
-    let Answer::Rule(_, rule) = answer else {
-        return None;
-    };
-    let arn = point.recovery_point_arn.as_deref().unwrap_or_default();
-    if validation::is_continuous(arn) {
-        return Some(validation::CONTINUOUS.to_owned());
-    }
-    if let Some(name) = &point.resource_type {
-        match ResourceType::of(name, arn) {
-            Err(why) => return Some(why),
-            Ok(_) if validation::is_kept_by_aws_backup(arn) => {
-                return Some(validation::KEPT_BY_AWS_BACKUP.to_owned());
-            }
-            Ok(_) => {}
-        }
-    }
+/// What the policy makes of what the event and the command line tell.
+fn explain<'p>(
+    args: &Args,
+    policy: &'p Policy,
+    about: About,
+    mut point: Point,
+    metadata: Option<BTreeMap<String, String>>,
+) -> Explanation<'p> {
+    point.given(args);
     let id = point.validation_id(&args.name_prefix);
-    let whole = Rule {
-        sample: rule.sample.filter(|_| id.is_some()),
-        ..(*rule).clone()
+    let admission = match about {
+        About::RecoveryPoint(_) => {
+            let types: BTreeSet<ResourceType> = args.types.iter().copied().collect();
+            let stack = Stack {
+                account: point.stack_account.as_deref(),
+                region: point.stack_region.as_deref(),
+                types: &types,
+            };
+            let candidate = point.candidate(id.as_deref());
+            Some(admission::admit(&stack, &candidate, policy))
+        }
+        About::FailedCopy(_) | About::Nothing(_) => None,
     };
-    let left_out = policy.leaves_out(&whole, &id.unwrap_or_default(), point.size_bytes);
-    left_out.map(|left_out| left_out.reason)
+    let restore = admission.as_ref().and_then(|admission| {
+        let Decision::Restored(resource_type) = admission.decision else {
+            return None;
+        };
+        let (_, rule) = admission.rule?;
+        let target = id.as_deref().unwrap_or("<validation id>");
+        Some(restore(args, policy, resource_type, rule, target, metadata))
+    });
+    Explanation {
+        policy,
+        about,
+        point,
+        admission,
+        restore,
+    }
 }
 
-/// The restore, when the rule that decides is known and of a type that is validated.
+/// The restore of this validation by the rule that decides.
 fn restore(
     args: &Args,
     policy: &Policy,
-    point: &Point,
+    resource_type: ResourceType,
+    rule: &Rule,
+    validation: &str,
     metadata: Option<BTreeMap<String, String>>,
-    answer: &Answer<'_>,
-) -> Option<Restore> {
-    let Answer::Rule(_, rule) = answer else {
-        return None;
-    };
-    let resource_type = ResourceType::from_name(point.resource_type.as_deref()?)?;
+) -> Restore {
     let network = Network {
         db_subnet_group: args.db_subnet_group.clone(),
         db_security_groups: vec![args.security_group.clone()],
@@ -214,8 +236,6 @@ fn restore(
         machine_security_groups: vec![args.security_group.clone()],
         volume_key_arn: args.volume_key.clone(),
     };
-    let validation = point.validation_id(&args.name_prefix);
-    let validation = validation.as_deref().unwrap_or("<validation id>");
     let target_name = name::target_name(&args.name_prefix, validation, 1);
     let metadata_given = metadata.is_some();
     // Without its metadata nobody knows the backup's class.
@@ -238,7 +258,7 @@ fn restore(
         .metadata
         .keys()
         .any(|key| key.eq_ignore_ascii_case("BlockDeviceMappings"));
-    Some(Restore {
+    Restore {
         asks_for_type: resource_type == ResourceType::Ec2
             && rule.types.ec2.asked_type(&rule.restore).is_some(),
         devices_unknown: resource_type == ResourceType::Ec2
@@ -258,7 +278,7 @@ fn restore(
         metadata_given,
         subnet: args.subnet.clone(),
         db_subnet_group: args.db_subnet_group.clone(),
-    })
+    }
 }
 
 fn read_json(file: &Path, what: &str) -> Result<Value, Problem> {

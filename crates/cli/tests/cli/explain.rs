@@ -346,7 +346,13 @@ fn other_events_are_explained_too() {
     explain("copy-job-failed.json", &[]).assert(0, &["failed: there is no copy", "`copy_failed`"]);
     explain("copy-job-running.json", &[]).assert(0, &["The function does nothing about it"]);
     explain("restore-job-completed.json", &[]).assert(0, &["The ledger knows whether it is ours"]);
-    explain("copy-job-ebs-landed.json", &["--no-tags"]).assert(0, &["No rule matches"]);
+    explain("copy-job-ebs-landed.json", &[]).assert(
+        0,
+        &[
+            "Left out: resources of type EBS are not validated",
+            "No rule is asked",
+        ],
+    );
 }
 
 /// Whatever an event holds: an answer, in words and as JSON.

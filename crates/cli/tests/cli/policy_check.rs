@@ -133,3 +133,22 @@ fn without_a_file_there_is_help() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("Usage: restore-proof policy check <FILE>..."));
 }
+
+/// What the function would not read is not called good.
+#[test]
+fn a_policy_above_the_limit_is_refused_as_by_the_function() {
+    let policy = "version = \"1\"\n[[rules]]\nname = \"all\"\nmatch = {}\nfrequency = \"daily\"\n#";
+    for (bytes, code) in [(1 << 20, 0), ((1 << 20) + 1, 1)] {
+        let text = format!("{policy}{}", "x".repeat(bytes - policy.len()));
+        let file = crate::common::file(&format!("large-{code}.toml"), &text);
+        let output = check(&[&file]);
+        assert_eq!(output.status.code(), Some(code), "{}", text_of(&output));
+        let is_refused =
+            text_of(&output).contains("it is more than the 1 MiB that a policy file may have");
+        assert_eq!(is_refused, code == 1, "{}", text_of(&output));
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}

@@ -11,9 +11,7 @@ use crate::resource_type::ResourceType;
 use crate::wire;
 
 use super::rule::read_glob;
-use super::{
-    DEFAULT_LONGEST_WAIT, Glob, LONGEST_WAIT_RANGE, MOST_CONCURRENT_RESTORES, Policy, Rule,
-};
+use super::{DEFAULT_LONGEST_WAIT, Glob, LONGEST_WAIT_RANGE, MOST_CONCURRENT_RESTORES};
 
 /// The units of sizes with their bytes, the largest first.
 const SIZE_UNITS: [(&str, u64); 6] = [
@@ -86,47 +84,6 @@ impl Limits {
             "the class {class} is none of the policy's classes_allowed, {}",
             allowed.join(", ")
         )
-    }
-}
-
-/// Why a recovery point is not to be restored although a rule decides about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// In words.
-    pub reason: String,
-    /// Whether the rule's sample leaves it out, which is what samples are for; else a limit does.
-    pub by_sample: bool,
-}
-
-impl Policy {
-    /// Why the recovery point of this validation, about which `rule` decides, is not to be restored all the same; none
-    /// when it is. A size that is not known is not too large.
-    pub fn leaves_out(
-        &self,
-        rule: &Rule,
-        validation_id: &str,
-        size_bytes: Option<u64>,
-    ) -> Option<LeftOut> {
-        if let (Some(largest), Some(size)) = (self.limits.largest_size, size_bytes)
-            && size > largest
-        {
-            let reason = format!(
-                "the recovery point has {size} bytes ({}), and the policy restores none above its largest_size, {}",
-                readable_size(size),
-                readable_size(largest)
-            );
-            return Some(LeftOut {
-                reason,
-                by_sample: false,
-            });
-        }
-        let sample = rule.sample.filter(|sample| !sample.draws(validation_id))?;
-        Some(LeftOut {
-            reason: format!(
-                "not drawn: the rule's sample is {sample} of the recovery points it matches"
-            ),
-            by_sample: true,
-        })
     }
 }
 

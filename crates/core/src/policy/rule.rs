@@ -12,8 +12,8 @@ use crate::resource_type::{ResourceType, TypeKeys, known_names};
 use super::check;
 use super::limits::{self, Limits};
 use super::{
-    Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, Matcher, Method, MethodKind, Notify,
-    Objectives, Rule, Tls,
+    Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, LARGEST_FILE, Matcher, Method, MethodKind,
+    Notify, Objectives, Rule, TOO_LARGE, Tls,
 };
 
 /// The longest name, in characters: names stand in records, messages and metrics.
@@ -32,6 +32,11 @@ pub(super) type Parts = (String, Limits, Vec<Rule>);
 /// Reads a policy file.
 pub(super) fn parse(text: &str) -> Result<Parts, Mistakes> {
     let notes = Notes::new(text);
+    if text.len() > LARGEST_FILE {
+        notes.mistake(0..0, "", TOO_LARGE);
+        notes.into_mistakes()?;
+        return Ok(Parts::default());
+    }
     let read = read(text, &notes);
     // Whatever could not be read was noted; a reader that forgot to is not worth a panic either.
     if read.is_none() && notes.is_empty() {

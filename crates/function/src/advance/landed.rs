@@ -1,15 +1,19 @@
 //! Landed: is there room for one more restore, what is to be restored, and what does the policy want of it?
 
+use std::collections::BTreeMap;
+
 use futures_util::future;
 use jiff::tz::TimeZone;
+use restore_proof_core::admission::{self, Admission, Candidate, Decision, Reason, Size, Stack};
 use restore_proof_core::plan::{self, Source};
-use restore_proof_core::policy::{Subject, readable_size};
+use restore_proof_core::policy::{Policy, readable_size};
 use restore_proof_core::resource_type::ResourceType;
-use restore_proof_core::validation::{self, Intent, PolicyUsed, Stage};
+use restore_proof_core::validation::{Intent, PolicyUsed, Stage, Validation};
 use restore_proof_core::verdict::{FaultClass, Verdict};
 
 use super::{Next, Run};
 use crate::backup;
+use crate::config::Config;
 use crate::ledger::{Claim, Month};
 use crate::policy_file::{self, PolicyFile};
 use crate::resource::{self, BackedUp};
@@ -35,9 +39,9 @@ impl Run<'_> {
     async fn plan(&mut self) -> anyhow::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
-        if validation::is_continuous(&point.arn) {
-            let reason = validation::CONTINUOUS;
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        let candidate = as_told(&self.lease.validation);
+        if let Some(reason) = admission::without_policy(&stack(&app.config), &candidate) {
+            return self.leave_out(reason).await;
         }
         // Read anew each time, so that a changed limit holds for those who wait.
         let policy = match self.policy.take() {
@@ -151,11 +155,10 @@ impl Run<'_> {
             .flatten()
             .min();
         let point = known.clone();
-        if is_in_types == Some(false) {
-            let reason = "the stack's parameter Types does not name this resource type";
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
+        let candidate = as_described(validation, &backed_up.tags);
+        if let Some(reason) = admission::without_policy(&stack(&app.config), &candidate) {
+            return self.leave_out(reason).await;
         }
-
         let policy = match policy {
             PolicyFile::Good(policy) => policy,
             PolicyFile::Broken { used, reason } => {
@@ -164,45 +167,27 @@ impl Run<'_> {
                 return self.decide_unrestored(Verdict::Inconclusive, reason).await;
             }
         };
+        let admission = admit(&app.config, validation, &backed_up.tags, &policy);
+        let rule = admission.rule.map(|(_, rule)| rule.clone());
         validation.policy = Some(PolicyUsed {
             version: Some(policy.version.clone()),
             version_id: policy.version_id.clone(),
             fingerprint: Some(policy.fingerprint.clone()),
         });
-        let account = point.source_account().unwrap_or_default();
-        let subject = Subject {
-            resource_type: point.resource_type.as_deref().unwrap_or_default(),
-            source_arn: point.resource_arn.as_deref().unwrap_or_default(),
-            account: &account,
-            vault_name: &point.vault_name,
-            tags: &backed_up.tags,
+        validation.rule.clone_from(&rule);
+        let (resource_type, rule) = match (admission.decision, rule) {
+            (Decision::Restored(resource_type), Some(rule)) => (resource_type, rule),
+            (Decision::NotTested(reason), _) => return self.leave_out(reason).await,
+            (undecided @ (Decision::Restored(_) | Decision::Undecided(_)), _) => {
+                anyhow::bail!("all is known that is to be known, and still: {undecided:?}")
+            }
         };
-        let Some(rule) = policy.rule_for(&subject).cloned() else {
-            return self
-                .decide_unrestored(Verdict::NotTested, "no rule of the policy matches")
-                .await;
-        };
-        validation.rule = Some(rule.clone());
-        let resource_type = match ResourceType::of(subject.resource_type, &point.arn) {
-            Ok(resource_type) => resource_type,
-            Err(why) => return self.decide_unrestored(Verdict::NotTested, why).await,
-        };
-        if validation::is_kept_by_aws_backup(&point.arn) {
-            let reason = validation::KEPT_BY_AWS_BACKUP;
-            return self.decide_unrestored(Verdict::NotTested, reason).await;
-        }
         if point.created_at.is_none() {
             let reason = "AWS Backup does not say when the recovery point was created";
             return self.decide_unrestored(Verdict::Inconclusive, reason).await;
         }
 
         let id = self.lease.validation.id.clone();
-        if let Some(left_out) = policy.leaves_out(&rule, &id, point.size_bytes) {
-            self.validation().left_out_by_rule = left_out.by_sample;
-            return self
-                .decide_unrestored(Verdict::NotTested, left_out.reason)
-                .await;
-        }
         if let (Some(largest), None) = (policy.limits.largest_size, point.size_bytes) {
             self.validation().find(format!(
                 "AWS Backup does not tell the size of the recovery point, which was not compared with largest_size, {}",
@@ -224,7 +209,13 @@ impl Run<'_> {
         let now = self.now();
         let claimed = async {
             let frequency = rule.frequency();
-            match frequency.and_then(|often| Claim::of(often, subject.source_arn, opened_at)) {
+            match frequency.and_then(|often| {
+                Claim::of(
+                    often,
+                    point.resource_arn.as_deref().unwrap_or_default(),
+                    opened_at,
+                )
+            }) {
                 Some(claim) => app.ledger.claim(&claim, &id, now).await,
                 None => Ok(id.clone()),
             }
@@ -313,8 +304,64 @@ impl Run<'_> {
         Ok(Next::Again)
     }
 
+    async fn leave_out(&mut self, reason: Reason) -> anyhow::Result<Next> {
+        self.validation().left_out_by_rule = reason.is_by_rule();
+        self.decide_unrestored(Verdict::NotTested, reason.to_string())
+            .await
+    }
+
     fn is_partial_copy(&self) -> bool {
         let copy_job = self.lease.validation.copy_job.as_ref();
         copy_job.is_some_and(|copy_job| copy_job.is_partial)
+    }
+}
+
+/// What the policy makes of a recovery point that AWS has described. Nothing else in the function decides about that.
+pub fn admit<'p>(
+    config: &Config,
+    validation: &Validation,
+    tags: &BTreeMap<String, String>,
+    policy: &'p Policy,
+) -> Admission<'p> {
+    admission::admit(&stack(config), &as_described(validation, tags), policy)
+}
+
+/// That the vault of a validation's recovery point lies in another account or Region.
+pub fn elsewhere(config: &Config, validation: &Validation) -> Option<Reason> {
+    admission::elsewhere(&stack(config), &as_told(validation))
+}
+
+fn stack(config: &Config) -> Stack<'_> {
+    Stack {
+        account: Some(&config.account),
+        region: Some(&config.region),
+        types: &config.types,
+    }
+}
+
+/// A recovery point as an event tells of it. AWS is still to be asked about the rest.
+fn as_told(validation: &Validation) -> Candidate<'_> {
+    let point = &validation.recovery_point;
+    Candidate {
+        validation_id: Some(&validation.id),
+        arn: Some(&point.arn),
+        vault_arn: Some(&point.vault_arn),
+        vault_name: Some(&point.vault_name),
+        ..Candidate::default()
+    }
+}
+
+/// A recovery point as AWS has described it.
+fn as_described<'a>(
+    validation: &'a Validation,
+    tags: &'a BTreeMap<String, String>,
+) -> Candidate<'a> {
+    let point = &validation.recovery_point;
+    Candidate {
+        resource_type: Some(point.resource_type.as_deref().unwrap_or_default()),
+        source_arn: Some(point.resource_arn.as_deref().unwrap_or_default()),
+        tags: Some(tags),
+        size: Size::told(point.size_bytes),
+        ..as_told(validation)
     }
 }

@@ -188,7 +188,7 @@ impl Run<'_> {
         let (ways_out, counted, access, ()) = future::join4(
             resource::ways_out(&app.aws, &ready.restored),
             app.ledger.write(&mut self.lease),
-            Access::read(&app.aws, rule, ca_bundle, reset),
+            Access::read(&app.aws, rule, &app.config.region, ca_bundle, reset),
             async {
                 if !tags {
                     tag(app, ready, &id).await;

@@ -1,7 +1,7 @@
 //! Checked: the record is written, and people are told.
 
-use futures_util::future;
-use restore_proof_core::message;
+use futures_util::{FutureExt, future};
+use restore_proof_core::message::{self, Proved};
 use restore_proof_core::record::Record;
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use tracing::{error, info};
@@ -88,6 +88,9 @@ impl Run<'_> {
         };
         let key = validation.record_key();
         let uri = format!("s3://{}/{key}", app.config.results_bucket);
+        let tells_verdict = !validation.verdict_sent && message::is_wanted(validation);
+        let tells_left_behind =
+            !validation.left_behind_sent && validation.cleanup == Cleanup::LeftBehind;
         let logged = async {
             if validation.verdict_logged {
                 return true;
@@ -97,19 +100,28 @@ impl Run<'_> {
                 publish::log_verdict(&app.aws, &app.config, &record, replan, self.now()).await;
             is_told(logged, "the verdict's log event is still to be written")
         };
+        // Beside the log event, which does not wait for it.
+        let proved = async {
+            match tells_left_behind || tells_verdict && message::is_bad_news(validation) {
+                true => self.proved().await,
+                false => Ok(None),
+            }
+        }
+        .boxed()
+        .shared();
         let sent = async {
-            if validation.verdict_sent || !message::is_wanted(validation) {
+            if !tells_verdict {
                 return true;
             }
-            let message = message::of_verdict(validation, &record, &uri);
+            let message = message::of_verdict(validation, &record, &uri, &proved.clone().await);
             let sent = publish::send(&app.aws, &app.config, &message).await;
             is_told(sent, "the message about the verdict is still to be sent")
         };
         let left_behind = async {
-            if validation.left_behind_sent || validation.cleanup != Cleanup::LeftBehind {
+            if !tells_left_behind {
                 return validation.left_behind_sent;
             }
-            let message = message::of_left_behind(&record, &uri);
+            let message = message::of_left_behind(&record, &uri, &proved.clone().await);
             let sent = publish::send(&app.aws, &app.config, &message).await;
             is_told(
                 sent,
@@ -119,6 +131,16 @@ impl Run<'_> {
         (told.logged, told.sent, told.left_behind) = future::join3(logged, sent, left_behind).await;
         info!(validation.id = %validation.id, verdict = record.verdict, cleanup = record.cleanup, "validation {}: {}, {}", validation.id, record.verdict, record.cleanup);
         told
+    }
+
+    /// The newest recovery point of the resource that was restored and passed. Where that cannot be read, people hear of
+    /// the rest all the same.
+    async fn proved(&self) -> Proved {
+        let Some(resource) = &self.lease.validation.recovery_point.resource_arn else {
+            return Err("the resource is not known".to_owned());
+        };
+        let proved = self.app.ledger.proved(resource).await;
+        proved.map_err(|problem| problem.to_string())
     }
 
     /// Whether everything was told that people are to hear.

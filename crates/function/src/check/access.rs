@@ -33,10 +33,11 @@ impl fmt::Debug for Access {
 
 impl Access {
     /// Reads what the rule's checks need: its login from Secrets Manager unless `reset` is one that was set on the
-    /// restored copy, and the certificates in `ca_bundle`, which otherwise are the built-in ones.
+    /// restored copy, and the certificates in `ca_bundle`, which otherwise are the built-in ones of `region`.
     pub async fn read(
         aws: &Aws,
         rule: &Rule,
+        region: &str,
         ca_bundle: Option<&S3Uri>,
         reset: Option<Login>,
     ) -> Access {
@@ -58,7 +59,7 @@ impl Access {
                     Ok(None) => Err(format!("the CA bundle {uri} is larger than 1 MiB")),
                     Err(error) => Err(format!("the CA bundle {uri} could not be read: {error}")),
                 },
-                _ => Ok(Certificates::BuiltIn),
+                _ => Ok(Certificates::BuiltInOf(region.to_owned())),
             }
         };
         let read = future::join(login, certificates);

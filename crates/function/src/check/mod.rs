@@ -21,7 +21,7 @@ use restore_proof_core::validation::CheckResult;
 pub use access::Access;
 pub use credentials::Login;
 pub use restore_proof_core::check::{Target, not_begun};
-pub use tls::Certificates;
+pub use tls::{Certificates, are_old as certificates_are_old};
 
 /// What became of all checks of a rule.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use restore_proof_core::admission::{Candidate, Size};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::event::{
     BackupJobEvent, BackupState, CopyJobEvent, CopyState, JobRef, RecoveryPointEvent, Trigger,
@@ -38,21 +39,28 @@ pub(super) struct Point {
     pub(super) resource_type: Option<String>,
     pub(super) source_arn: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
-    /// Bytes.
-    pub(super) size_bytes: Option<u64>,
+    pub(super) size: Size,
+    /// The account of the stack that is asked about.
+    pub(super) stack_account: Option<String>,
+    /// Its Region.
+    pub(super) stack_region: Option<String>,
     /// Tells validations of one recovery point apart.
     request_id: Option<String>,
 }
 
 impl Point {
-    /// Account of the resource, from its ARN as the function reads it.
-    pub(super) fn account(&self) -> Option<String> {
-        let arn = self.source_arn.as_ref()?;
-        Some(
-            arn.parse::<Arn>()
-                .map(|arn| arn.account)
-                .unwrap_or_default(),
-        )
+    /// What is known of it, for the core to decide.
+    pub(super) fn candidate<'a>(&'a self, validation_id: Option<&'a str>) -> Candidate<'a> {
+        Candidate {
+            validation_id,
+            arn: self.recovery_point_arn.as_deref(),
+            vault_arn: self.vault_arn.as_deref(),
+            vault_name: self.vault_name.as_deref(),
+            resource_type: self.resource_type.as_deref(),
+            source_arn: self.source_arn.as_deref(),
+            tags: self.tags.as_ref(),
+            size: self.size,
+        }
     }
 
     /// The id of its validation in a stack of this name prefix.
@@ -74,7 +82,39 @@ impl Point {
         if args.no_tags || !args.tags.is_empty() {
             self.tags = Some(args.tags.iter().cloned().collect());
         }
+        self.size = args.size.map_or(self.size, Size::Bytes);
+        // Each recovery point lies where its vault lies, save for one in a vault that another account shares.
+        let lies_in = |arn: &Option<String>| arn.as_deref().and_then(|arn| arn.parse::<Arn>().ok());
+        let arns = [lies_in(&self.recovery_point_arn), lies_in(&self.vault_arn)];
+        let first = |of: fn(&Arn) -> &String| {
+            let mut named = arns
+                .iter()
+                .flatten()
+                .map(of)
+                .filter(|word| !word.is_empty());
+            named.next().cloned()
+        };
+        self.stack_account = args.account.clone().or(first(|arn| &arn.account));
+        self.stack_region = args.region.clone().or(first(|arn| &arn.region));
+        // Somebody who asks names a vault of the stack's own account.
+        if let (None, Some(account), Some(region), Some(name), Some(arn)) = (
+            &self.vault_arn,
+            &self.stack_account,
+            &self.stack_region,
+            &self.vault_name,
+            arns.iter().flatten().next(),
+        ) {
+            let partition = &arn.partition;
+            self.vault_arn = Some(format!(
+                "arn:{partition}:backup:{region}:{account}:backup-vault:{name}"
+            ));
+        }
     }
+}
+
+/// What an event that names sizes tells of it; what it does not, the function looks up.
+fn size(bytes: Option<u64>) -> Size {
+    bytes.map_or(Size::Unknown, Size::Bytes)
 }
 
 /// What a trigger is about.
@@ -88,21 +128,8 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
                 Some(word) => format!("Somebody asks for a validation, as request {word:?}."),
                 None => "Somebody asks for a validation.".to_owned(),
             };
-            let arn = request.recovery_point_arn.parse::<Arn>().ok();
-            // A vault lies where its recovery points lie; not every ARN of these says where.
-            let vault_arn = arn.filter(|arn| !arn.account.is_empty()).map(|arn| {
-                let Arn {
-                    partition,
-                    region,
-                    account,
-                    ..
-                } = arn;
-                let name = &request.backup_vault_name;
-                format!("arn:{partition}:backup:{region}:{account}:backup-vault:{name}")
-            });
             let point = Point {
                 recovery_point_arn: Some(request.recovery_point_arn.clone()),
-                vault_arn,
                 vault_name: Some(request.backup_vault_name.clone()),
                 request_id: request.request_id.clone(),
                 ..Point::default()
@@ -153,7 +180,7 @@ fn of_backup(backup: &BackupJobEvent) -> (About, Point) {
         vault_arn: Some(backup.vault_arn.clone()),
         resource_type: backup.resource_type.clone(),
         source_arn: backup.resource_arn.clone(),
-        size_bytes: backup.size_bytes,
+        size: size(backup.size_bytes),
         ..Point::default()
     };
     (about, point)
@@ -218,7 +245,7 @@ fn of_copy(copy: &CopyJobEvent) -> (About, Point) {
         vault_arn: Some(copy.destination_vault_arn.clone()),
         resource_type: copy.resource_type.clone(),
         source_arn: copy.resource_arn.clone(),
-        size_bytes: copy.size_bytes,
+        size: size(copy.size_bytes),
         ..Point::default()
     };
     (about, point)

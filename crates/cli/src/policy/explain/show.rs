@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use restore_proof_core::policy::{Credentials, Limits, Rule};
+use restore_proof_core::admission::{Admission, Asked, Condition, Decision, Fact, Size};
+use restore_proof_core::policy::{Credentials, Limits, Policy, Rule};
 use restore_proof_core::resource_type::{InstanceProfile, ResourceType};
 use restore_proof_core::validation::vault_name;
 use serde_json::{Value, json};
 
 use super::super::words;
 use super::point::Point;
-use super::rules::{Answer, Asked, Condition};
 use super::{About, Explanation, Restore};
 use crate::output::{
     BLUE, BOLD, Cell, DIM, GREEN, PLAIN, RED, YELLOW, cell, paint, printable, table,
@@ -30,24 +30,18 @@ pub(super) fn text(explanation: &Explanation<'_>) -> String {
         }
         About::RecoveryPoint(_) => out += &point(&explanation.point, true),
     }
-    out += &rules(explanation);
-    let Answer::Rule(_, rule) = &explanation.answer else {
+    let Some(admission) = &explanation.admission else {
         return out;
     };
-    if let Some(reason) = &explanation.left_out {
+    out += &rules(explanation.policy, admission);
+    if let Decision::NotTested(reason) = &admission.decision {
         let _ = writeln!(
             out,
             "\n{YELLOW}Left out:{YELLOW:#} {}. Nothing is restored, and the record says `not_tested`.",
-            printable(reason)
+            printable(&reason.to_string())
         );
-        return out;
     }
-    let Some(restore) = &explanation.restore else {
-        let _ = writeln!(
-            out,
-            "\nThe restore depends on the type of the resource, which the event does not tell: give --resource-type {}.",
-            ResourceType::names().join(" or ")
-        );
+    let (Some(restore), Some(rule)) = (&explanation.restore, explanation.rule()) else {
         return out;
     };
     out += &restored(&explanation.point, rule, restore);
@@ -71,7 +65,7 @@ fn limits(limits: &Limits) -> String {
 
 /// What is known of the recovery point, and how to tell what is not when `open` questions are to be answered.
 fn point(point: &Point, open: bool) -> String {
-    let account = point.account();
+    let account = point.candidate(None).account();
     let tags = point.tags.as_ref().map(|tags| {
         let pairs: Vec<_> = tags
             .iter()
@@ -124,70 +118,90 @@ fn point(point: &Point, open: bool) -> String {
 }
 
 /// Every rule that was asked, and what came of it.
-fn rules(explanation: &Explanation<'_>) -> String {
-    let mut out = format!("\n{BOLD}Rules{BOLD:#}\n");
-    for one in &explanation.asked {
-        let (style, word) = match one.matches() {
-            Some(true) => (GREEN, "matches"),
-            Some(false) => (PLAIN, "does not match"),
-            None => (YELLOW, "may match"),
-        };
+fn rules(policy: &Policy, admission: &Admission<'_>) -> String {
+    let mut out = String::new();
+    if !admission.asked.is_empty() {
+        out += &format!("\n{BOLD}Rules{BOLD:#}\n");
+    }
+    for one in &admission.asked {
+        out += &asked(one);
+    }
+    let rest = policy.rules.len() - admission.asked.len();
+    let words = match (admission.asked.len(), rest) {
+        (_, 0) => String::new(),
+        (0, _) => "\nNo rule is asked.\n".to_owned(),
+        (_, 1) => "  The rule below it is not asked.\n".to_owned(),
+        (_, _) => format!("  The {rest} rules below it are not asked.\n"),
+    };
+    out += &words;
+    if let Some((index, rule)) = admission.rule {
         let _ = writeln!(
             out,
-            "  {}. {}: {}",
-            one.index + 1,
-            printable(&one.rule.name),
-            paint(style, word)
-        );
-        if one.conditions.is_empty() {
-            out += &table(5, &[vec![Cell(DIM, "it asks for nothing".to_owned())]]);
-        }
-        out += &table(5, &one.conditions.iter().map(row).collect::<Vec<_>>());
-    }
-    let rest = explanation.policy.rules.len() - explanation.asked.len();
-    if rest > 0 {
-        let words = match rest {
-            1 => "  The rule below it is not asked.\n".to_owned(),
-            _ => format!("  The {rest} rules below it are not asked.\n"),
-        };
-        out += &words;
-    }
-    out += "\n";
-    out += &match &explanation.answer {
-        Answer::Rule(index, rule) => format!(
-            "{GREEN}Rule {} decides:{GREEN:#} {}, {}.\n",
+            "\n{GREEN}Rule {} decides:{GREEN:#} {}, {}.",
             index + 1,
             printable(&rule.name),
             words::frequency(rule)
-        ),
-        Answer::NoRule => format!(
-            "{YELLOW}No rule matches:{YELLOW:#} nothing is restored, and the record says `not_tested`.\n"
-        ),
-        Answer::Undecided(open) => format!(
-            "{YELLOW}It cannot be told which rule decides:{YELLOW:#} it depends on {}.\n{}",
-            printable(&open.join(", ")),
+        );
+    }
+    if let Decision::Undecided(open) = &admission.decision {
+        let what = match admission.rule {
+            Some(_) => "It cannot be told whether it is restored:",
+            None => "It cannot be told which rule decides:",
+        };
+        let names: Vec<String> = open.iter().map(Fact::name).collect();
+        let _ = writeln!(
+            out,
+            "\n{YELLOW}{what}{YELLOW:#} it depends on {}.\n{}",
+            printable(&names.join(", ")),
             options(open)
-        ),
-    };
+        );
+    }
     out
 }
 
+/// A rule, and how each of its conditions is met.
+fn asked(one: &Asked<'_>) -> String {
+    let (style, word) = match one.matches() {
+        Some(true) => (GREEN, "matches"),
+        Some(false) => (PLAIN, "does not match"),
+        None => (YELLOW, "may match"),
+    };
+    let mut out = format!(
+        "  {}. {}: {}\n",
+        one.index + 1,
+        printable(&one.rule.name),
+        paint(style, word)
+    );
+    if one.conditions.is_empty() {
+        out += &table(5, &[vec![Cell(DIM, "it asks for nothing".to_owned())]]);
+    }
+    out + &table(5, &one.conditions.iter().map(row).collect::<Vec<_>>())
+}
+
 /// The options that would tell what is open.
-fn options(open: &[String]) -> String {
-    let mut options: Vec<&str> = Vec::new();
-    for key in open {
-        let option = match key.as_str() {
-            "resource_type" => "--resource-type TYPE",
-            "source_arn" | "account" => "--source-arn ARN",
-            "vault" => "--vault NAME",
-            _ => "--tag KEY=VALUE (or --no-tags)",
+fn options(open: &[Fact]) -> String {
+    let mut options: Vec<String> = Vec::new();
+    for fact in open {
+        let option = match fact {
+            Fact::ResourceType => {
+                format!(
+                    "--resource-type TYPE, for example {}",
+                    ResourceType::names().join(" or ")
+                )
+            }
+            Fact::SourceArn | Fact::Account => "--source-arn ARN".to_owned(),
+            Fact::Vault => "--vault NAME".to_owned(),
+            Fact::Tag(_) => "--tag KEY=VALUE (or --no-tags)".to_owned(),
+            Fact::Size => "--size SIZE".to_owned(),
+            Fact::ValidationId => "--account ID of the stack".to_owned(),
+            Fact::Arn => "an event that names the recovery point".to_owned(),
         };
         if !options.contains(&option) {
             options.push(option);
         }
     }
     format!(
-        "The function looks it up. Here, give {}.\n",
+        "The function looks it up. Here, give {}.",
         options.join(", ")
     )
 }
@@ -199,9 +213,9 @@ fn row(condition: &Condition) -> Vec<Cell> {
         Some(false) => (RED, "✗"),
         None => (YELLOW, "?"),
     };
-    let key = match condition.key.strip_prefix("tags.") {
-        Some(tag) => format!("tag {tag}"),
-        None => condition.key.clone(),
+    let key = match &condition.fact {
+        Fact::Tag(tag) => format!("tag {tag}"),
+        other => other.name(),
     };
     let words = match (&condition.is, condition.holds) {
         (Some(is), Some(true)) if *is == condition.wanted => is.clone(),
@@ -396,25 +410,31 @@ fn login(rule: &Rule) -> String {
 /// For programs.
 pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
     let point = &explanation.point;
-    let (outcome, rule) = match (&explanation.about, &explanation.answer) {
-        (About::Nothing(_), _) => ("nothing", None),
-        (About::FailedCopy(_), _) => ("copy_failed", None),
-        (_, Answer::NoRule) => ("not_tested", None),
-        (_, Answer::Undecided(_)) => ("undecided", None),
-        (_, Answer::Rule(_, rule)) if explanation.left_out.is_some() => ("not_tested", Some(*rule)),
-        (_, Answer::Rule(_, rule)) => match (&explanation.restore, &point.resource_type) {
-            (Some(restore), _) if restore.plan.left_out.is_some() => ("not_tested", Some(*rule)),
-            (Some(restore), _) if restore.plan.problem.is_some() => ("inconclusive", Some(*rule)),
-            (Some(_), _) => ("restored", Some(*rule)),
-            (None, Some(_)) => ("not_tested", Some(*rule)),
-            (None, None) => ("undecided", Some(*rule)),
-        },
+    let admission = explanation.admission.as_ref();
+    let outcome = match (&explanation.about, admission.map(|one| &one.decision)) {
+        (About::Nothing(_), _) | (About::RecoveryPoint(_), None) => "nothing",
+        (About::FailedCopy(_), _) => "copy_failed",
+        (_, Some(Decision::NotTested(_))) => "not_tested",
+        (_, Some(Decision::Undecided(_))) => "undecided",
+        (_, Some(Decision::Restored(_))) => {
+            let plan = explanation.restore.as_ref().map(|restore| &restore.plan);
+            match plan.map(|plan| (&plan.left_out, &plan.problem)) {
+                Some((Some(_), _)) => "not_tested",
+                Some((None, Some(_))) => "inconclusive",
+                Some((None, None)) | None => "restored",
+            }
+        }
     };
-    let missing = match &explanation.answer {
-        Answer::Undecided(open) => open.clone(),
-        _ => Vec::new(),
+    let missing: Vec<String> = match admission.map(|one| &one.decision) {
+        Some(Decision::Undecided(open)) => open.iter().map(Fact::name).collect(),
+        Some(Decision::Restored(_) | Decision::NotTested(_)) | None => Vec::new(),
     };
-    let rules: Vec<_> = explanation.asked.iter().map(rule_document).collect();
+    let asked = admission.map_or(&[][..], |one| &one.asked);
+    let rules: Vec<_> = asked.iter().map(rule_document).collect();
+    let size = match point.size {
+        Size::Bytes(bytes) => Some(bytes),
+        Size::NotTold | Size::Unknown => None,
+    };
     let restore = explanation.restore.as_ref().map(|restore| {
         let keys: Vec<_> = restore
             .plan
@@ -440,8 +460,8 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
             "vault": point.vault_name.clone().or(point.vault_arn.as_deref().map(vault_name)),
             "resource_type": point.resource_type,
             "source_arn": point.source_arn,
-            "account": point.account(),
-            "size_bytes": point.size_bytes,
+            "account": point.candidate(None).account(),
+            "size_bytes": size,
             "tags": point.tags,
         },
         "policy": {
@@ -452,8 +472,8 @@ pub(super) fn document(explanation: &Explanation<'_>) -> anyhow::Result<Value> {
         "rules": rules,
         "outcome": outcome,
         "missing": missing,
-        "left_out": explanation.left_out,
-        "rule": rule.map(serde_json::to_value).transpose()?,
+        "left_out": explanation.left_out().map(ToString::to_string),
+        "rule": explanation.rule().map(serde_json::to_value).transpose()?,
         "restore": restore,
     }))
 }
@@ -464,7 +484,7 @@ fn rule_document(asked: &Asked<'_>) -> Value {
         .iter()
         .map(|condition| {
             json!({
-                "key": condition.key,
+                "key": condition.fact.name(),
                 "wanted": condition.wanted,
                 "is": condition.is,
                 "holds": condition.holds,
