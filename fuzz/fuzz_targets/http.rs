@@ -213,7 +213,7 @@ fn packed(step: &HttpStep, codings: &[u8]) {
             assert!(matters && !plain);
             assert!(words.chars().count() < 80, "{words}");
         }
-        Err(Trouble::Wrong(words)) => panic!("{words}"),
+        Err(Trouble::Wrong(words) | Trouble::Unnamed(words)) => panic!("{words}"),
     }
 }
 
@@ -235,7 +235,7 @@ fn collected(sent: &[u8]) -> Result<Vec<u8>, Trouble> {
                 assert!(body.into_bytes().len() <= body::LARGEST);
                 return Ok(sent.to_vec());
             }
-            Err(Trouble::Wrong(words)) => panic!("{words}"),
+            Err(Trouble::Wrong(words) | Trouble::Unnamed(words)) => panic!("{words}"),
         }
     }
     let bytes = body.into_bytes();
@@ -262,7 +262,9 @@ fn judged(step: &HttpStep, sent: Vec<u8>) {
         })
         + 1;
     match &ruled {
-        Err(Trouble::Wrong(words) | Trouble::CannotTell(words)) => short(words, own),
+        Err(Trouble::Wrong(words) | Trouble::Unnamed(words) | Trouble::CannotTell(words)) => {
+            short(words, own)
+        }
         Ok(judgement) => assert_eq!(judgement.is_some(), step.json.is_some()),
     }
     let wrong = matches!(ruled, Err(Trouble::Wrong(_)));

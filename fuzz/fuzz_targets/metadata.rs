@@ -288,7 +288,10 @@ fn overrides_keep_out(case: &Case, request: &BTreeMap<String, String>) {
 /// Each volume once, encrypted, gone with its machine, and under our key if we have one.
 fn volumes_are_ours(case: &Case, request: &BTreeMap<String, String>) {
     let Some(mappings) = request.get("BlockDeviceMappings") else {
-        assert!(case.source.image.devices.is_empty(), "volumes are forgotten");
+        assert!(
+            case.source.image.devices.is_empty(),
+            "volumes are forgotten"
+        );
         return;
     };
     let mappings: Value = serde_json::from_str(mappings).expect("JSON");

@@ -90,13 +90,18 @@ fn ruled(
                 "bytes" => mysql::Kind::Bytes,
                 _ => mysql::Kind::Text,
             };
-            match mysql::read(kind, sent, zone).for_expectation(expect) {
+            match mysql::read(kind, sent, zone).and_then(|answer| answer.for_expectation(expect)) {
                 Ok(value) => value,
                 Err(Trouble::Wrong(words)) => {
                     zero_date(sent, expect, &words);
                     return Some(ruling(CheckOutcome::Failed, words));
                 }
-                Err(Trouble::Unnamed(words) | Trouble::CannotTell(words)) => panic!("{words}"),
+                // Text that is no UTF-8.
+                Err(Trouble::CannotTell(words)) => {
+                    assert!(std::str::from_utf8(sent).is_err(), "{words}");
+                    return None;
+                }
+                Err(Trouble::Unnamed(words)) => panic!("{words}"),
             }
         }
         (_, "none") => Value::NoRow,
@@ -278,7 +283,12 @@ fn recorded(judgement: &Judgement, expect: &Expectation) {
 fn errors(engine: &str, code: &str, message: &str) {
     let sorted = |message: &str| match engine {
         "mysql" => mysql::sorted(code.parse().unwrap_or(1105), "HY000", message),
-        _ => postgres::sorted(code, message),
+        _ => postgres::sorted(&postgres::ServerError {
+            code,
+            message,
+            routine: "",
+            encoding: "",
+        }),
     };
     let words = |trouble: Trouble| match trouble {
         Trouble::Wrong(words) => words.replace("the data is damaged: ", ""),

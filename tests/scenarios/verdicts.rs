@@ -109,7 +109,7 @@ async fn a_request_fits_the_storage_that_is_asked_for_and_not_that_of_the_source
     let storage = (restored.storage_type.as_str(), restored.allocated_storage);
     assert_eq!(storage, ("gp3", 100));
     assert_eq!((restored.iops, restored.port), (None, 3306));
-    assert_eq!(restored.option_group, "default:mysql-8-0");
+    assert_eq!(restored.option_group, "default:mysql-8-4");
     assert_eq!(outcome(&scene.close(&id).await), ("unchecked", "deleted"));
     let sent = &scene.world.restore_jobs()[0].metadata;
     for key in ["Iops", "StorageThroughput", "NetworkType", "Port"] {
