@@ -575,6 +575,24 @@ async fn copies_that_failed_are_recorded_with_the_words_of_aws() {
     assert_eq!(record["verdict"], "copy_failed");
 }
 
+/// A copy job belongs to the account that started it: its event comes from there, and names no recovery point here.
+#[tokio::test]
+async fn a_copy_that_failed_in_the_source_account_is_recorded_once_its_event_is_forwarded() {
+    let case = root().join("tests/cases/28-copy-failed-in-the-source-account.json");
+    let event = serde_json::from_str(&std::fs::read_to_string(case).unwrap()).unwrap();
+    let scene = Scene::set(UNCHECKED).await;
+    let record = scene.prove_by(&event).await;
+    assert_eq!(record["verdict"], "copy_failed");
+    assert_eq!(record["cleanup"], "nothing_to_delete");
+    assert_eq!(record["source_account"], "222233334444");
+    let reason = record["verdict_reason"].as_str().unwrap();
+    assert!(
+        reason.contains("member of the same organization"),
+        "{reason}"
+    );
+    scene.assert_clean();
+}
+
 /// Snapshots of volumes end in a record that says what this version does not do.
 #[tokio::test]
 async fn a_copy_of_a_volume_is_recorded_as_not_tested() {

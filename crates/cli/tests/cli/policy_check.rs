@@ -93,6 +93,24 @@ fn queries_for_estimates_are_warned_of() {
 }
 
 #[test]
+fn of_a_policy_from_practice_the_estimates_are_warned_of_and_nothing_else() {
+    let output = check(&["tests/cases/31-policy.toml", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let warnings = document["files"][0]["warnings"].as_array().unwrap();
+    let told: Vec<&str> = warnings.iter().filter_map(|one| one.as_str()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].contains("\"rows by counters\": n_live_tup"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].contains("\"rows by estimate\": reltuples"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn several_files_are_all_checked() {
     let output = check(&[
         "tests/policy/twenty-mistakes.toml",

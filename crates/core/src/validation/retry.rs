@@ -29,7 +29,9 @@ impl Validation {
         }
         let at = now + wait;
         let expires_at = self.recovery_point.expires_at;
-        (!expires_at.is_some_and(|expires_at| expires_at <= at)).then_some(at)
+        expires_at
+            .is_none_or(|expires_at| expires_at > at)
+            .then_some(at)
     }
 
     fn was_expensive(&self, job: &RestoreJob) -> bool {
