@@ -753,8 +753,13 @@ mod tests {
             ),
             (
                 RestoreFailed,
-                Some(FaultClass::Unknown),
+                Some(FaultClass::Backup),
                 Some("The backup is bad: AWS Backup cannot"),
+            ),
+            (
+                RestoreFailed,
+                Some(FaultClass::Key),
+                Some("The copy is lost unless its key comes back"),
             ),
             (CopyFailed, None, Some("The copy is bad: there is none")),
             (
