@@ -12,7 +12,8 @@ use restore_proof_local_aws::{
 };
 use restore_proof_tests::inspect::Expected;
 use restore_proof_tests::{
-    ACCOUNT, MACHINE_SECURITY_GROUP, PREFIX, REGION, SOURCE_ACCOUNT, SUBNET, SUBNET_GROUP, VAULT,
+    ACCOUNT, DAMAGED, MACHINE_SECURITY_GROUP, PREFIX, REGION, SOURCE_ACCOUNT, SUBNET, SUBNET_GROUP,
+    VAULT,
 };
 use serde_json::Value;
 
@@ -132,7 +133,7 @@ impl Copy {
         let behaviour = RestoreBehaviour {
             outcome: match self.kind {
                 Kind::DatabaseThatFails => RestoreOutcome::Fails {
-                    message: "The snapshot is corrupt".to_owned(),
+                    message: DAMAGED.to_owned(),
                 },
                 _ => RestoreOutcome::Completes,
             },
