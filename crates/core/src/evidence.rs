@@ -135,12 +135,13 @@ fn judge(
         codes.filter_map(|code| of_code(code)).next()
     };
     let evidence = by_sentence.or_else(by_code).unwrap_or(Evidence::Nothing);
-    match (evidence, &said.key, copy_key_arn) {
-        (Evidence::Key, Some(named), Some(known)) if !known.eq_ignore_ascii_case(named) => {
-            Evidence::Ours(FaultClass::Request, Passes::No)
-        }
-        _ => evidence,
+    if evidence == Evidence::Key
+        && let (Some(named), Some(known)) = (&said.key, copy_key_arn)
+        && !known.eq_ignore_ascii_case(named)
+    {
+        return Evidence::Ours(FaultClass::Request, Passes::No);
     }
+    evidence
 }
 
 fn of_code(code: &str) -> Option<Evidence> {
