@@ -25,7 +25,7 @@ CHANNELS = {
 #: Canaries that the function has been told.
 CANARIES = {
     "metadata TdeCredentialPassword", "metadata UserData", "metadata InformationalOnly:Note",
-    "metadata LicenseModel", "metadata DBName", "metadata InformationalOnly:MasterUsername", "metadata OptionGroupName",
+    "metadata LicenseModel", "metadata DBName", "metadata InformationalOnly:MasterUsername",
     "metadata NetworkInterfaces", "metadata KeyName", "secret note", "user", "password", "tag", "page",
 }
 

@@ -56,7 +56,8 @@ async fn a_type_of_another_architecture_is_told_before_anything_is_restored() {
 async fn a_type_that_cannot_boot_the_image_or_does_not_exist_is_told() {
     for (asked, words) in [
         ("t2.micro", "needs the boot mode uefi"),
-        ("t3.tiny", "does not know in this Region"),
+        // One that EC2 has, and not in this world's Region.
+        ("u-12tb1.112xlarge", "does not know in this Region"),
     ] {
         let scene = Scene::set(&format!(
             "{UNCHECKED}ec2 = {{ instance_type = \"{asked}\" }}\n"
