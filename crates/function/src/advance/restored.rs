@@ -25,7 +25,7 @@ const CHECK_RUNS: u32 = 2;
 const MOST_WAITED: SignedDuration = SignedDuration::from_mins(5);
 /// How often one run looks for a restored resource that AWS does not show, until that is noted as "not found". Waiting for
 /// the next run would be charged to the backup as preparation.
-const UNSEEN_LOOKS: u32 = 6;
+pub(super) const UNSEEN_LOOKS: u32 = 6;
 /// A booting machine is asked again in the same run only when so much of it is left, or what its checks may take.
 const MOST_KEPT_FOR_CHECKS: Duration = Duration::from_secs(5 * 60);
 /// AWS may not show a change at once: what it shows counts from then on, or once it has shown the change.

@@ -8,7 +8,8 @@ use restore_proof_core::validation::{Cleanup, Intent, RestoreJob, Stage};
 use restore_proof_core::verdict::Verdict;
 use tracing::info;
 
-use super::{Next, Run};
+use super::restored::{Looked, UNSEEN_LOOKS};
+use super::{Next, POLL, Run};
 use crate::aws::AwsError;
 use crate::{backup, resource};
 
@@ -88,7 +89,20 @@ impl Run<'_> {
     /// Deletes what the failed restore has left, as after a verdict. The next attempt begins when it is gone
     /// ([`Run::try_again`]); there is none when it cannot be deleted.
     async fn clear_away(&mut self) -> anyhow::Result<Next> {
-        let looked = self.look().await?;
+        let validation = &self.lease.validation;
+        let job = validation.restore.as_ref();
+        let is_named = job.is_some_and(|job| job.created_resource_arn.is_some());
+        // As right after COMPLETED, AWS may not show yet what the job names: that is no first "not found".
+        let mut unseen = match is_named && validation.missing_since.is_none() {
+            true => UNSEEN_LOOKS,
+            false => 0,
+        };
+        let mut looked = self.look().await?;
+        while matches!(looked, Looked::Missing) && unseen > 0 && self.time_left() > POLL * 2 {
+            unseen -= 1;
+            self.app.pause().await;
+            looked = self.look().await?;
+        }
         self.delete_as_looked(looked).await
     }
 
