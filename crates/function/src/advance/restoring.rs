@@ -86,8 +86,8 @@ impl Run<'_> {
         self.decide_failed(intent).await
     }
 
-    /// Deletes what the failed restore has left, as after a verdict. The next attempt begins when it is gone
-    /// ([`Run::try_again`]); there is none when it cannot be deleted.
+    /// Deletes what the failed restore has left, as after a verdict. When it is gone, the validation waits for its next attempt
+    /// ([`Run::try_again`]); if it cannot be deleted, the verdict is that of this one.
     async fn clear_away(&mut self) -> anyhow::Result<Next> {
         let validation = &self.lease.validation;
         let job = validation.restore.as_ref();
