@@ -6,6 +6,7 @@ policy_findings.toml with its reason; one that is listed and not found any more 
 
 import copy
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from parliament.statement import get_global_key_type, get_privilege_info, is_condition_key_match
 
 from conftest import ROOT
+from iam import as_list
 from permissions import Template
 
 LISTED = tomllib.loads(Path(__file__).with_name("policy_findings.toml").read_text())["finding"]
@@ -40,7 +42,7 @@ NAMES = {
 #: With every optional parameter, so that both branches of each condition are looked at.
 EVERYTHING = {
     "BackupJobVaultNames": "native",
-    "DatabaseCaBundleUri": "s3://certificates/ca.pem",
+    "DatabaseCaBundleUri": "s3://certificates/ca.pem", "IamDatabaseUsers": "restore_check,iam_check",
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
     "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
     "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6", "HoursWithoutPoint": "0",
@@ -141,11 +143,14 @@ def test_every_type_has_policies_of_its_own_and_they_are_attached_with_it_alone(
     raw = template().raw
     managed = {name for name, body in raw["Resources"].items() if body["Type"] == "AWS::IAM::ManagedPolicy"}
     own = {name: {f"Function{name.capitalize()}", f"Restore{name.capitalize()}"} for name in TYPES}
-    assert managed == {"Fence"}.union(*own.values())
+    logins = "FunctionIamDatabaseUsers"
+    assert managed == {"Fence", logins}.union(*own.values())
     assert set(raw["Parameters"]["Types"]["AllowedValues"]) <= set(TYPES)
     for given in STACKS.values():
         stack = template(**given)
         of_types = set().union(*(own[name] for name in stack.values["Types"]))
+        if stack.conditions()["HasIamDatabaseUsers"]:
+            of_types.add(logins)
         assert set(stack.resources("AWS::IAM::ManagedPolicy")) == {"Fence"} | of_types
         attached = [arn for name in ("FunctionRole", "RestoreRole")
                     for arn in stack.resources("AWS::IAM::Role")[name]["ManagedPolicyArns"] if ":iam::aws:" not in arn]
@@ -162,6 +167,23 @@ def test_every_type_has_policies_of_its_own_and_they_are_attached_with_it_alone(
 def test_a_type_is_found_in_the_list_by_its_whole_name(name, types, has):
     known = template(name, Types=types).conditions()
     assert {condition for condition in ("HasAurora", "HasEc2", "HasRds") if known[condition]} == has
+
+
+@pytest.mark.parametrize("users", ["", "iam_check", "a,b", "a,b,c,d,e"])
+@pytest.mark.parametrize("types", ["RDS", "Aurora", "EC2"])
+def test_the_function_logs_in_to_databases_as_the_named_users_alone(users, types):
+    """What is granted is what IAM calls a database user (Service Authorization Reference, `rds-db`), whatever the database."""
+    stack = template(IamDatabaseUsers=users, Types=types)
+    granted = {resource.rpartition("/")[2]
+               for place, document in stack.policies() for statement in document["Statement"]
+               if "rds-db:connect" in as_list(statement.get("Action")) for resource in as_list(statement.get("Resource"))
+               if resource.startswith(arn("rds-db", "dbuser:*/"))}
+    named = set(users.split(",")) - {""} if types != "EC2" else set()
+    # "-" fills the places that are left: no user may be called so.
+    assert granted - {"-"} == named
+    pattern = re.compile(stack.raw["Parameters"]["IamDatabaseUsers"]["AllowedPattern"])
+    assert pattern.search(users)
+    assert not any(pattern.search(bad) for bad in ("-", "*", "a?", "a,", ",a", "a,-", "a, b", "a,b,c,d,e,f"))
 
 
 def test_nothing_is_forwarded_from_a_bus_to_itself():

@@ -262,6 +262,7 @@ CHANGES = {
     "kms:CreateGrant": "for Aurora, through RDS", "kms:Decrypt": "through Secrets Manager and SNS", "kms:GenerateDataKey": "through SNS",
     "lambda:InvokeFunction": "itself",
     "logs:CreateLogStream": "two log groups", "logs:PutLogEvents": "two log groups",
+    "rds-db:connect": "as the named database users alone, in what the isolated network has",
     "rds:AddTagsToResource": "the namespace of restores, one key",
     "rds:CreateDBInstance": "the namespace of restores, our subnet group",
     "rds:DeleteDBCluster": "the namespace of restores", "rds:DeleteDBInstance": "the namespace of restores",

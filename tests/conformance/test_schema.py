@@ -85,6 +85,8 @@ GOOD = {
     "a whole sample": rule(sample="100%"),
     "a rule without checks": rule(),
     "a reset password": rule(match={"resource_type": "RDS"}, credentials="reset"),
+    "a token of IAM": rule(match={"resource_type": "RDS"}, credentials="iam"),
+    "a token for a user": rule(credentials={"iam": "restore_check"}, tls="encrypt-only"),
     "a check": check(),
     "two steps": web({"path": "/", "status": 200}, {"path": "/health", "status": [200, 204],
                                                     "json": "/ok", "expect": {"equals": True}}),
@@ -103,6 +105,10 @@ GOOD = {
 }
 
 BAD = {
+    "a token of IAM in clear": rule(credentials="iam", tls="off"),
+    "a token for a user in clear": rule(credentials={"iam": "restore_check"}, tls="off"),
+    "a token for everybody": rule(credentials={"iam": "*"}),
+    "a token and a secret": rule(credentials={"iam": "a", "secret": "b"}),
     "no restores": limited(concurrent_restores=0),
     "more restores than a stack may allow": limited(concurrent_restores=101),
     "half a restore": limited(concurrent_restores=1.5),

@@ -167,11 +167,7 @@ impl Bench {
             engine: self.engine.to_owned(),
             database: Some(self.database.to_owned()),
         };
-        let login = Login {
-            username: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            dbname: None,
-        };
+        let login = Login::new(USER.to_owned(), PASSWORD.to_owned(), None);
         let certificates = Certificates::Pem(self.authority.clone().into_bytes());
         let access = Access::given(Some(login), Tls::Verify, certificates)
             .map_err(|why| anyhow::anyhow!(why))?;

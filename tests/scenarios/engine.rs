@@ -2,6 +2,7 @@
 
 mod checks;
 mod clusters;
+mod iam;
 mod login;
 mod mysql;
 mod mysql_hostile;

@@ -579,6 +579,7 @@ fn deployment() -> Deployment {
             ("NamePrefix", PREFIX),
             ("BackupVaultNames", VAULT),
             ("BackupJobVaultNames", BACKUP_JOB_VAULT),
+            ("IamDatabaseUsers", "iam_check"),
             ("DatabaseCaBundleUri", &format!("s3://{BUCKET}/{CA_KEY}")),
             // Where restored machines of the tests have their addresses.
             ("VpcCidr", "127.77.0.0/16"),

@@ -257,11 +257,7 @@ async fn login(given: &Given) -> Result<Login, Problem> {
         )
     })?;
     let password = password::find(given, &username).await?;
-    Ok(Login {
-        username,
-        password,
-        dbname: None,
-    })
+    Ok(Login::new(username, password, None))
 }
 
 /// Why a check does not fit the target; none when it does.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 
 use crate::ownership::Mark;
-use crate::policy::{Limits, Rule};
+use crate::policy::{Credentials, Limits, Rule};
 use crate::resource_type::{Facts, MarkedBy, Reason, Request, ResourceType, is_set};
 
 pub use crate::resource_type::{Image, InstanceType, Network, PlannedKey, Source};
@@ -53,6 +53,7 @@ pub fn plan(
         source,
         types: &rule.types,
         overrides: &rule.restore,
+        logs_in_by_iam: matches!(rule.login(), Some(Credentials::Iam(_))),
         network,
         today,
         keys: BTreeMap::new(),

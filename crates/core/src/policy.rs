@@ -25,6 +25,7 @@ pub use crate::reader::{
 };
 pub use glob::Glob;
 pub use limits::{Limits, Sample, parse_size, readable_size};
+pub use rule::is_iam_user;
 pub use schema::schema;
 
 /// The largest policy file, bytes: the function reads no more of it.
@@ -168,6 +169,12 @@ impl Rule {
         let restore = methods.find(|one| one.method == MethodKind::Restore)?;
         Some(restore.frequency)
     }
+
+    /// How its checks log in; none if none of them does.
+    pub fn login(&self) -> Option<&Credentials> {
+        let logs_in = self.checks.iter().any(Check::logs_in);
+        self.credentials.as_ref().filter(|_| logs_in)
+    }
 }
 
 /// A way to test recovery points, and how often.
@@ -288,6 +295,9 @@ pub enum Credentials {
     /// The master user of the restored copy, under a password that is set on the copy: no secret of the source is
     /// needed in this account.
     Reset,
+    /// A database user that logs in by a token of IAM, a member of `rds_iam` for example. None: the one user that the stack
+    /// may log in as.
+    Iam(Option<String>),
 }
 
 /// One assertion about the restored data.

@@ -9,6 +9,7 @@ use restore_proof_core::arn::Arn;
 use restore_proof_core::cidr::Cidr;
 use restore_proof_core::name;
 use restore_proof_core::plan::Network;
+use restore_proof_core::policy::is_iam_user;
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::Validation;
 
@@ -80,6 +81,9 @@ pub struct Config {
     pub subnets: Vec<String>,
     /// Name or ARN of the secret that passwords of restored copies are derived from (`RESET_KEY_SECRET`).
     pub reset_key_secret: String,
+    /// The database users whom checks may log in as by a token of IAM (`IAM_DATABASE_USERS`, separated by commas); may be
+    /// empty.
+    pub iam_database_users: Vec<String>,
     /// The most restores at one time (`MAX_CONCURRENT_RESTORES`).
     pub max_concurrent_restores: u32,
     /// Certificates that databases are verified by; none for those of Amazon RDS (`DATABASE_CA_BUNDLE_URI`).
@@ -134,6 +138,8 @@ impl Config {
         let volume_key_arn = optional("EC2_VOLUME_KEY_ARN");
         let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
         let unwatched_vaults = list(&optional("UNWATCHED_VAULT_NAMES").unwrap_or_default());
+
+        let iam_database_users = list(&optional("IAM_DATABASE_USERS").unwrap_or_default());
 
         let hours_without_point = optional("HOURS_WITHOUT_POINT");
 
@@ -195,6 +201,12 @@ impl Config {
             ),
         );
         let hours = hours.ok().filter(|hours| *hours > 0);
+        for user in iam_database_users.iter().filter(|user| !is_iam_user(user)) {
+            check(
+                false,
+                format!("IAM_DATABASE_USERS {user:?} is no name of a database user"),
+            );
+        }
         let policy_uri = s3_uri(&policy);
         check(
             policy.is_empty() || policy_uri.is_some(),
@@ -256,11 +268,39 @@ impl Config {
             network_cidr,
             subnets,
             reset_key_secret,
+            iam_database_users,
             max_concurrent_restores,
             ca_bundle: ca_uri,
             confirm_gone: SignedDuration::from_secs(confirm),
             function_name,
         })
+    }
+
+    /// The database user whom checks of a rule log in as by a token of IAM: the one that it names, or the stack's only one.
+    ///
+    /// # Errors
+    /// Why the stack does not allow it, and what to do.
+    pub fn iam_database_user<'u>(&'u self, named: Option<&'u str>) -> Result<&'u str, String> {
+        let users = self.iam_database_users.as_slice();
+        match (named, users) {
+            (_, []) => Err(
+                "the rule has credentials of IAM, and the stack's parameter IamDatabaseUsers names no user: name the \
+                 database user there"
+                    .to_owned(),
+            ),
+            (Some(user), users) if users.iter().any(|one| one == user) => Ok(user),
+            (Some(user), users) => Err(format!(
+                "the rule logs in as {user} by a token of IAM, and the stack's parameter IamDatabaseUsers allows {}: \
+                 name the user there, or another in the rule",
+                users.join(", ")
+            )),
+            (None, [one]) => Ok(one),
+            (None, users) => Err(format!(
+                "the rule has credentials of IAM and does not say for whom, and the stack's parameter IamDatabaseUsers \
+                 names {}: write credentials = {{ iam = \"…\" }}",
+                users.join(", ")
+            )),
+        }
     }
 
     /// The vaults this stack watches, each once: those of copies and those of backups, which may name the same.
@@ -399,6 +439,7 @@ mod tests {
             "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
             "HOURS_WITHOUT_POINT" => Some("two".to_owned()),
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
+            "IAM_DATABASE_USERS" => Some("restore_check,all*".to_owned()),
             "NETWORK_CIDR" => Some("127.0.0.0/8".to_owned()),
             other => good(other),
         })
@@ -412,6 +453,7 @@ mod tests {
             "CONFIRM_GONE_SECONDS",
             "HOURS_WITHOUT_POINT",
             "DATABASE_CA_BUNDLE_URI",
+            "IAM_DATABASE_USERS \"all*\"",
             "NETWORK_CIDR",
         ] {
             assert!(error.contains(name), "{error}");

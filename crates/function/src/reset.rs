@@ -39,11 +39,11 @@ pub async fn login(
         .ok_or_else(|| {
             format!("the secret that passwords are derived from holds no text of {SHORTEST_KEY} characters")
         })?;
-    Ok(Login {
-        username: master.user.clone(),
-        password: password(key.as_bytes(), validation_id, attempt),
-        dbname: master.database.clone(),
-    })
+    Ok(Login::new(
+        master.user.clone(),
+        password(key.as_bytes(), validation_id, attempt),
+        master.database.clone(),
+    ))
 }
 
 /// 30 letters and digits, among them a capital, a small letter and a digit: within the rules of every engine of RDS

@@ -25,6 +25,9 @@ use crate::template::Function;
 use crate::world::Clock;
 use instance::Instance;
 
+/// The secret key of whom is let run (the example of AWS's documentation).
+pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
 /// What a local Lambda needs to know.
 #[derive(Clone)]
 pub struct LambdaOptions {
@@ -335,10 +338,7 @@ impl LambdaOptions {
                 format!("local/[$LATEST]{number:032x}"),
             ),
             ("AWS_ACCESS_KEY_ID", access_key(number)),
-            (
-                "AWS_SECRET_ACCESS_KEY",
-                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
-            ),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
             ("AWS_SESSION_TOKEN", "local".to_owned()),
             ("AWS_ENDPOINT_URL", self.endpoint_url.clone()),
             ("LAMBDA_TASK_ROOT", parent(&self.bootstrap)),

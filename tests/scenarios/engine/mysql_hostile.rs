@@ -107,11 +107,7 @@ async fn ask(tls: Tls, behaviour: Behaviour) -> (CheckResult, Vec<u8>) {
         database: Some(SAMPLE_DATABASE.to_owned()),
         settings_differ: false,
     };
-    let login = Login {
-        username: READER_USER.to_owned(),
-        password: PASSWORD.to_owned(),
-        dbname: None,
-    };
+    let login = Login::new(READER_USER.to_owned(), PASSWORD.to_owned(), None);
     let access = Access::given(Some(login), tls, Certificates::BuiltIn).unwrap();
     let now = Timestamp::now();
     let clocks = Clocks {

@@ -135,11 +135,11 @@ async fn log_in(shop: &Shop, user: &str, password: &str) -> Result<(), String> {
         database: None,
         settings_differ: false,
     };
-    let login = Login {
-        username: user.to_owned(),
-        password: password.to_owned(),
-        dbname: Some(SAMPLE_DATABASE.to_owned()),
-    };
+    let login = Login::new(
+        user.to_owned(),
+        password.to_owned(),
+        Some(SAMPLE_DATABASE.to_owned()),
+    );
     let certificates = Certificates::Pem(shop.engine.authority.clone().into_bytes());
     let access = Access::given(Some(login), Tls::Verify, certificates).unwrap();
     let now = Timestamp::now();

@@ -33,7 +33,11 @@ impl Database {
     async fn start(kind: Kind, name: &str, setup: &str) -> Database {
         let engines = engines().await;
         let engine = Box::pin(engines.of(kind)).await;
-        let server = engine.fresh.restore(name, MASTER_USER).await.unwrap();
+        let server = engine
+            .fresh
+            .restore(name, MASTER_USER, false)
+            .await
+            .unwrap();
         let mut database = Database {
             server,
             engine: match kind {
@@ -82,11 +86,7 @@ impl Database {
             engine: self.engine.to_owned(),
             database: Some(self.database.to_owned()),
         };
-        let login = Login {
-            username: READER_USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            dbname: None,
-        };
+        let login = Login::new(READER_USER.to_owned(), PASSWORD.to_owned(), None);
         let certificates = Certificates::Pem(self.authority.clone().into_bytes());
         let access = Access::given(Some(login), Tls::Verify, certificates).unwrap();
         let now = Timestamp::now();

@@ -107,6 +107,12 @@ pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
         Some(Credentials::Reset) => {
             facts.push(("password", "a new one, set on the restored copy".to_owned()));
         }
+        Some(Credentials::Iam(user)) => {
+            let whose = user
+                .as_deref()
+                .unwrap_or("the stack's one user of IamDatabaseUsers");
+            facts.push(("token of IAM", whose.to_owned()));
+        }
         None => {}
     }
     match rule.tls {

@@ -21,6 +21,8 @@ pub(super) const LONGEST_NAME: usize = 128;
 
 /// The word for a password that is set on the restored copy.
 pub(super) const RESET: &str = "reset";
+/// The word for a token of IAM, and the key for the user that it is for.
+pub(super) const IAM: &str = "iam";
 
 /// The most a rule may take as JSON, in bytes. Each validation freezes its rule in the ledger, where an
 /// item may have 400 KB (Amazon DynamoDB developer guide, quotas).
@@ -123,13 +125,19 @@ fn read_rule<'t>(
     let objectives = optional(objectives_item.clone(), read_objectives);
     let credentials_item = rule.optional("credentials");
     let credentials = optional(credentials_item.clone(), read_credentials);
-    let tls = optional(rule.optional("tls"), |item| {
+    let tls_item = rule.optional("tls");
+    let tls = optional(tls_item.clone(), |item| {
         item.one_of(&[
             ("verify", Tls::Verify),
             ("encrypt-only", Tls::EncryptOnly),
             ("off", Tls::Off),
         ])
     });
+    if let (Some(item), Some(Some(Tls::Off)), Some(Some(Credentials::Iam(_)))) =
+        (&tls_item, &tls, &credentials)
+    {
+        item.mistake("must not be \"off\" with credentials of IAM: the token would be readable on the way, and RDS takes it over TLS only");
+    }
     let keep_failed_for = optional(rule.optional("keep_failed_for"), |item| {
         let duration = item.duration()?;
         if duration > KEEP_FAILED_AT_MOST {
@@ -155,7 +163,7 @@ fn read_rule<'t>(
     if needs_credentials && credentials_item.is_none() {
         rule.missing(
             "credentials",
-            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }, or credentials = \"reset\" for a password of the copy's own",
+            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }, credentials = \"reset\" for a password of the copy's own, or credentials = \"iam\" for a token of IAM",
         );
     }
     if let Some(item) = &credentials_item
@@ -426,46 +434,84 @@ fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
     })
 }
 
-/// Source of the characters: AWS Secrets Manager API reference, `CreateSecret`, `Name`.
+/// What a database user's name is like that logs in by a token of IAM.
+const IAM_USER_RULE: &str =
+    "must be a database user's name: up to 63 letters, digits, and _ . - inside of it";
+/// The same as a regular expression.
+pub(super) const IAM_USER_PATTERN: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$";
+
+/// Whether a database user of this name may log in by a token of IAM. Narrower than the engines (PostgreSQL takes 63 bytes,
+/// MySQL 32 characters): in IAM's policy `*` and `?` would mean others too, and in the token the name is not escaped.
+#[must_use]
+pub fn is_iam_user(name: &str) -> bool {
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    name.len() <= 63 && name.bytes().all(sound) && !name.is_empty() && !name.starts_with(['.', '-'])
+}
+
 fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
     if let DeValue::String(word) = item.value {
-        if word == RESET {
-            return Some(Credentials::Reset);
+        match word.as_ref() {
+            RESET => return Some(Credentials::Reset),
+            IAM => return Some(Credentials::Iam(None)),
+            _ => {}
         }
         item.mistake(format!(
-            "must be \"{RESET}\", for a password that is set on the copy, or name a secret: {{ secret = \"{}\" }}",
+            "must be \"{RESET}\", for a password that is set on the copy, \"{IAM}\", for a token of IAM, or name a secret: {{ secret = \"{}\" }}",
             if word.is_empty() { "prod/orders-db" } else { word }
         ));
         return None;
     }
     if !matches!(item.value, DeValue::Table(_)) {
         item.mistake(format!(
-            "must be \"{RESET}\" or a table such as {{ secret = \"prod/orders-db\" }}, not {}",
+            "must be \"{RESET}\", \"{IAM}\" or a table such as {{ secret = \"prod/orders-db\" }}, not {}",
             kind_of(item.value)
         ));
         return None;
     }
     let mut section = item.section()?;
-    let secret = section
-        .required("secret", "secret = \"prod/orders-db\", a name or an ARN in Secrets Manager")
-        .and_then(|item| {
-            let secret = item.line(2048)?;
-            if secret.starts_with("arn:") {
-                let parts: Vec<&str> = secret.split(':').collect();
-                if parts.len() != 7 || parts[2] != "secretsmanager" || parts[5] != "secret" {
-                    item.mistake(
-                        "is not a secret's ARN (arn:aws:secretsmanager:region:account:secret:name-suffix)",
-                    );
-                    return None;
-                }
-            } else if secret.len() > 512
-                || !secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b))
-            {
-                item.mistake("no secret has this name: names are up to 512 letters, digits and /_+=.@-");
+    let (secret, user) = (section.optional("secret"), section.optional(IAM));
+    section.finish();
+    match (secret, user) {
+        (Some(secret), None) => read_secret(&secret).map(Credentials::Secret),
+        (None, Some(user)) => {
+            let name = user.text()?;
+            if !is_iam_user(name) {
+                user.mistake(IAM_USER_RULE);
                 return None;
             }
-            Some(secret.to_owned())
-        });
-    section.finish();
-    Some(Credentials::Secret(secret?))
+            Some(Credentials::Iam(Some(name.to_owned())))
+        }
+        (None, None) => {
+            item.mistake(format!(
+                "must name a secret, {{ secret = \"prod/orders-db\" }}, or a database user, {{ {IAM} = \"restore_check\" }}"
+            ));
+            None
+        }
+        (Some(_), Some(user)) => {
+            user.mistake("cannot stand beside secret: checks log in either way");
+            None
+        }
+    }
+}
+
+/// Source of the characters: AWS Secrets Manager API reference, `CreateSecret`, `Name`.
+fn read_secret(item: &Item<'_>) -> Option<String> {
+    let secret = item.line(2048)?;
+    if secret.starts_with("arn:") {
+        let parts: Vec<&str> = secret.split(':').collect();
+        if parts.len() != 7 || parts[2] != "secretsmanager" || parts[5] != "secret" {
+            item.mistake(
+                "is not a secret's ARN (arn:aws:secretsmanager:region:account:secret:name-suffix)",
+            );
+            return None;
+        }
+    } else if secret.len() > 512
+        || !secret
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b))
+    {
+        item.mistake("no secret has this name: names are up to 512 letters, digits and /_+=.@-");
+        return None;
+    }
+    Some(secret.to_owned())
 }

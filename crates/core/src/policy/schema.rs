@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rule::{LONGEST_NAME, METHODS, RESET};
+use super::rule::{IAM, IAM_USER_PATTERN, LONGEST_NAME, METHODS, RESET};
 use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS};
 use crate::resource_type::{ResourceType, known_names};
 
@@ -165,19 +165,8 @@ fn rule() -> Value {
         ),
         (
             "credentials",
-            "Databases: how checks log in. \"reset\" sets a master password on the restored copy, so that no secret of production is needed here.",
-            json!({ "oneOf": [
-                    { "const": RESET },
-                    closed(
-                        "A secret of AWS Secrets Manager.",
-                        &["secret"],
-                        vec![(
-                            "secret",
-                            "Name or ARN of a secret with username and password (and dbname) of a user that may read.",
-                            line(2048),
-                        )],
-                    ),
-                ] }),
+            "Databases: how checks log in. \"reset\" sets a master password on the restored copy, so that no secret of production is needed here; \"iam\" takes a token of IAM, for a user that the stack's parameter IamDatabaseUsers names.",
+            credentials(),
         ),
         (
             "tls",
@@ -253,8 +242,37 @@ fn rule() -> Value {
             .collect();
         about(one.name(), &useless, &kinds)
     });
-    rule["allOf"] = json!(about);
+    let mut conditions = about.to_vec();
+    conditions.push(json!({
+        "if": {
+            "required": ["credentials"],
+            "properties": { "credentials": { "anyOf": [{ "const": IAM }, { "required": [IAM], "type": "object" }] } },
+        },
+        "then": { "properties": { "tls": { "not": { "const": "off" } } } },
+    }));
+    rule["allOf"] = json!(conditions);
     rule
+}
+
+fn credentials() -> Value {
+    let mut table = closed(
+        "A secret of AWS Secrets Manager, or a database user that logs in by a token of IAM.",
+        &[],
+        vec![
+            (
+                "secret",
+                "Name or ARN of a secret with username and password (and dbname) of a user that may read.",
+                line(2048),
+            ),
+            (
+                IAM,
+                "The user's name, which the stack's parameter IamDatabaseUsers must name, too.",
+                json!({ "type": "string", "pattern": IAM_USER_PATTERN }),
+            ),
+        ],
+    );
+    table["oneOf"] = json!([{ "required": ["secret"] }, { "required": [IAM] }]);
+    json!({ "oneOf": [{ "const": RESET }, { "const": IAM }, table] })
 }
 
 fn matcher() -> Value {

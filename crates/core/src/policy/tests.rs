@@ -213,7 +213,7 @@ fn mistakes_of_rules() {
         ),
         (
             "credentials = \"prod/orders-db\"",
-            "rules[0].credentials: must be \"reset\", for a password that is set on the copy, or name a secret: { secret = \"prod/orders-db\" }",
+            "rules[0].credentials: must be \"reset\", for a password that is set on the copy, \"iam\", for a token of IAM, or name a secret: { secret = \"prod/orders-db\" }",
         ),
         (
             "credentials = \"\"",
@@ -221,11 +221,11 @@ fn mistakes_of_rules() {
         ),
         (
             "credentials = true",
-            "rules[0].credentials: must be \"reset\" or a table such as { secret = \"prod/orders-db\" }, not true or false",
+            "rules[0].credentials: must be \"reset\", \"iam\" or a table such as { secret = \"prod/orders-db\" }, not true or false",
         ),
         (
             "credentials = {}",
-            "rules[0].credentials.secret: is missing",
+            "rules[0].credentials: must name a secret, { secret = \"prod/orders-db\" }, or a database user",
         ),
         (
             "credentials = { secret = \"a b\" }",
@@ -234,6 +234,22 @@ fn mistakes_of_rules() {
         (
             "credentials = { secret = \"arn:aws:s3:::bucket\" }",
             "rules[0].credentials.secret: is not a secret's ARN",
+        ),
+        (
+            "credentials = { iam = \"all*\" }",
+            "rules[0].credentials.iam: must be a database user's name",
+        ),
+        (
+            "credentials = { iam = \"a\", secret = \"s\" }",
+            "rules[0].credentials.iam: cannot stand beside secret",
+        ),
+        (
+            "credentials = \"iam\"\ntls = \"off\"",
+            "rules[0].tls: must not be \"off\" with credentials of IAM",
+        ),
+        (
+            "credentials = { iam = \"a\" }\ntls = \"off\"",
+            "rules[0].tls: must not be \"off\" with credentials of IAM",
         ),
         ("ec2 = true", "rules[0].ec2: must be a table"),
         (
@@ -1051,6 +1067,38 @@ fn everything_of_a_machines_rule_is_read() {
         "RDS",
         &format!("credentials = \"reset\"\n{}", check("")),
     ));
+}
+
+#[test]
+fn a_token_of_iam_is_the_stacks_one_users_or_the_named_users() {
+    for (said, user) in [
+        ("\"iam\"", None),
+        ("{ iam = \"restore_check\" }", Some("restore_check")),
+        ("{ iam = \"Ops.Read-Only_1\" }", Some("Ops.Read-Only_1")),
+    ] {
+        let policy = fine(&rule(&format!(
+            "credentials = {said}\ntls = \"encrypt-only\"\n{}",
+            check("")
+        )));
+        let wanted = Credentials::Iam(user.map(str::to_owned));
+        assert_eq!(policy.rules[0].login(), Some(&wanted));
+        let policy = fine(&rule(&format!("credentials = {said}")));
+        assert_eq!(policy.rules[0].login(), None, "nothing logs in");
+    }
+    for none in [
+        "",
+        "-a",
+        ".a",
+        "a b",
+        "a/b",
+        "a*",
+        "a?",
+        "a'",
+        "ä",
+        &"a".repeat(64),
+    ] {
+        assert!(!is_iam_user(none), "{none}");
+    }
 }
 
 #[test]

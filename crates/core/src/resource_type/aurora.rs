@@ -12,7 +12,7 @@ use crate::keys::{Key, Own, Table, key};
 use crate::reader::Item;
 
 use super::rds::{
-    DB_INSTANCE_CLASS, EXTENDED_SUPPORT, GROUP, NO_RETENTION, is_number, port,
+    DB_INSTANCE_CLASS, EXTENDED_SUPPORT, GROUP, IAM_KEY, NO_RETENTION, is_number, port, settle_iam,
     settle_parameter_group, settle_support, told_support,
 };
 use super::{
@@ -282,18 +282,11 @@ const LEFT_OUT: &[Reason] = &[
 ];
 
 /// Set last, over everything else.
-const SAFETY: &[(&str, &str, &str)] = &[
-    (
-        "CopyTagsToSnapshot",
-        "false",
-        "no snapshot is to outlive the copy under the source's tags",
-    ),
-    (
-        "EnableIAMDatabaseAuthentication",
-        "false",
-        "checks log in with the backup's own users",
-    ),
-];
+const SAFETY: &[(&str, &str, &str)] = &[(
+    "CopyTagsToSnapshot",
+    "false",
+    "no snapshot is to outlive the copy under the source's tags",
+)];
 
 /// Keys a policy may override.
 const OVERRIDABLE: &[(&str, ValueProblem)] =
@@ -313,10 +306,7 @@ const FORBIDDEN: &[Reason] = &[
     ("AvailabilityZones", "the isolated subnets decide the zones"),
     ("BackupRetentionPeriod", NO_RETENTION),
     ("CopyTagsToSnapshot", "no snapshot is to outlive the copy"),
-    (
-        "EnableIAMDatabaseAuthentication",
-        "checks log in with the backup's own users",
-    ),
+    (IAM_KEY, "the rule's credentials decide it"),
     (
         "EnableCloudwatchLogsExports",
         "logs of a copy would carry production data out of it",
@@ -370,8 +360,13 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     }
     let keys = &request.types.aurora;
     settle_support(request, keys.extended_support);
+    let refused = settle_iam(request);
     let parameters = ("aurora.parameter_group", keys.parameter_group.as_deref());
-    let refused = settle_parameter_group(request, "DBClusterParameterGroupName", parameters);
+    let refused = refused.or(settle_parameter_group(
+        request,
+        "DBClusterParameterGroupName",
+        parameters,
+    ));
     if refused.is_some() {
         return refused;
     }

@@ -275,11 +275,6 @@ const SAFETY: &[(&str, &str, &str)] = &[
         "no snapshot is to outlive the copy under the source's tags",
     ),
     (
-        "EnableIAMDatabaseAuthentication",
-        "false",
-        "checks log in with the backup's own users",
-    ),
-    (
         "AutoMinorVersionUpgrade",
         "false",
         "the engine that was backed up is the one that is checked",
@@ -340,10 +335,7 @@ const FORBIDDEN: &[Reason] = &[
     ("BackupRetentionPeriod", NO_RETENTION),
     ("AvailabilityZone", "the isolated subnets decide the zone"),
     ("CopyTagsToSnapshot", "no snapshot is to outlive the copy"),
-    (
-        "EnableIAMDatabaseAuthentication",
-        "checks log in with the backup's own users",
-    ),
+    (IAM_KEY, "the rule's credentials decide it"),
     (
         "EnableCloudwatchLogsExports",
         "logs of a copy would carry production data out of it",
@@ -379,14 +371,47 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
         request.set("DBInstanceClass", Some(class), reason);
     }
     settle_support(request, keys.extended_support);
+    let refused = settle_iam(request);
     let parameters = ("rds.parameter_group", keys.parameter_group.as_deref());
-    let refused = settle_parameter_group(request, "DBParameterGroupName", parameters);
+    let refused = refused.or(settle_parameter_group(
+        request,
+        "DBParameterGroupName",
+        parameters,
+    ));
     let refused = refused.or(settings::settle_option_group(request));
     let refused = refused.or_else(|| refused_class(request));
     let refused = refused.or_else(|| refused_licence(request));
     // Each of them settles keys, whatever the others refuse.
     let storage = storage::settle(request);
     refused.or(storage)
+}
+
+/// Whether the copy takes tokens of IAM as logins, whatever its source did.
+pub(super) const IAM_KEY: &str = "EnableIAMDatabaseAuthentication";
+
+/// The copy takes tokens of IAM when checks log in by one, and only then. Returns what RDS would refuse (RDS user guide,
+/// "IAM database authentication for MariaDB, MySQL, and PostgreSQL", availability).
+pub(super) fn settle_iam(request: &mut Request<'_>) -> Option<String> {
+    if !request.logs_in_by_iam {
+        request.set(IAM_KEY, Some("false"), "checks log in with passwords");
+        return None;
+    }
+    request.set(IAM_KEY, Some("true"), "checks log in by a token of IAM");
+    let (engine, version) = (request.said("Engine"), request.said("EngineVersion"));
+    let is_known = matches!(
+        engine,
+        "mysql" | "mariadb" | "postgres" | "aurora-mysql" | "aurora-postgresql"
+    );
+    let is_too_old = engine == "mariadb"
+        && ["10.0.", "10.1.", "10.2.", "10.3.", "10.4.", "10.5."]
+            .iter()
+            .any(|old| version.starts_with(old));
+    (!is_known || is_too_old).then(|| {
+        format!(
+            "the rule has credentials of IAM, and {engine} {version} takes no tokens of IAM as logins (MySQL, PostgreSQL and \
+             MariaDB from 10.6 on do). Use a secret, or \"reset\""
+        )
+    })
 }
 
 /// Only instances of a cluster are serverless.

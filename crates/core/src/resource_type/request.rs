@@ -83,6 +83,8 @@ pub struct Request<'a> {
     pub types: &'a TypeKeys,
     /// The rule's `restore` table: restore metadata that replaces what the backup says.
     pub overrides: &'a BTreeMap<String, String>,
+    /// Whether the rule's checks log in by a token of IAM.
+    pub logs_in_by_iam: bool,
     /// Where it goes.
     pub network: &'a Network,
     /// The day it is, in UTC.

@@ -6,7 +6,7 @@ use futures_util::future;
 use jiff::tz::TimeZone;
 use restore_proof_core::admission::{self, Admission, Candidate, Decision, Reason, Size, Stack};
 use restore_proof_core::plan::{self, Source};
-use restore_proof_core::policy::{Policy, readable_size};
+use restore_proof_core::policy::{Credentials, Policy, Rule, readable_size};
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Intent, PolicyUsed, Stage, Validation};
 use restore_proof_core::verdict::{FaultClass, Verdict};
@@ -270,7 +270,9 @@ impl Run<'_> {
         for finding in &plan.findings {
             validation.find(finding.clone());
         }
-        if let Some(problem) = plan.problem {
+        let problem = plan.problem.clone();
+        let problem = problem.or_else(|| login_problem(&app.config, &rule));
+        if let Some(problem) = problem {
             validation.fault_class = Some(FaultClass::Request);
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
@@ -329,6 +331,15 @@ pub fn admit<'p>(
 /// That the vault of a validation's recovery point lies in another account or Region.
 pub fn elsewhere(config: &Config, validation: &Validation) -> Option<Reason> {
     admission::elsewhere(&stack(config), &as_told(validation))
+}
+
+/// Why the rule's checks could not log in to what is restored, if that is known beforehand.
+fn login_problem(config: &Config, rule: &Rule) -> Option<String> {
+    let Some(Credentials::Iam(user)) = rule.login() else {
+        return None;
+    };
+    let problem = config.iam_database_user(user.as_deref()).err()?;
+    Some(format!("rule {:?}: {problem}", rule.name))
 }
 
 fn stack(config: &Config) -> Stack<'_> {

@@ -183,12 +183,11 @@ impl Run<'_> {
         }
         let tags = std::mem::replace(&mut self.validation().tagged, true);
         self.validation().check_runs += 1;
-        let ca_bundle = app.config.ca_bundle.as_ref();
         let id = self.lease.validation.id.clone();
         let (ways_out, counted, access, ()) = future::join4(
             resource::ways_out(&app.aws, &ready.restored),
             app.ledger.write(&mut self.lease),
-            Access::read(&app.aws, rule, &app.config.region, ca_bundle, reset),
+            Access::read(&app.aws, &app.config, rule, &ready.target, reset),
             async {
                 if !tags {
                     tag(app, ready, &id).await;

@@ -7,10 +7,10 @@ use futures_util::future;
 use restore_proof_core::policy::{Check, CheckKind, Credentials, Rule, Scheme, Tls};
 use rustls::ClientConfig;
 
-use super::Login;
 use super::tls::{self, Certificates, Connector};
+use super::{Login, Target};
 use crate::aws::Aws;
-use crate::config::S3Uri;
+use crate::config::Config;
 use crate::policy_file::read_object;
 
 /// The longest that reading logins and certificates may take.
@@ -32,15 +32,16 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    /// Reads what the rule's checks need: its login from Secrets Manager unless `reset` is one that was set on the
-    /// restored copy, and the certificates in `ca_bundle`, which otherwise are the built-in ones of `region`.
+    /// Reads what the rule's checks of `target` need: its login from Secrets Manager or IAM unless `reset` is one that was
+    /// set on the restored copy, and the certificates in the stack's bundle, which otherwise are the Region's built-in ones.
     pub async fn read(
         aws: &Aws,
+        config: &Config,
         rule: &Rule,
-        region: &str,
-        ca_bundle: Option<&S3Uri>,
+        target: &Target,
         reset: Option<Login>,
     ) -> Access {
+        let ca_bundle = config.ca_bundle.as_ref();
         let late = || "credentials and certificates could not be read in time".to_owned();
         let login = async {
             match (reset, &rule.credentials) {
@@ -48,6 +49,12 @@ impl Access {
                 (None, Some(Credentials::Secret(secret))) => Login::read(aws, secret).await,
                 (None, Some(Credentials::Reset)) => {
                     Err("no password was set on the restored copy".to_owned())
+                }
+                (None, Some(Credentials::Iam(user))) => {
+                    match config.iam_database_user(user.as_deref()) {
+                        Ok(user) => Login::by_iam(aws, target, user).await,
+                        Err(why) => Err(why),
+                    }
                 }
                 (None, None) => Err("the rule names no credentials".to_owned()),
             }
@@ -59,7 +66,7 @@ impl Access {
                     Ok(None) => Err(format!("the CA bundle {uri} is larger than 1 MiB")),
                     Err(error) => Err(format!("the CA bundle {uri} could not be read: {error}")),
                 },
-                _ => Ok(Certificates::BuiltInOf(region.to_owned())),
+                _ => Ok(Certificates::BuiltInOf(config.region.clone())),
             }
         };
         let read = future::join(login, certificates);

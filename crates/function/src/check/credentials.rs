@@ -1,7 +1,8 @@
-//! Logins from Secrets Manager.
+//! Logins: from Secrets Manager, or by a token of IAM.
 
 use std::fmt;
 
+use restore_proof_core::check::{Target, Trouble};
 use serde::Deserialize;
 
 use crate::aws::{Aws, call};
@@ -16,6 +17,9 @@ pub struct Login {
     /// Database to connect to when a check names none.
     #[serde(default)]
     pub dbname: Option<String>,
+    /// Whether the password is a token of IAM. RDS takes it over TLS only, MySQL and MariaDB in clear within that.
+    #[serde(skip)]
+    pub is_token: bool,
 }
 
 impl fmt::Debug for Login {
@@ -27,6 +31,49 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
+    /// A login by a password.
+    #[must_use]
+    pub fn new(username: String, password: String, dbname: Option<String>) -> Login {
+        Login {
+            username,
+            password,
+            dbname,
+            is_token: false,
+        }
+    }
+
+    /// A token of IAM for a user of the database that listens there. It is good for opening connections within a quarter of
+    /// an hour, which is the longest that one run of the function takes.
+    ///
+    /// # Errors
+    /// Why there is none, in words that hold nothing of it.
+    pub async fn by_iam(aws: &Aws, target: &Target, user: &str) -> Result<Login, String> {
+        let Target::Database { host, port, .. } = target else {
+            return Err("a token of IAM is for a database, not for a machine".to_owned());
+        };
+        let token = aws.database_token(host, *port, user).await.map_err(|why| {
+            format!("no token of IAM could be made for database user {user}: {why}")
+        })?;
+        Ok(Login {
+            username: user.to_owned(),
+            password: token,
+            dbname: None,
+            is_token: true,
+        })
+    }
+
+    /// Says of a login that the server has refused what a token needs besides to be good.
+    pub(super) fn refused(&self, trouble: Trouble) -> Trouble {
+        match trouble {
+            Trouble::CannotTell(words) if self.is_token => Trouble::CannotTell(format!(
+                "{words}; {} must log in by tokens of IAM in the source, too: as a member of rds_iam (PostgreSQL) or by \
+                 AWSAuthenticationPlugin (MySQL, MariaDB), under its name as it is written there",
+                self.username
+            )),
+            Trouble::CannotTell(_) | Trouble::Wrong(_) | Trouble::Unnamed(_) => trouble,
+        }
+    }
+
     /// Reads the login in a secret, by its name or ARN.
     ///
     /// # Errors

@@ -383,5 +383,5 @@ pub async fn network_inventory(
 
 /// Whether the rule wants a password of the copy's own.
 pub fn wants_password(rule: &Rule) -> bool {
-    rule.credentials == Some(Credentials::Reset) && rule.checks.iter().any(|check| check.logs_in())
+    rule.login() == Some(&Credentials::Reset)
 }

@@ -3,6 +3,7 @@
 //! A dump is a copy of a data folder at rest, like the storage snapshot that a backup of RDS is: a
 //! restored server starts with it in the time a copy takes.
 
+mod front;
 mod sample;
 mod server;
 
@@ -211,14 +212,24 @@ impl MariaDb {
 }
 
 impl Dump {
-    pub(super) async fn restore(&self, name: &str, master_user: &str) -> Result<Server> {
+    pub(super) async fn restore(
+        &self,
+        name: &str,
+        master_user: &str,
+        takes_tokens: bool,
+    ) -> Result<Server> {
         if !self.users.iter().any(|user| user == master_user) {
             bail!(
                 "the dump of database `{}` has no user `{master_user}`",
                 self.database
             );
         }
-        self.mariadb.start_from(&self.data, name).await
+        let server = self.mariadb.start_from(&self.data, name).await?;
+        if takes_tokens {
+            server.take_tokens().await
+        } else {
+            Ok(server)
+        }
     }
 }
 

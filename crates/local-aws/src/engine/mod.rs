@@ -6,6 +6,7 @@
 //! passwords work on the copy, connections over TCP need TLS and a password, and nobody is a superuser
 //! but the service's own `rdsadmin`, who is reachable only from this machine.
 
+mod iam;
 mod mariadb;
 mod postgres;
 mod tls;
@@ -23,6 +24,8 @@ pub use tls::Authority;
 
 /// The user that administers a server, as on Amazon RDS; nobody can log in as it over the network.
 const SUPERUSER: &str = "rdsadmin";
+/// Where all servers listen. Their certificate is for this name and for 127.0.0.1.
+const HOST: &str = "localhost";
 /// How long a server may take to come up before that counts as a failure.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,6 +35,8 @@ pub const SAMPLE_DATABASE: &str = "shop";
 pub const MASTER_USER: &str = "shop_admin";
 /// A user of it that may read everything and change nothing.
 pub const READER_USER: &str = "restore_check";
+/// A user of it like the former, who logs in by a token of IAM alone.
+pub const IAM_USER: &str = "iam_check";
 /// How many rows all its tables hold together.
 pub const SAMPLE_ROWS: u32 = 100_000;
 
@@ -87,15 +92,25 @@ impl Dump {
     }
 
     /// Starts a server with the dump in it. `name` is that of its folder and must be new;
-    /// `master_user` is the user that owns the instance on RDS and must be among the dump's.
+    /// `master_user` is the user that owns the instance on RDS and must be among the dump's; `takes_tokens` says whether
+    /// users of IAM may log in, as RDS's `EnableIAMDatabaseAuthentication` does.
     ///
     /// # Errors
     /// When the user is missing, the server does not come up or the dump cannot be loaded; no server
     /// is left running then.
-    pub async fn restore(&self, name: &str, master_user: &str) -> Result<Server> {
+    pub async fn restore(
+        &self,
+        name: &str,
+        master_user: &str,
+        takes_tokens: bool,
+    ) -> Result<Server> {
         Ok(match self {
-            Dump::Postgres(dump) => Server::Postgres(dump.restore(name, master_user).await?),
-            Dump::MariaDb(dump) => Server::MariaDb(dump.restore(name, master_user).await?),
+            Dump::Postgres(dump) => {
+                Server::Postgres(dump.restore(name, master_user, takes_tokens).await?)
+            }
+            Dump::MariaDb(dump) => {
+                Server::MariaDb(dump.restore(name, master_user, takes_tokens).await?)
+            }
         })
     }
 }
@@ -110,10 +125,10 @@ pub enum Server {
 }
 
 impl Server {
-    /// The host to connect to. The certificate is for this name and for 127.0.0.1.
+    /// The host to connect to.
     #[must_use]
     pub fn host(&self) -> &'static str {
-        "localhost"
+        HOST
     }
 
     /// The TCP port to connect to.
@@ -121,7 +136,7 @@ impl Server {
     pub fn port(&self) -> u16 {
         match self {
             Server::Postgres(server) => server.admin().port,
-            Server::MariaDb(server) => server.admin().port,
+            Server::MariaDb(server) => server.port(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL: what all servers share, dumps (`pg_dump`) and servers made of them (`pg_restore`).
 
 mod cluster;
+mod directory;
 mod sample;
 
 use std::fs;
@@ -29,6 +30,8 @@ struct Shared {
     user: Option<User>,
     folder: PathBuf,
     authority: Arc<Authority>,
+    /// The port of the directory that knows tokens of IAM.
+    directory: u16,
     dumps: AtomicU32,
 }
 
@@ -65,6 +68,7 @@ impl Postgres {
                 user,
                 folder,
                 authority,
+                directory: directory::start()?,
                 dumps: AtomicU32::new(0),
             }),
         };
@@ -129,11 +133,6 @@ impl Postgres {
              full_page_writes = off\n",
             self.shared.folder.display(),
         );
-        let access = format!(
-            "local   all all                trust\n\
-             hostssl all {SUPERUSER} all reject\n\
-             hostssl all all      all       scram-sha-256\n"
-        );
         let user = self.shared.user.as_ref();
         let authority = &self.shared.authority;
         write_private(
@@ -141,7 +140,6 @@ impl Postgres {
             configuration.as_bytes(),
             user,
         )?;
-        write_private(&template.join("pg_hba.conf"), access.as_bytes(), user)?;
         write_private(
             &template.join("server.crt"),
             authority.server_certificate().as_bytes(),
@@ -159,7 +157,11 @@ impl Postgres {
     /// # Errors
     /// When the name is taken, or the server does not come up.
     pub async fn start_server(&self, name: &str) -> Result<Server> {
-        Server::start(self, name)
+        self.start(name, true).await
+    }
+
+    async fn start(&self, name: &str, takes_tokens: bool) -> Result<Server> {
+        Server::start(self, name, takes_tokens)
             .await
             .with_context(|| format!("cannot start the PostgreSQL server `{name}`"))
     }
@@ -220,14 +222,19 @@ impl Postgres {
 }
 
 impl Dump {
-    pub(super) async fn restore(&self, name: &str, master_user: &str) -> Result<Server> {
+    pub(super) async fn restore(
+        &self,
+        name: &str,
+        master_user: &str,
+        takes_tokens: bool,
+    ) -> Result<Server> {
         if !self.roles.contains(&format!("CREATE ROLE {master_user};")) {
             bail!(
                 "the dump of database `{}` has no role `{master_user}`",
                 self.database
             );
         }
-        let server = self.postgres.start_server(name).await?;
+        let server = self.postgres.start(name, takes_tokens).await?;
         let load = async {
             server
                 .execute("postgres", &self.roles)

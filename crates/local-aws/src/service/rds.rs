@@ -344,7 +344,7 @@ fn instance_json(state: &State, instance: &Instance, password_pending: bool) -> 
         "CopyTagsToSnapshot": db.copy_tags_to_snapshot,
         "MonitoringInterval": 0,
         "DBInstanceArn": state.instance_arn(&db.identifier),
-        "IAMDatabaseAuthenticationEnabled": false,
+        "IAMDatabaseAuthenticationEnabled": db.iam_authentication,
         "PerformanceInsightsEnabled": false,
         "EnabledCloudwatchLogsExports": db.cloudwatch_exports,
         "DeletionProtection": db.deletion_protection,

@@ -99,6 +99,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "EC2_SUBNET_IDS",
             "EC2_VOLUME_KEY_ARN",
             "HOURS_WITHOUT_POINT",
+            "IAM_DATABASE_USERS",
             "LEDGER_TABLE",
             "LOG_LEVEL",
             "MAX_CONCURRENT_RESTORES",

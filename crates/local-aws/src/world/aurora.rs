@@ -178,6 +178,7 @@ pub(crate) fn add_member(state: &mut State, db: DbInstance, now: Timestamp) {
             what: LaunchWhat::Database {
                 dump: dump.clone(),
                 master_user: cluster.db.master_username.clone(),
+                takes_tokens: cluster.db.iam_authentication,
             },
         }));
         cluster.data = Data::Starting(dump);

@@ -212,6 +212,7 @@ pub(crate) fn plan_instance(
         option_group,
         backup_retention_days: 1,
         copy_tags_to_snapshot: flag(metadata, "CopyTagsToSnapshot")?.unwrap_or(false),
+        iam_authentication: flag(metadata, "EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         cloudwatch_exports: json_list(metadata, "EnableCloudwatchLogsExports")?,
         // RDS gives a restored instance the snapshot's tags, except AWS's own.
         tags: point

@@ -561,8 +561,12 @@ impl World {
         let world = self.clone();
         runtime.spawn(async move {
             let started = match &launch.what {
-                state::LaunchWhat::Database { dump, master_user } => dump
-                    .restore(&launch.name, master_user)
+                state::LaunchWhat::Database {
+                    dump,
+                    master_user,
+                    takes_tokens,
+                } => dump
+                    .restore(&launch.name, master_user, *takes_tokens)
                     .await
                     .map(|server| Started::Database(Box::new(server))),
                 state::LaunchWhat::Remote { endpoint, form } => {

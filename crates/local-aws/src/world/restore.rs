@@ -141,6 +141,7 @@ pub(crate) fn start(state: &mut State, request: &StartRestore) -> Result<String,
         (Some(instance), Some(dump), None) => LaunchState::Wanted(LaunchWhat::Database {
             dump: dump.clone(),
             master_user: instance.master_username.clone(),
+            takes_tokens: instance.iam_authentication,
         }),
         (None, _, Some(endpoint)) => cluster.as_ref().map_or(LaunchState::NotNeeded, |cluster| {
             LaunchState::Wanted(LaunchWhat::Remote {

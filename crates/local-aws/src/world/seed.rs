@@ -275,6 +275,8 @@ pub struct DbInstance {
     pub backup_retention_days: u32,
     /// Copy tags to snapshots.
     pub copy_tags_to_snapshot: bool,
+    /// Takes tokens of IAM as logins.
+    pub iam_authentication: bool,
     /// Logs exported to CloudWatch.
     pub cloudwatch_exports: Vec<String>,
     /// Tags.
@@ -314,6 +316,7 @@ impl Default for DbInstance {
             option_group: source.option_group,
             backup_retention_days: 0,
             copy_tags_to_snapshot: false,
+            iam_authentication: false,
             cloudwatch_exports: Vec::new(),
             tags: BTreeMap::new(),
             behaviour: InstanceBehaviour::default(),

@@ -113,6 +113,7 @@ pub(crate) enum LaunchWhat {
     Database {
         dump: Dump,
         master_user: String,
+        takes_tokens: bool,
     },
     Remote {
         endpoint: String,

@@ -403,6 +403,13 @@ fn login(rule: &Rule) -> String {
         Some(Credentials::Reset) => {
             "the master user, under a new password that is set on the restored copy".to_owned()
         }
+        Some(Credentials::Iam(Some(user))) => format!(
+            "database user {user}, by a token of IAM; the stack's parameter IamDatabaseUsers must name it"
+        ),
+        Some(Credentials::Iam(None)) => {
+            "the one database user of the stack's parameter IamDatabaseUsers, by a token of IAM"
+                .to_owned()
+        }
         None => "none".to_owned(),
     }
 }

@@ -586,6 +586,40 @@ fn what_rds_refuses_for_the_backups_engine_is_a_problem_of_the_policy() {
     }
 }
 
+/// The source may have had it on or off.
+#[test]
+fn tokens_of_iam_are_taken_when_checks_log_in_by_one() {
+    let check = "[[rules.checks]]\nname = \"c\"\nkind = \"sql\"\nquery = \"select 1\"\nexpect = { equals = 1 }";
+    for (credentials, engine, version, sent, refused) in [
+        ("{ secret = \"s\" }", "postgres", "16.4", "false", false),
+        ("\"reset\"", "mysql", "8.4.3", "false", false),
+        ("\"iam\"", "postgres", "16.4", "true", false),
+        ("{ iam = \"a\" }", "mysql", "8.4.3", "true", false),
+        ("\"iam\"", "mariadb", "10.11.9", "true", false),
+        ("\"iam\"", "mariadb", "10.5.20", "true", true),
+        ("\"iam\"", "oracle-ee", "19.0.0.0", "true", true),
+        ("\"iam\"", "sqlserver-se", "15.00", "true", true),
+        ("\"reset\"", "sqlserver-se", "15.00", "false", false),
+    ] {
+        for before in ["true", "false"] {
+            let mut stored = grouped(engine, version, "", "");
+            stored.insert(IAM_KEY.to_owned(), before.to_owned());
+            let rule = rule(&format!("credentials = {credentials}\n{check}"));
+            let plan = plan(&stored, &rule, &network(), "rp-x-1");
+            assert_eq!(plan.metadata()[IAM_KEY], sent, "{credentials} {engine}");
+            let told = plan.problem.unwrap_or_default();
+            assert_eq!(told.contains("takes no tokens of IAM"), refused, "{told}");
+        }
+    }
+    let idle = plan(
+        &stored(),
+        &rule("credentials = \"iam\""),
+        &network(),
+        "rp-x-1",
+    );
+    assert_eq!(idle.metadata()[IAM_KEY], "false", "nothing logs in");
+}
+
 #[test]
 fn an_engine_past_its_support_is_told_or_left_out_as_the_rule_says() {
     let old = grouped(

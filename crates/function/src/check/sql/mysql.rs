@@ -26,6 +26,10 @@ const ROWS_WANTED: usize = 2;
 /// The character set of columns that hold bytes (`binary`).
 const BINARY: u16 = 63;
 
+/// Errors of logins that are refused: access denied, plugin not loaded, account locked (MySQL's error reference, and MariaDB's
+/// for the last).
+const REFUSED_LOGINS: [u16; 5] = [1045, 1698, 1524, 3118, 4151];
+
 /// A connection that is logged in.
 pub(super) struct Connection {
     client: Conn,
@@ -54,7 +58,16 @@ impl Connection {
                 let mut connection = Box::pin(Connection::open(&nowhere, limit)).await?;
                 return Err(connection.judge_error(error, "").await);
             }
-            (Err(error), _) => return Err(told(&budget, trouble(error))),
+            (Err(error), _) => {
+                let is_refused =
+                    matches!(&error, Error::Server(error) if REFUSED_LOGINS.contains(&error.code));
+                let trouble = told(&budget, trouble(error));
+                return Err(if is_refused {
+                    server.login.refused(trouble)
+                } else {
+                    trouble
+                });
+            }
         };
         Ok(Connection {
             client,
@@ -196,6 +209,7 @@ fn options(server: &Server) -> OptsBuilder {
                 .with_root_certs(vec![pem.to_vec().into()]),
         ),
     };
+    let is_encrypted = tls.is_some();
     // It is the server's name that the certificate must be for.
     let tls = tls.map(|tls| tls.with_danger_tls_hostname_override(Some(server.host.clone())));
     OptsBuilder::default()
@@ -206,7 +220,8 @@ fn options(server: &Server) -> OptsBuilder {
         // With it a server that cannot encrypt is refused before the login.
         .ssl_opts(tls)
         .secure_auth(true)
-        .enable_cleartext_plugin(false)
+        // RDS asks for a token of IAM by `mysql_clear_password`. It goes through TLS or nowhere.
+        .enable_cleartext_plugin(server.login.is_token && is_encrypted)
         // The server's word for a socket on this host is not taken.
         .prefer_socket(false)
         .max_allowed_packet(Some(LARGEST_PACKET))

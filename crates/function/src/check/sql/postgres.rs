@@ -34,6 +34,9 @@ const LARGEST_GREETING: usize = 64 << 10;
 /// The server setting with the encoding of the database's text (PostgreSQL's manual, "Preset Options"); told at login.
 const SERVER_ENCODING: &str = "server_encoding";
 
+/// The class of SQLSTATE with logins that are refused (PostgreSQL's manual, appendix "Error Codes").
+const REFUSED_LOGINS: &str = "28";
+
 /// A connection that is logged in.
 pub(super) struct Connection {
     client: Client,
@@ -73,8 +76,15 @@ impl Connection {
                 log_in(&config, stream, NoTls).await
             }
         };
-        let (client, encoding) = logged_in
-            .map_err(|error| trouble_or_too_large(&budget, || sorted_error(error, "", sorted)))?;
+        let (client, encoding) = logged_in.map_err(|error| {
+            let code = error.code().map(|code| code.code().to_owned());
+            let trouble = trouble_or_too_large(&budget, || sorted_error(error, "", sorted));
+            if code.is_some_and(|code| code.starts_with(REFUSED_LOGINS)) {
+                server.login.refused(trouble)
+            } else {
+                trouble
+            }
+        })?;
         Ok(Connection {
             client,
             budget,

@@ -124,11 +124,11 @@ type Talk = fn(&mut TcpStream) -> io::Result<()>;
 #[tokio::test]
 async fn columns_without_an_end_cost_no_more_than_a_value() {
     let _alone = ALONE.lock().await;
-    let login = Login {
-        username: "reader".to_owned(),
-        password: "sesame".to_owned(),
-        dbname: Some("shop".to_owned()),
-    };
+    let login = Login::new(
+        "reader".to_owned(),
+        "sesame".to_owned(),
+        Some("shop".to_owned()),
+    );
     let access = Access::given(Some(login), Tls::Off, Certificates::BuiltIn).unwrap();
     let text = "version = \"1\"\n[[rules]]\nname = \"shop\"\nmatch = {}\nfrequency = \"every-copy\"\n\
         credentials = { secret = \"s\" }\n[[rules.checks]]\nname = \"v\"\nkind = \"sql\"\n\

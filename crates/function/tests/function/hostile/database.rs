@@ -25,11 +25,11 @@ impl Database {
         let server = postgres.start_server("large").await.unwrap();
         let role = format!("create role {USER} login password '{PASSWORD}'");
         server.execute("postgres", &role).await.unwrap();
-        let login = Login {
-            username: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            dbname: Some("postgres".to_owned()),
-        };
+        let login = Login::new(
+            USER.to_owned(),
+            PASSWORD.to_owned(),
+            Some("postgres".to_owned()),
+        );
         let authority = postgres.ca_certificate_pem().as_bytes().to_vec();
         Database {
             engine: Engine::Postgres(server),

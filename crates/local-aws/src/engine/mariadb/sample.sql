@@ -318,8 +318,12 @@ GROUP BY DATE(paid_at);
 EXECUTE IMMEDIATE CONCAT('CREATE USER shop_admin@''%'' IDENTIFIED BY ', QUOTE(@password));
 EXECUTE IMMEDIATE CONCAT('CREATE USER shop_app@''%'' IDENTIFIED BY ', QUOTE(@password));
 EXECUTE IMMEDIATE CONCAT('CREATE USER restore_check@''%'' IDENTIFIED BY ', QUOTE(@password));
+-- Who has the role rds_iam logs in by a token of IAM, through a front that unlocks the account (mariadb/front.rs).
+CREATE ROLE rds_iam;
+CREATE USER iam_check@'%' IDENTIFIED BY '' ACCOUNT LOCK;
+GRANT rds_iam TO iam_check@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES,
     CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, CREATE ROUTINE,
     ALTER ROUTINE, CREATE USER, EVENT, TRIGGER ON *.* TO shop_admin@'%' WITH GRANT OPTION;
 GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON shop.* TO shop_app@'%';
-GRANT SELECT, SHOW VIEW ON shop.* TO restore_check@'%';
+GRANT SELECT, SHOW VIEW ON shop.* TO restore_check@'%', iam_check@'%';

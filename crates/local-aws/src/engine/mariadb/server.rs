@@ -1,5 +1,6 @@
 //! One running server.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::super::{START_PATIENCE, SUPERUSER, check_name, free_port, tail};
+use super::super::{START_PATIENCE, SUPERUSER, check_name, free_port, iam, tail};
+use super::front::Front;
 use super::{MariaDb, argument};
 use crate::process::{self, Child, Signal};
 
@@ -17,6 +19,8 @@ use crate::process::{self, Child, Signal};
 pub struct Server {
     admin: Admin,
     child: Child,
+    /// Lets users of IAM in; none where nobody logs in by a token.
+    front: Option<Front>,
 }
 
 /// The superuser's way into a server.
@@ -48,7 +52,11 @@ impl Server {
                 folder: folder.clone(),
                 port,
             };
-            let mut server = Server { admin, child };
+            let mut server = Server {
+                admin,
+                child,
+                front: None,
+            };
             if server.wait_until_ready().await? {
                 return Ok(server);
             }
@@ -83,6 +91,34 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Lets users of IAM in, by a front of its own.
+    pub(super) async fn take_tokens(mut self) -> Result<Server> {
+        let of_iam = format!(
+            "SELECT User FROM mysql.roles_mapping WHERE Role = {} AND Host = '%'",
+            quoted(iam::ROLE)
+        );
+        let users: BTreeSet<String> = self
+            .execute("mysql", &of_iam)
+            .await?
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        for user in &users {
+            let unlock = format!("ALTER USER {}@'%' ACCOUNT UNLOCK", quoted(user));
+            self.execute("mysql", &unlock).await?;
+        }
+        let certificate = &self.admin.mariadb.shared.folder;
+        self.front = Some(Front::open(&self.admin.folder, users, certificate).await?);
+        Ok(self)
+    }
+
+    /// The TCP port to connect to.
+    pub(in crate::engine) fn port(&self) -> u16 {
+        self.front
+            .as_ref()
+            .map_or(self.admin.port, |front| front.port)
     }
 
     /// The superuser's way in.
@@ -209,7 +245,11 @@ mod tests {
             folder,
             port,
         };
-        let mut server = Server { admin, child };
+        let mut server = Server {
+            admin,
+            child,
+            front: None,
+        };
         assert!(!server.wait_until_ready().await.unwrap());
     }
 }

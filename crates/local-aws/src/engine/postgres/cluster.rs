@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::super::{START_PATIENCE, SUPERUSER, check_name, free_port, tail};
-use super::Postgres;
+use super::super::{START_PATIENCE, SUPERUSER, check_name, free_port, iam, tail};
+use super::{Postgres, directory};
 use crate::process::{self, Child, Signal};
 
 /// A running PostgreSQL server of our own. Stopped at once when dropped.
@@ -27,7 +27,11 @@ pub struct Admin {
 }
 
 impl Server {
-    pub(super) async fn start(postgres: &Postgres, name: &str) -> Result<Server> {
+    pub(super) async fn start(
+        postgres: &Postgres,
+        name: &str,
+        takes_tokens: bool,
+    ) -> Result<Server> {
         check_name(name, &["template"])?;
         let folder = postgres.shared.folder.join(name);
         if folder.exists() {
@@ -43,6 +47,7 @@ impl Server {
         // Between our finding a free port and the server's taking it somebody else may have it.
         for _ in 0..5 {
             let port = free_port()?;
+            write_access(postgres, &folder, port, takes_tokens)?;
             let child = launch(postgres, &folder, port).await?;
             let admin = Admin {
                 postgres: postgres.clone(),
@@ -185,6 +190,23 @@ impl Admin {
     }
 }
 
+/// Who may log in, and how. As on RDS, members of `rds_iam` have no password.
+fn write_access(postgres: &Postgres, folder: &Path, port: u16, takes_tokens: bool) -> Result<()> {
+    let by_token = if takes_tokens {
+        directory::rule(postgres.shared.directory, port)
+    } else {
+        format!("hostssl all +{} all reject\n", iam::ROLE)
+    };
+    let access = format!(
+        "local   all all                trust\n\
+         hostssl all {SUPERUSER} all reject\n\
+         {by_token}\
+         hostssl all all      all       scram-sha-256\n"
+    );
+    let user = postgres.shared.user.as_ref();
+    process::write_private(&folder.join("pg_hba.conf"), access.as_bytes(), user)
+}
+
 async fn launch(postgres: &Postgres, folder: &Path, port: u16) -> Result<Child> {
     let log = File::options()
         .create(true)
@@ -215,8 +237,8 @@ mod tests {
     async fn a_port_that_somebody_else_took_is_noticed() {
         let state = StateFolder::create().unwrap();
         let postgres = Postgres::new(state.path()).await.unwrap();
-        let first = Server::start(&postgres, "first").await.unwrap();
-        assert!(Server::start(&postgres, "first").await.is_err());
+        let first = Server::start(&postgres, "first", true).await.unwrap();
+        assert!(Server::start(&postgres, "first", true).await.is_err());
         let folder = postgres.shared.folder.join("second");
         let mut copy =
             process::command(Path::new("cp"), postgres.shared.user.as_ref(), Signal::KILL);

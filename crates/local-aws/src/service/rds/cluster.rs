@@ -266,7 +266,7 @@ fn cluster_json(state: &State, cluster: &ClusterState, password_pending: bool) -
         "DbClusterResourceId": resource_id("cluster", &db.identifier),
         "DBClusterArn": state.cluster_arn(&db.identifier),
         "AssociatedRoles": roles,
-        "IAMDatabaseAuthenticationEnabled": false,
+        "IAMDatabaseAuthenticationEnabled": db.iam_authentication,
         "ClusterCreateTime": millis(db.created_at),
         "EnabledCloudwatchLogsExports": db.cloudwatch_exports,
         "PendingModifiedValues": pending,

@@ -169,7 +169,6 @@ pub(crate) fn plan(
                 )
             })?,
     };
-    flag(metadata, "EnableIAMDatabaseAuthentication")?;
     let behaviour = point.behaviour.cluster.clone();
     Ok(DbCluster {
         host: endpoint(&identifier),
@@ -200,6 +199,7 @@ pub(crate) fn plan(
         parameter_group,
         backup_retention_days: 1,
         copy_tags_to_snapshot: flag(metadata, "CopyTagsToSnapshot")?.unwrap_or(false),
+        iam_authentication: flag(metadata, "EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         cloudwatch_exports: json_list(metadata, "EnableCloudwatchLogsExports")?,
         // RDS gives a restored cluster the snapshot's tags, except AWS's own.
         tags: (point.tags.iter())

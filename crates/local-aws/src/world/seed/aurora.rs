@@ -128,6 +128,8 @@ pub struct DbCluster {
     pub backup_retention_days: u32,
     /// Copy tags to snapshots.
     pub copy_tags_to_snapshot: bool,
+    /// Takes tokens of IAM as logins.
+    pub iam_authentication: bool,
     /// Logs exported to CloudWatch.
     pub cloudwatch_exports: Vec<String>,
     /// Tags.
@@ -162,6 +164,7 @@ impl Default for DbCluster {
             parameter_group: "default.aurora-postgresql16".to_owned(),
             backup_retention_days: 1,
             copy_tags_to_snapshot: false,
+            iam_authentication: false,
             cloudwatch_exports: Vec::new(),
             tags: BTreeMap::new(),
             behaviour: ClusterBehaviour::default(),
