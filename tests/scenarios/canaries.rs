@@ -4,6 +4,7 @@
 //! Each test here is named for what it plants; the report of a run (`test_canaries.py`) knows them by that.
 
 use restore_proof_core::validation::Validation;
+use restore_proof_function::failure::Failure;
 use restore_proof_local_aws::{RestoreBehaviour, Secret};
 use restore_proof_tests::{ACCOUNT, BUCKET, PREFIX, REGION, Scene, UNCHECKED, VAULT};
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ async fn planted_in_an_error_and_a_panic() {
     let text = scene.watch.canary("planted");
     scene
         .watch
-        .answered(&Err(anyhow::anyhow!("cause {text}").context("it fails")));
+        .answered(&Err(Failure::Bug(format!("it fails: {text}"))));
     let panics = text.clone();
     let panicked = tokio::spawn(async move { panic!("cause {panics}") });
     panicked.await.unwrap_err();

@@ -28,6 +28,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use restore_proof_function::failure;
 use restore_proof_local_aws::{Secret, World};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
@@ -153,7 +154,7 @@ impl Watch {
     }
 
     /// Keeps what the function has answered, to be searched.
-    pub fn answered(&self, answer: &anyhow::Result<Value>) {
+    pub fn answered(&self, answer: &failure::Result<Value>) {
         match answer {
             Ok(answer) => self.seen.write("answer", answer.to_string()),
             // With and without its causes, and as a panic would show it.

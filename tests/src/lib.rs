@@ -21,6 +21,7 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_function::aws::Aws;
 use restore_proof_function::config::Config;
+use restore_proof_function::failure;
 use restore_proof_function::{App, handle};
 use restore_proof_local_aws::alarm::Alarm;
 use restore_proof_local_aws::template::{Deployment, Function, Rule, Template};
@@ -253,7 +254,7 @@ impl Scene {
     }
 
     /// Invokes the function.
-    pub async fn try_invoke(&self, payload: Value) -> anyhow::Result<Value> {
+    pub async fn try_invoke(&self, payload: Value) -> failure::Result<Value> {
         self.try_invoke_within(payload, TIMEOUT).await
     }
 
@@ -262,7 +263,7 @@ impl Scene {
         &self,
         payload: Value,
         timeout: SignedDuration,
-    ) -> anyhow::Result<Value> {
+    ) -> failure::Result<Value> {
         let answer = handle(&self.app, &payload, self.now() + timeout).await;
         self.watch.answered(&answer);
         answer

@@ -29,6 +29,7 @@ use tracing::{info, warn};
 use crate::App;
 use crate::aws::AwsError;
 use crate::check::Login;
+use crate::failure::{self, Failure};
 use crate::ledger::{Claim, Lease, Slots};
 use crate::policy_file::PolicyFile;
 pub use landed::{admit, elsewhere};
@@ -63,6 +64,42 @@ enum Next {
     GivenBack,
 }
 
+/// Why the way to the checks ends before them.
+enum Stop {
+    /// What is to happen instead.
+    Next(Next),
+    /// It did not get on.
+    Failed(Failure),
+}
+
+impl Stop {
+    /// What the step comes to.
+    fn step(self) -> failure::Result<Next> {
+        match self {
+            Stop::Next(next) => Ok(next),
+            Stop::Failed(failure) => Err(failure),
+        }
+    }
+}
+
+impl From<Next> for Stop {
+    fn from(next: Next) -> Stop {
+        Stop::Next(next)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
+impl From<AwsError> for Stop {
+    fn from(error: AwsError) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
 /// One invocation at work on one validation.
 struct Run<'a> {
     app: &'a App,
@@ -95,7 +132,7 @@ pub async fn advance(
     lease: Lease,
     policy: Option<Result<PolicyFile, AwsError>>,
     deadline: Timestamp,
-) -> anyhow::Result<Moved> {
+) -> failure::Result<Moved> {
     let mut run = Run {
         app,
         lease,
@@ -152,7 +189,7 @@ pub async fn advance(
                         validation.verdict_logged |= logged;
                         validation.verdict_sent |= sent;
                     }
-                    validation.meet_trouble(&patience::words_of(&error), now);
+                    validation.meet_trouble(&error.to_string(), now);
                     let after = put_off.unwrap_or_else(|| patience::retry_after(validation));
                     validation.due_at = Some(now + after);
                 };
@@ -166,10 +203,7 @@ pub async fn advance(
                     }
                     (Ok(validation), None) => patience::tell_if_overdue(app, &validation).await,
                     // The error that matters is the first one; without the lease given back the sweep waits for its end.
-                    (Err(second), _) => warn!(
-                        "the lease could not be given back: {:#}",
-                        anyhow::Error::from(second)
-                    ),
+                    (Err(second), _) => warn!("the lease could not be given back: {:#}", second),
                 }
                 return Err(error);
             }
@@ -178,14 +212,14 @@ pub async fn advance(
 }
 
 impl Run<'_> {
-    async fn release(self) -> anyhow::Result<Moved> {
+    async fn release(self) -> failure::Result<Moved> {
         Ok(Moved {
             validation: self.app.ledger.release(self.lease).await?,
             gave_back: self.gave_back,
         })
     }
 
-    async fn step(&mut self) -> anyhow::Result<Next> {
+    async fn step(&mut self) -> failure::Result<Next> {
         if let Some(reason) = self.out_of_patience() {
             return Box::pin(self.give_up(reason)).await;
         }
@@ -202,14 +236,14 @@ impl Run<'_> {
     }
 
     /// The type of what is restored.
-    fn resource_type(&self) -> anyhow::Result<ResourceType> {
+    fn resource_type(&self) -> failure::Result<ResourceType> {
         let validation = &self.lease.validation;
         let name = validation.recovery_point.resource_type.as_deref();
         name.and_then(ResourceType::from_name).ok_or_else(|| {
-            anyhow::anyhow!(
+            Failure::Bug(format!(
                 "validation {} is of type {name:?}, which is not validated",
                 validation.id
-            )
+            ))
         })
     }
 
@@ -238,8 +272,8 @@ impl Run<'_> {
     }
 
     /// Writes the validation as it stands: intent before effect, result after it.
-    async fn write(&mut self) -> anyhow::Result<()> {
-        Ok(self.app.ledger.write(&mut self.lease).await?)
+    async fn write(&mut self) -> failure::Result<()> {
+        self.app.ledger.write(&mut self.lease).await
     }
 
     /// Sets a verdict for which nothing was restored.
@@ -247,7 +281,7 @@ impl Run<'_> {
         &mut self,
         verdict: Verdict,
         reason: impl Into<String>,
-    ) -> anyhow::Result<Next> {
+    ) -> failure::Result<Next> {
         let now = self.now();
         self.validation()
             .settle(Cleanup::NothingToDelete, None, now);
@@ -259,7 +293,7 @@ impl Run<'_> {
         &mut self,
         verdict: Verdict,
         reason: impl Into<String>,
-    ) -> anyhow::Result<Next> {
+    ) -> failure::Result<Next> {
         let now = self.now();
         self.validation().decide(verdict, reason, now);
         if verdict == Verdict::Inconclusive {

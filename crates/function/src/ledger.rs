@@ -26,6 +26,7 @@ use restore_proof_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
 
 use crate::aws::{AwsError, failed};
+use crate::failure::{self, Failure};
 pub use slots::{Listed, Page, PageStart, Slots};
 
 /// How long closed validations are remembered; longer than the sweep looks back by far.
@@ -127,7 +128,7 @@ impl Lease {
     }
 
     /// The validation as JSON, without checks that are in an item of their own.
-    fn document(&self) -> Result<String, LedgerError> {
+    fn document(&self) -> failure::Result<String> {
         match (self.rule, &self.validation.rule) {
             (FrozenRule::Beside | FrozenRule::Read, Some(rule)) => {
                 let mut shorter = self.validation.clone();
@@ -158,20 +159,6 @@ pub enum Taken {
     Busy(Box<Validation>),
     /// The ledger does not know it.
     Unknown,
-}
-
-/// What can go wrong with the ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// DynamoDB did not do it.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    /// Another invocation wrote in between: whatever this one was about to do is not its to do any more.
-    #[error("validation {0}: the lease was lost to another invocation")]
-    LeaseLost(String),
-    /// The table holds something that is no validation of this program.
-    #[error("ledger item {0} cannot be read: {1}")]
-    Unreadable(String, String),
 }
 
 type Item = HashMap<String, Value>;
@@ -245,7 +232,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn open(&self, validation: &Validation, nonce: &str) -> Result<bool, LedgerError> {
+    pub async fn open(&self, validation: &Validation, nonce: &str) -> failure::Result<bool> {
         let document = document(validation)?;
         let opened = item(validation, document, 0, &writer_of(nonce, "open"), None);
         self.add(opened).await
@@ -260,7 +247,7 @@ impl Ledger {
         validation: Validation,
         nonce: &str,
         until: Timestamp,
-    ) -> Result<Option<Lease>, LedgerError> {
+    ) -> failure::Result<Option<Lease>> {
         let held = Some((nonce, until));
         let document = document(&validation)?;
         let opened = item(&validation, document, 0, &writer_of(nonce, "open"), held);
@@ -269,7 +256,7 @@ impl Ledger {
     }
 
     /// Adds an item that says who writes it, unless there is one of its id. Returns whether it is this one that is there.
-    async fn add(&self, item: Item) -> Result<bool, LedgerError> {
+    async fn add(&self, item: Item) -> failure::Result<bool> {
         let writer = text(&item, WRITER).unwrap_or_default();
         let result = self
             .client
@@ -299,7 +286,7 @@ impl Ledger {
         nonce: &str,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Taken, LedgerError> {
+    ) -> failure::Result<Taken> {
         let writer = writer_of(nonce, "take");
         let answer = self
             .client
@@ -367,7 +354,7 @@ impl Ledger {
             let words = "the function ended in the middle of a run";
             lease.validation.meet_trouble(words, now);
             match self.write(&mut lease).await {
-                Err(LedgerError::LeaseLost(_)) => {
+                Err(Failure::LeaseLost(_)) => {
                     return Ok(Taken::Busy(Box::new(lease.validation)));
                 }
                 written => written?,
@@ -386,7 +373,7 @@ impl Ledger {
         nonce: &str,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Taken, LedgerError> {
+    ) -> failure::Result<Taken> {
         let key = rule_key(id);
         let (taken, rule) = future::join(self.take(id, nonce, now, until), self.get(&key)).await;
         let mut taken = taken?;
@@ -401,21 +388,21 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the rule cannot be read.
-    pub async fn read_checks(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+    pub async fn read_checks(&self, lease: &mut Lease) -> failure::Result<()> {
         if lease.has_checks() {
             return Ok(());
         }
         let key = rule_key(&lease.validation.id);
         let item = self.get(&key).await?;
-        let missing = || LedgerError::Unreadable(key, "it does not exist".to_owned());
+        let missing = || Failure::Unreadable(key, "it does not exist".to_owned());
         add_checks(lease, &item.ok_or_else(missing)?)
     }
 
     /// Writes the validation and keeps the lease.
     ///
     /// # Errors
-    /// [`LedgerError::LeaseLost`] when another invocation wrote in between; when DynamoDB does not answer.
-    pub async fn write(&self, lease: &mut Lease) -> Result<(), LedgerError> {
+    /// [`Failure::LeaseLost`] when another invocation wrote in between; when DynamoDB does not answer.
+    pub async fn write(&self, lease: &mut Lease) -> failure::Result<()> {
         self.put(lease, true, Vec::new()).await.map(drop)
     }
 
@@ -429,10 +416,10 @@ impl Ledger {
         &self,
         lease: &mut Lease,
         month: Option<Month>,
-    ) -> Result<bool, LedgerError> {
+    ) -> failure::Result<bool> {
         let id = &lease.validation.id;
         let key = rule_key(id);
-        let unreadable = |why: String| LedgerError::Unreadable(key.clone(), why);
+        let unreadable = |why: String| Failure::Unreadable(key.clone(), why);
         let rule = lease.validation.rule.as_ref();
         let rule = rule.ok_or_else(|| unreadable("the validation has none".to_owned()))?;
         let rule = serde_json::to_string(rule).map_err(|error| unreadable(error.to_string()))?;
@@ -486,7 +473,7 @@ impl Ledger {
         job_id: &str,
         keeps: bool,
         now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    ) -> failure::Result<bool> {
         let id = &lease.validation.id;
         let beside = Put::builder()
             .table_name(&self.table)
@@ -513,7 +500,7 @@ impl Ledger {
         lease: &mut Lease,
         resource_arn: &str,
         point: &ProvedPoint,
-    ) -> Result<(), LedgerError> {
+    ) -> failure::Result<()> {
         let expires = point.proved_at + REMEMBERED;
         let proved = Put::builder()
             .table_name(&self.table)
@@ -539,7 +526,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item cannot be read.
-    pub async fn proved(&self, resource_arn: &str) -> Result<Option<ProvedPoint>, LedgerError> {
+    pub async fn proved(&self, resource_arn: &str) -> failure::Result<Option<ProvedPoint>> {
         let key = proved_key(resource_arn);
         let Some(item) = self.get(&key).await? else {
             return Ok(None);
@@ -552,7 +539,7 @@ impl Ledger {
                 proved_at: time(PROVED_AT)?,
             })
         };
-        let unreadable = || LedgerError::Unreadable(key, "it lacks an attribute".to_owned());
+        let unreadable = || Failure::Unreadable(key, "it lacks an attribute".to_owned());
         point().map(Some).ok_or_else(unreadable)
     }
 
@@ -560,7 +547,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn release(&self, mut lease: Lease) -> Result<Validation, LedgerError> {
+    pub async fn release(&self, mut lease: Lease) -> failure::Result<Validation> {
         self.put(&mut lease, false, Vec::new()).await?;
         Ok(lease.validation)
     }
@@ -574,7 +561,7 @@ impl Ledger {
         &self,
         mut lease: Lease,
         note: impl FnOnce(&mut Validation),
-    ) -> Result<Validation, LedgerError> {
+    ) -> failure::Result<Validation> {
         lease.validation = lease.written.clone();
         note(&mut lease.validation);
         self.put(&mut lease, false, Vec::new()).await?;
@@ -588,7 +575,7 @@ impl Ledger {
         lease: &mut Lease,
         keeps: bool,
         beside: Vec<TransactWriteItem>,
-    ) -> Result<bool, LedgerError> {
+    ) -> failure::Result<bool> {
         lease.writes += 1;
         let writer = writer_of(&lease.owner, &lease.writes.to_string());
         let held = keeps.then_some((lease.owner.as_str(), lease.until));
@@ -605,7 +592,7 @@ impl Ledger {
         };
         match written {
             Done::Yes => {}
-            Done::Lost => return Err(LedgerError::LeaseLost(lease.validation.id.clone())),
+            Done::Lost => return Err(Failure::LeaseLost(lease.validation.id.clone())),
             Done::Refused => return Ok(false),
         }
         lease.revision += 1;
@@ -613,7 +600,7 @@ impl Ledger {
         Ok(true)
     }
 
-    async fn put_item(&self, item: Item, revision: u64, writer: &str) -> Result<Done, LedgerError> {
+    async fn put_item(&self, item: Item, revision: u64, writer: &str) -> failure::Result<Done> {
         let result = self
             .client
             .put_item()
@@ -638,7 +625,7 @@ impl Ledger {
         revision: u64,
         writer: &str,
         beside: Vec<TransactWriteItem>,
-    ) -> Result<Done, LedgerError> {
+    ) -> failure::Result<Done> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
@@ -689,7 +676,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item cannot be read.
-    pub async fn find(&self, id: &str) -> Result<Option<Validation>, LedgerError> {
+    pub async fn find(&self, id: &str) -> failure::Result<Option<Validation>> {
         self.get(id).await?.map(|item| read(id, &item)).transpose()
     }
 
@@ -700,7 +687,7 @@ impl Ledger {
     pub async fn outcomes(
         &self,
         ids: BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Outcome>, LedgerError> {
+    ) -> failure::Result<BTreeMap<String, Outcome>> {
         self.look_up(ids).await
     }
 
@@ -708,10 +695,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn jobs_of_nobody(
-        &self,
-        ids: BTreeSet<&str>,
-    ) -> Result<BTreeSet<String>, LedgerError> {
+    pub async fn jobs_of_nobody(&self, ids: BTreeSet<&str>) -> failure::Result<BTreeSet<String>> {
         let known = self
             .look_up(ids.iter().map(|id| job_key(id)).collect())
             .await?;
@@ -724,15 +708,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_heard(
-        &self,
-        id: &str,
-        heard: &Heard,
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    pub async fn note_heard(&self, id: &str, heard: &Heard, now: Timestamp) -> failure::Result<()> {
         let key = heard_key(id);
         let document = serde_json::to_string(heard)
-            .map_err(|error| LedgerError::Unreadable(key.clone(), error.to_string()))?;
+            .map_err(|error| Failure::Unreadable(key.clone(), error.to_string()))?;
         self.client
             .put_item()
             .table_name(&self.table)
@@ -750,26 +729,21 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item cannot be read.
-    pub async fn heard(&self, id: &str) -> Result<Option<Heard>, LedgerError> {
+    pub async fn heard(&self, id: &str) -> failure::Result<Option<Heard>> {
         let key = heard_key(id);
         let item = self.get(&key).await?;
         let document = item.and_then(|item| text(&item, "heard"));
         document
             .map(|document| serde_json::from_str(&document))
             .transpose()
-            .map_err(|error| LedgerError::Unreadable(key, error.to_string()))
+            .map_err(|error| Failure::Unreadable(key, error.to_string()))
     }
 
     /// Claims the day or week of a resource for one validation. Answers the id of the validation that has it.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn claim(
-        &self,
-        claim: &Claim,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<String, LedgerError> {
+    pub async fn claim(&self, claim: &Claim, id: &str, now: Timestamp) -> failure::Result<String> {
         let result = self
             .client
             .put_item()
@@ -795,7 +769,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn give_back(&self, claim: &Claim, id: &str) -> Result<(), LedgerError> {
+    pub async fn give_back(&self, claim: &Claim, id: &str) -> failure::Result<()> {
         let result = self
             .client
             .delete_item()
@@ -818,7 +792,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn validation_of_job(&self, job_id: &str) -> Result<Option<String>, LedgerError> {
+    pub async fn validation_of_job(&self, job_id: &str) -> failure::Result<Option<String>> {
         Ok(self
             .get(&job_key(job_id))
             .await?
@@ -829,11 +803,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn installed_at(&self, now: Timestamp) -> Result<Timestamp, LedgerError> {
+    pub async fn installed_at(&self, now: Timestamp) -> failure::Result<Timestamp> {
         let known = |item: &Item| text(item, "at").and_then(|at| at.parse().ok());
         if let Some(item) = self.get(INSTALLED).await? {
             return known(&item).ok_or_else(|| {
-                LedgerError::Unreadable(INSTALLED.to_owned(), "at is no time".to_owned())
+                Failure::Unreadable(INSTALLED.to_owned(), "at is no time".to_owned())
             });
         }
         let result = self
@@ -855,10 +829,7 @@ impl Ledger {
     }
 
     /// Those of these keys that the table has an item of, a hundred looked up with each call.
-    async fn look_up(
-        &self,
-        keys: BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Outcome>, LedgerError> {
+    async fn look_up(&self, keys: BTreeSet<String>) -> failure::Result<BTreeMap<String, Outcome>> {
         let mut open: Vec<String> = keys.into_iter().collect();
         let mut known = BTreeMap::new();
         while !open.is_empty() {
@@ -908,7 +879,7 @@ impl Ledger {
         Ok(known)
     }
 
-    async fn get(&self, id: &str) -> Result<Option<Item>, LedgerError> {
+    async fn get(&self, id: &str) -> failure::Result<Option<Item>> {
         let answer = self
             .client
             .get_item()
@@ -1024,17 +995,17 @@ fn refused<R: std::fmt::Debug>(error: SdkError<UpdateItemError, R>) -> Result<It
     Err(failed("dynamodb:UpdateItem")(error))
 }
 
-fn document(validation: &Validation) -> Result<String, LedgerError> {
+fn document(validation: &Validation) -> failure::Result<String> {
     serde_json::to_string(validation)
-        .map_err(|error| LedgerError::Unreadable(validation.id.clone(), error.to_string()))
+        .map_err(|error| Failure::Unreadable(validation.id.clone(), error.to_string()))
 }
 
 /// Adds the checks of the rule in this item to the validation.
-fn add_checks(lease: &mut Lease, item: &Item) -> Result<(), LedgerError> {
+fn add_checks(lease: &mut Lease, item: &Item) -> failure::Result<()> {
     if lease.has_checks() {
         return Ok(());
     }
-    let unreadable = |why: String| LedgerError::Unreadable(rule_key(&lease.validation.id), why);
+    let unreadable = |why: String| Failure::Unreadable(rule_key(&lease.validation.id), why);
     let rule = text(item, RULE).ok_or_else(|| unreadable("it has no rule".to_owned()))?;
     let rule: Rule = serde_json::from_str(&rule).map_err(|error| unreadable(error.to_string()))?;
     lease.validation.rule = Some(rule.clone());
@@ -1095,8 +1066,8 @@ fn in_line(validation: &Validation) -> Option<(String, Timestamp)> {
     Some((slots::waiting_partition(resource_type), since))
 }
 
-fn read(id: &str, item: &Item) -> Result<Validation, LedgerError> {
-    let unreadable = |why: String| LedgerError::Unreadable(id.to_owned(), why);
+fn read(id: &str, item: &Item) -> failure::Result<Validation> {
+    let unreadable = |why: String| Failure::Unreadable(id.to_owned(), why);
     let document =
         text(item, DOCUMENT).ok_or_else(|| unreadable("it has no document".to_owned()))?;
     serde_json::from_str(&document).map_err(|error| unreadable(error.to_string()))

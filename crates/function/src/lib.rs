@@ -7,6 +7,7 @@ pub mod aws;
 pub mod backup;
 pub mod check;
 pub mod config;
+pub mod failure;
 pub mod ledger;
 pub mod policy_file;
 pub mod publish;
@@ -92,7 +93,7 @@ impl App {
 ///
 /// # Errors
 /// When AWS refuses or does not answer: the event is to be delivered again.
-pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> anyhow::Result<Value> {
+pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> failure::Result<Value> {
     let call = Call {
         app,
         nonce: uuid::Uuid::new_v4().to_string(),
@@ -146,7 +147,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// A copy job ended: opens its validation, or finds it.
-    async fn copy(&self, copy: CopyJobEvent) -> anyhow::Result<Value> {
+    async fn copy(&self, copy: CopyJobEvent) -> failure::Result<Value> {
         let config = &self.app.config;
         if let Err(reason) = copy.believed_in(&config.account) {
             return Ok(ignored(reason));
@@ -173,7 +174,7 @@ impl Call<'_> {
 
     /// A backup job ended: opens the validation of its recovery point, or finds it. Most backups are validated as the
     /// copies that are made of them; those in the vaults that this stack watches are validated themselves.
-    async fn backup(&self, backup: BackupJobEvent) -> anyhow::Result<Value> {
+    async fn backup(&self, backup: BackupJobEvent) -> failure::Result<Value> {
         let vault = match self.watched_vault(&backup.vault_arn, backup.account.as_deref()) {
             Ok(vault) => vault,
             Err(reason) => return Ok(ignored(reason)),
@@ -193,7 +194,7 @@ impl Call<'_> {
     }
 
     /// A recovery point is there: opens its validation, or finds it.
-    async fn recovery_point(&self, point: RecoveryPointEvent) -> anyhow::Result<Value> {
+    async fn recovery_point(&self, point: RecoveryPointEvent) -> failure::Result<Value> {
         let vault = match self.watched_vault(&point.vault_arn, Some(&point.account)) {
             Ok(vault) => vault,
             Err(reason) => return Ok(ignored(reason)),
@@ -256,7 +257,7 @@ impl Call<'_> {
 
     /// Opens a validation unless it is known, and moves it. What the event tells of a known one is kept beside it, since
     /// another invocation may be moving it just now.
-    async fn open_and_advance(&self, validation: Validation, of: &str) -> anyhow::Result<Value> {
+    async fn open_and_advance(&self, validation: Validation, of: &str) -> failure::Result<Value> {
         let id = validation.id.clone();
         let heard = Heard {
             copy_job: validation.copy_job.clone(),
@@ -280,7 +281,7 @@ impl Call<'_> {
 
     /// A notification named jobs. AWS Backup is asked what they are, and then it is as if their events had come. What
     /// goes wrong with one keeps no other waiting.
-    async fn notified(&self, jobs: &[JobRef]) -> anyhow::Result<Value> {
+    async fn notified(&self, jobs: &[JobRef]) -> failure::Result<Value> {
         let mut answers = Vec::new();
         let mut first_error = None;
         for job in jobs {
@@ -296,7 +297,7 @@ impl Call<'_> {
         }
     }
 
-    async fn named(&self, job: &JobRef) -> anyhow::Result<Value> {
+    async fn named(&self, job: &JobRef) -> failure::Result<Value> {
         let aws = &self.app.aws;
         match job {
             JobRef::Copy(id) => match backup::describe_copy_job(aws, id).await? {
@@ -313,7 +314,7 @@ impl Call<'_> {
 
     /// How a validation is: without a lease and without any effect. Neither restore metadata nor the values that checks
     /// read are told.
-    async fn show(&self, id: &str) -> anyhow::Result<Value> {
+    async fn show(&self, id: &str) -> failure::Result<Value> {
         let Some(validation) = self.app.ledger.find(id).await? else {
             let reason = format!("the ledger knows no validation {id}");
             return Ok(json!({ "validation_id": id, "unknown": true, "ignored": reason }));
@@ -351,7 +352,7 @@ impl Call<'_> {
     }
 
     /// A restore job ended: only one that the ledger knows as ours means anything.
-    async fn restore(&self, job_id: &str) -> anyhow::Result<Value> {
+    async fn restore(&self, job_id: &str) -> failure::Result<Value> {
         match self.app.ledger.validation_of_job(job_id).await? {
             Some(id) => {
                 let (now, until) = (self.app.now(), self.lease_until());
@@ -372,7 +373,7 @@ impl Call<'_> {
     }
 
     /// Somebody asks for the validation of a recovery point.
-    async fn validate(&self, request: ValidateRequest) -> anyhow::Result<Value> {
+    async fn validate(&self, request: ValidateRequest) -> failure::Result<Value> {
         let config = &self.app.config;
         let vault = request.backup_vault_name.as_str();
         let vault_arn = config.vault_arn(vault);
@@ -393,7 +394,7 @@ impl Call<'_> {
     }
 
     /// Moves a validation, if nobody else does.
-    async fn advance(&self, id: &str) -> anyhow::Result<Value> {
+    async fn advance(&self, id: &str) -> failure::Result<Value> {
         let met = self.take_and_move(id).await?;
         Ok(self.told(id, met).await)
     }
@@ -418,13 +419,13 @@ impl Call<'_> {
         answer
     }
 
-    async fn take_and_move(&self, id: &str) -> anyhow::Result<Met> {
+    async fn take_and_move(&self, id: &str) -> failure::Result<Met> {
         let (now, until) = (self.app.now(), self.lease_until());
         let taken = self.app.ledger.take(id, &self.nonce, now, until).await?;
         self.meet(id, taken).await
     }
 
-    async fn meet(&self, id: &str, taken: Taken) -> anyhow::Result<Met> {
+    async fn meet(&self, id: &str, taken: Taken) -> failure::Result<Met> {
         Ok(match taken {
             Taken::Lease(lease) => Met::Moved(self.moved(*lease, None).await?),
             Taken::Busy(validation) => {
@@ -440,7 +441,7 @@ impl Call<'_> {
         &self,
         lease: Lease,
         policy: Option<Result<PolicyFile, AwsError>>,
-    ) -> anyhow::Result<Box<advance::Moved>> {
+    ) -> failure::Result<Box<advance::Moved>> {
         // Boxed, since several ways lead here and the whole of a validation's life is in it: unboxed, every one of them
         // would carry its own on the stack, and the compiler its type.
         let moved = advance::advance(self.app, lease, policy, self.deadline).boxed();

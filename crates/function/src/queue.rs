@@ -15,6 +15,7 @@ use restore_proof_core::validation::Stage;
 use tracing::warn;
 
 use crate::App;
+use crate::failure;
 use crate::ledger::{Listed, Page, Slots};
 use crate::policy_file::{self, PolicyFile};
 
@@ -46,7 +47,7 @@ pub async fn callable(
     app: &App,
     slots: &Slots,
     mut lines: Vec<Line>,
-) -> anyhow::Result<Vec<String>> {
+) -> failure::Result<Vec<String>> {
     if lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());
     }
@@ -81,7 +82,7 @@ pub async fn next(
     app: &App,
     slots: &Slots,
     tried: &BTreeSet<String>,
-) -> anyhow::Result<Vec<String>> {
+) -> failure::Result<Vec<String>> {
     let lines = lines(app, slots.lines(), Some(LOOKED_AT)).await?;
     if lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());
@@ -135,10 +136,10 @@ pub async fn lines(
     app: &App,
     types: impl Iterator<Item = &str>,
     most: Option<i32>,
-) -> anyhow::Result<Vec<Line>> {
+) -> failure::Result<Vec<Line>> {
     let lines = types.map(|resource_type| async move {
         let page = app.ledger.waiting(resource_type, most, None).await?;
-        anyhow::Ok(Line {
+        failure::Result::Ok(Line {
             resource_type: resource_type.to_owned(),
             page,
         })
@@ -150,7 +151,7 @@ pub async fn lines(
 ///
 /// # Errors
 /// When the ledger does not answer.
-pub async fn strike_off_empty(app: &App, slots: &Slots, lines: &[Line]) -> anyhow::Result<()> {
+pub async fn strike_off_empty(app: &App, slots: &Slots, lines: &[Line]) -> failure::Result<()> {
     let now = app.now();
     for resource_type in slots.long_since_anybody_came(now) {
         let mut lines = lines.iter();
@@ -166,9 +167,9 @@ pub async fn strike_off_empty(app: &App, slots: &Slots, lines: &[Line]) -> anyho
 ///
 /// # Errors
 /// When the ledger does not answer.
-pub async fn longest_waiting(app: &App) -> anyhow::Result<Option<Timestamp>> {
+pub async fn longest_waiting(app: &App) -> failure::Result<Option<Timestamp>> {
     let all = ResourceType::ALL.iter().map(|one| one.name());
-    let slots = async { anyhow::Ok(app.ledger.slots().await?) };
+    let slots = async { app.ledger.slots().await };
     let (slots, lines) = future::try_join(slots, lines(app, all, Some(1))).await?;
     let named: BTreeSet<&str> = slots.lines().collect();
     for line in lines.iter().filter(|line| !line.waiting().is_empty()) {
@@ -184,7 +185,7 @@ pub async fn longest_waiting(app: &App) -> anyhow::Result<Option<Timestamp>> {
 }
 
 /// The limits as the policy says now. Under a broken one who has a slot learns that it is broken, and says so.
-async fn limits(app: &App) -> anyhow::Result<Limits> {
+async fn limits(app: &App) -> failure::Result<Limits> {
     Ok(match policy_file::read(app).await? {
         PolicyFile::Good(policy) => policy.limits.clone(),
         PolicyFile::Broken { .. } => Limits::default(),
@@ -196,7 +197,7 @@ async fn limits(app: &App) -> anyhow::Result<Limits> {
 ///
 /// # Errors
 /// When the ledger does not answer.
-pub async fn give_back_lost(app: &App) -> anyhow::Result<usize> {
+pub async fn give_back_lost(app: &App) -> failure::Result<usize> {
     let slots = app.ledger.slots().await?;
     let mut given_back = 0;
     for id in slots.holders() {

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::aws::failed;
 use crate::backup::DescribedPoint;
+use crate::failure::{self, Failure};
 use crate::ledger::{Outcome, Page};
 use crate::watch::vaults;
 use crate::{App, backup, queue, watch};
@@ -35,12 +36,12 @@ const JOB_SETTLES: SignedDuration = SignedDuration::from_hours(1);
 /// # Errors
 /// When the ledger, S3 or CloudWatch Logs does not answer: the first such error, after all the rest was done. An
 /// invocation that fails is made again by the next sweep.
-pub async fn due(app: &App, deadline: Timestamp) -> anyhow::Result<usize> {
+pub async fn due(app: &App, deadline: Timestamp) -> failure::Result<usize> {
     let mut parts = Parts::default();
     let now = app.now();
     let (open, slots) = future::join(app.ledger.open_page(None), app.ledger.slots()).await;
-    let open = parts.of("what is due", open.map_err(Into::into));
-    let slots = parts.of("slots", slots.map_err(Into::into));
+    let open = parts.of("what is due", open);
+    let slots = parts.of("slots", slots);
     let mut lines = None;
     if let Some(slots) = &slots {
         let named = queue::lines(app, slots.lines(), None).await;
@@ -68,7 +69,7 @@ async fn invoke_due(
     mut page: Option<Page>,
     now: Timestamp,
     deadline: Timestamp,
-) -> anyhow::Result<usize> {
+) -> failure::Result<usize> {
     let mut invoked = 0;
     while let Some(Page { listed, next }) = page.take() {
         let open = listed.len();
@@ -106,7 +107,7 @@ pub struct Found {
 /// # Errors
 /// When AWS Backup, the ledger or another service does not answer: the first such error, after all the rest was done.
 /// A vault that is not there or refuses is no error but a finding.
-pub async fn lost(app: &App, nonce: &str, deadline: Timestamp) -> anyhow::Result<Found> {
+pub async fn lost(app: &App, nonce: &str, deadline: Timestamp) -> failure::Result<Found> {
     let mut parts = Parts::default();
     let points = Box::pin(look_through_vaults(app, nonce, &mut parts)).await;
     let (opened, vaults) = parts.of("the vaults", points).unwrap_or_default();
@@ -134,7 +135,7 @@ async fn look_through_vaults(
     app: &App,
     nonce: &str,
     parts: &mut Parts,
-) -> anyhow::Result<(usize, usize)> {
+) -> failure::Result<(usize, usize)> {
     let now = app.now();
     let since = now - LANDED_SINCE;
     let installed = app.ledger.installed_at(now).await?;
@@ -162,7 +163,7 @@ async fn look_through_vaults(
         validation.recovery_point.resource_arn = point.resource_arn.clone();
         validation.recovery_point.resource_type = point.resource_type.clone();
         let new = app.ledger.open(&validation, nonce).await;
-        if parts.of(&point.arn, new.map_err(Into::into)) == Some(true) {
+        if parts.of(&point.arn, new) == Some(true) {
             opened.push(id.clone());
         }
     }
@@ -193,12 +194,12 @@ pub(crate) fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
 /// The parts of a sweep: an error of one is logged, and the others are done all the same.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    first_error: Option<anyhow::Error>,
+    first_error: Option<Failure>,
 }
 
 impl Parts {
     /// The result of a part that went well.
-    pub(crate) fn of<T>(&mut self, what: &str, result: anyhow::Result<T>) -> Option<T> {
+    pub(crate) fn of<T>(&mut self, what: &str, result: failure::Result<T>) -> Option<T> {
         match result {
             Ok(done) => Some(done),
             Err(error) => {
@@ -210,13 +211,13 @@ impl Parts {
     }
 
     /// The first error there was.
-    pub(crate) fn end(self) -> anyhow::Result<()> {
+    pub(crate) fn end(self) -> failure::Result<()> {
         self.first_error.map_or(Ok(()), Err)
     }
 }
 
 /// A job of our role that no validation knows is reported, never touched: whose it is cannot be told. Answers how many.
-async fn report_unknown_jobs(app: &App, now: Timestamp) -> anyhow::Result<usize> {
+async fn report_unknown_jobs(app: &App, now: Timestamp) -> failure::Result<usize> {
     let jobs = backup::restore_jobs_since(&app.aws, now - JOBS_SINCE).await?;
     let ours = jobs.iter().filter(|job| {
         let settled = job

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::App;
 use crate::aws::AwsError;
+use crate::failure;
 use crate::ledger::{Listed, Slots};
 use crate::publish::{self, Metric};
 use crate::queue::Line;
@@ -29,7 +30,7 @@ pub async fn measure(
     open: Option<&[Listed]>,
     slots: Option<&Slots>,
     lines: Option<&[Line]>,
-) -> anyhow::Result<()> {
+) -> failure::Result<()> {
     let now = app.now();
     // No verdict in this event; so the metric is there also when there is none, and an alarm can ask for it.
     let mut measured = vec![Metric::count("Validations", 0)];

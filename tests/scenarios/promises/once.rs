@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use restore_proof_core::validation::Stage;
-use restore_proof_function::ledger::{Lease, LedgerError, Taken};
+use restore_proof_function::failure::Failure;
+use restore_proof_function::ledger::{Lease, Taken};
 
 use super::*;
 
@@ -65,13 +66,10 @@ async fn who_lost_the_lease_writes_nothing() {
 
     sleeper.validation.stage = Stage::Restored;
     let written = scene.app.ledger.write(&mut sleeper).await;
-    assert!(
-        matches!(written, Err(LedgerError::LeaseLost(_))),
-        "{written:?}"
-    );
+    assert!(matches!(written, Err(Failure::LeaseLost(_))), "{written:?}");
     let given_back = scene.app.ledger.release(sleeper).await;
     assert!(
-        matches!(given_back, Err(LedgerError::LeaseLost(_))),
+        matches!(given_back, Err(Failure::LeaseLost(_))),
         "{given_back:?}"
     );
     assert_eq!(scene.item(&id)["stage"]["S"], "recorded");

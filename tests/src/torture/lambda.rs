@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_function::failure;
 use restore_proof_function::{App, handle};
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ const SEEN_BY_PEOPLE: SignedDuration = SignedDuration::from_hours(6);
 /// An invocation or event needs so long to arrive.
 pub(super) const ARRIVES_AFTER: SignedDuration = SignedDuration::from_millis(300);
 
-type Invoked = Pin<Box<dyn Future<Output = anyhow::Result<Value>>>>;
+type Invoked = Pin<Box<dyn Future<Output = failure::Result<Value>>>>;
 
 /// What becomes of a delivery: when its copies arrive. None, when it is lost.
 pub type Mail = Box<dyn FnMut(&Value, Timestamp) -> Vec<Timestamp>>;
@@ -228,7 +229,7 @@ impl Lambda {
         }
     }
 
-    fn finish(&mut self, id: u64, answer: anyhow::Result<Value>) {
+    fn finish(&mut self, id: u64, answer: failure::Result<Value>) {
         self.changed = true;
         let Some(invocation) = self.running.remove(&id) else {
             return;

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::restored::Looked;
 use super::{DAILY, Next, RETRY, Run};
+use crate::failure;
 use crate::policy_file::{self, PolicyFile};
 use crate::publish;
 use crate::resource::{self, Deletion, PartState, Restored};
@@ -21,7 +22,7 @@ const TRIED_ANEW: SignedDuration = SignedDuration::from_hours(20);
 
 impl Run<'_> {
     /// 1. Keeps a failed restore as long as the rule asks. 2. Proves ownership once more. 3. Writes the intent to delete.
-    pub(super) async fn recorded(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn recorded(&mut self) -> failure::Result<Next> {
         if self.lease.validation.cleanup.is_final() {
             return self.close().await;
         }
@@ -38,7 +39,7 @@ impl Run<'_> {
     }
 
     /// Deletes what was looked at right before, or confirms that it is gone. The wish to delete is written before.
-    pub(super) async fn delete_as_looked(&mut self, looked: Looked) -> anyhow::Result<Next> {
+    pub(super) async fn delete_as_looked(&mut self, looked: Looked) -> failure::Result<Next> {
         match looked {
             Looked::Ours(restored, owned) => {
                 if let Some(why) = restored.used_by {
@@ -62,7 +63,7 @@ impl Run<'_> {
     }
 
     /// Goes on with a deletion that was wished: deletes, or confirms that it is gone.
-    pub(super) async fn deleting(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn deleting(&mut self) -> failure::Result<Next> {
         match self.look().await? {
             Looked::Ours(restored, owned) => {
                 self.validation().missing_since = None;
@@ -80,7 +81,7 @@ impl Run<'_> {
     }
 
     /// Deletes the resource and its parts in the order of its type.
-    async fn delete(&mut self, restored: Restored, owned: OwnedResource) -> anyhow::Result<Next> {
+    async fn delete(&mut self, restored: Restored, owned: OwnedResource) -> failure::Result<Next> {
         let app = self.app;
         let resource_type = self.resource_type()?;
         match resource_type.facts().deletion {
@@ -118,7 +119,7 @@ impl Run<'_> {
     }
 
     /// Waits for the end of what is ending, as long as that may take.
-    async fn ending(&mut self) -> anyhow::Result<Next> {
+    async fn ending(&mut self) -> failure::Result<Next> {
         self.validation().missing_since = None;
         if self.is_overdue()? {
             let hours = self.without_progress()?.as_hours();
@@ -129,12 +130,12 @@ impl Run<'_> {
     }
 
     /// How long a deletion may take without anything being gone.
-    fn without_progress(&self) -> anyhow::Result<SignedDuration> {
+    fn without_progress(&self) -> failure::Result<SignedDuration> {
         Ok(self.resource_type()?.facts().deadlines.without_progress)
     }
 
     /// Whether this try at the deletion has taken too long without progress.
-    pub(super) fn is_overdue(&mut self) -> anyhow::Result<bool> {
+    pub(super) fn is_overdue(&mut self) -> failure::Result<bool> {
         let at_most = self.without_progress()?;
         Ok(self.is_tried_for(at_most))
     }
@@ -170,7 +171,7 @@ impl Run<'_> {
 
     /// Takes for gone what AWS twice said it does not know. Until then nothing is done to its parts, which are proved by
     /// what they belong to.
-    async fn missing(&mut self) -> anyhow::Result<Next> {
+    async fn missing(&mut self) -> failure::Result<Next> {
         match self.missing_twice() {
             Ok(()) => self.gone().await,
             Err(again) => Ok(Next::At(again)),
@@ -178,7 +179,7 @@ impl Run<'_> {
     }
 
     /// What AWS shows as ended is gone; its parts may not be.
-    async fn gone(&mut self) -> anyhow::Result<Next> {
+    async fn gone(&mut self) -> failure::Result<Next> {
         let job = self.lease.validation.restore.as_ref();
         if let Some(name) = job.and_then(ownership::created_name)
             && let Some(next) = self.delete_parts(Whole::Ended(&name)).await?
@@ -190,7 +191,7 @@ impl Run<'_> {
 
     /// Deletes the parts that are left, each proved right before. Answers what is next until AWS has twice said of each
     /// that it knows it no more.
-    async fn delete_parts(&mut self, whole: Whole<'_>) -> anyhow::Result<Option<Next>> {
+    async fn delete_parts(&mut self, whole: Whole<'_>) -> failure::Result<Option<Next>> {
         let Some(job) = self.lease.validation.restore.clone() else {
             return Ok(None);
         };
@@ -228,7 +229,7 @@ impl Run<'_> {
         index: usize,
         whole: Whole<'_>,
         job: &RestoreJob,
-    ) -> anyhow::Result<PartLeft> {
+    ) -> failure::Result<PartLeft> {
         let (app, now) = (self.app, self.now());
         let part = self.lease.validation.parts[index].clone();
         if part.gone_at.is_some() {
@@ -277,7 +278,7 @@ impl Run<'_> {
         Ok(PartLeft::There)
     }
 
-    async fn close_deleted(&mut self) -> anyhow::Result<Next> {
+    async fn close_deleted(&mut self) -> failure::Result<Next> {
         let now = self.now();
         let validation = self.validation();
         let named_nothing = validation
@@ -299,7 +300,7 @@ impl Run<'_> {
     }
 
     /// Records what could not be deleted and why, tells people once, and tries again tomorrow.
-    pub(super) async fn leave_behind(&mut self, why: String) -> anyhow::Result<Next> {
+    pub(super) async fn leave_behind(&mut self, why: String) -> failure::Result<Next> {
         let now = self.now();
         warn!(validation.id = %self.lease.validation.id, "left behind: {why}");
         let validation = self.validation();
@@ -323,7 +324,7 @@ impl Run<'_> {
     }
 
     /// Makes the record final, and ends the validation.
-    pub(super) async fn close(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn close(&mut self) -> failure::Result<Next> {
         if self.lease.validation.retry_at.is_some() {
             return self.try_again().await;
         }
@@ -333,7 +334,7 @@ impl Run<'_> {
 
     /// Gives the slot back and tells what is still to be told; closed only when all is told. The record is written beside
     /// it, if it `changed`.
-    pub(super) async fn end(&mut self, changed: bool) -> anyhow::Result<Next> {
+    pub(super) async fn end(&mut self, changed: bool) -> failure::Result<Next> {
         if !self.all_told() {
             self.tell().await;
         }
@@ -343,14 +344,14 @@ impl Run<'_> {
                 if changed {
                     self.put_record().await?;
                 }
-                anyhow::Ok(())
+                failure::Result::Ok(())
             },
             self.app.ledger.free_slot(&self.lease.validation.id),
             async {
                 if told {
                     self.log_cleanup().await?;
                 }
-                anyhow::Ok(())
+                failure::Result::Ok(())
             },
         )
         .await;
@@ -369,7 +370,7 @@ impl Run<'_> {
         Ok(Next::Done)
     }
 
-    async fn log_cleanup(&self) -> anyhow::Result<()> {
+    async fn log_cleanup(&self) -> failure::Result<()> {
         let Some(record) = Record::of(&self.lease.validation) else {
             return Ok(());
         };
@@ -377,7 +378,7 @@ impl Run<'_> {
     }
 
     /// Closed, but for a validation that a broken policy kept from being planned: planned again once it is mended.
-    pub(super) async fn closed(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn closed(&mut self) -> failure::Result<Next> {
         if !self.lease.validation.replan {
             return Ok(Next::Done);
         }

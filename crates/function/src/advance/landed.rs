@@ -14,13 +14,14 @@ use restore_proof_core::verdict::{FaultClass, Verdict};
 use super::{Next, Run};
 use crate::backup;
 use crate::config::Config;
+use crate::failure::{self, Failure};
 use crate::ledger::{Claim, Month};
 use crate::policy_file::{self, PolicyFile};
 use crate::resource::{self, BackedUp};
 
 impl Run<'_> {
     /// Plans the restore, or decides that there is none. What stays here, for whatever reason, keeps no slot.
-    pub(super) async fn landed(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn landed(&mut self) -> failure::Result<Next> {
         // An event may come before its time.
         let retry_at = self.lease.validation.retry_at;
         if let Some(at) = retry_at.filter(|at| self.now() < *at) {
@@ -36,7 +37,7 @@ impl Run<'_> {
     ///
     /// The slot comes first, so that nothing is asked of AWS Backup for what is going to wait all the same, and no more is
     /// asked at one time than there are slots, however many copies land together.
-    async fn plan(&mut self) -> anyhow::Result<Next> {
+    async fn plan(&mut self) -> failure::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         let candidate = as_told(&self.lease.validation);
@@ -179,7 +180,9 @@ impl Run<'_> {
             (Decision::Restored(resource_type), Some(rule)) => (resource_type, rule),
             (Decision::NotTested(reason), _) => return self.leave_out(reason).await,
             (undecided @ (Decision::Restored(_) | Decision::Undecided(_)), _) => {
-                anyhow::bail!("all is known that is to be known, and still: {undecided:?}")
+                return Err(Failure::Bug(format!(
+                    "all is known that is to be known, and still: {undecided:?}"
+                )));
             }
         };
         if point.created_at.is_none() {
@@ -306,7 +309,7 @@ impl Run<'_> {
         Ok(Next::Again)
     }
 
-    async fn leave_out(&mut self, reason: Reason) -> anyhow::Result<Next> {
+    async fn leave_out(&mut self, reason: Reason) -> failure::Result<Next> {
         self.validation().left_out_by_rule = reason.is_by_rule();
         self.decide_unrestored(Verdict::NotTested, reason.to_string())
             .await

@@ -1,16 +1,14 @@
 //! Patience with an end: before its verdict nothing is waited for and nothing is tried for ever. After it there is no
 //! deadline, for what may exist is to be deleted however long that takes.
 
-use anyhow::Error;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::validation::{Cleanup, Intent, Validation};
 use restore_proof_core::verdict::Verdict;
 use tracing::warn;
 
 use super::restoring::{Found, TOKEN_TRUSTED};
-use super::slot::aws_error;
 use super::{Next, RETRY, RETRY_OLD_TROUBLE, Run};
-use crate::{App, backup, watch};
+use crate::{App, backup, failure, watch};
 
 /// How long runs may meet nothing but errors before the verdict: a day, in which people hear of the errors and can
 /// mend what is denied or down.
@@ -18,11 +16,6 @@ pub(super) const TROUBLE_AT_MOST: SignedDuration = SignedDuration::from_hours(24
 /// How long a recovery point may be `CREATING` from our first hearing of it: copies of terabytes into another Region
 /// take days.
 const CREATED_AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// What an error says to people. An error of AWS speaks for itself; of others only our own first words.
-pub(super) fn words_of(error: &Error) -> String {
-    aws_error(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
 
 /// How long to wait after a run that met an error.
 pub(super) fn retry_after(validation: &Validation) -> SignedDuration {
@@ -65,7 +58,7 @@ impl Run<'_> {
 
     /// Ends the waiting with the verdict that we could not tell. What was or may have been started is found and deleted
     /// afterwards.
-    pub(super) async fn give_up(&mut self, reason: String) -> anyhow::Result<Next> {
+    pub(super) async fn give_up(&mut self, reason: String) -> failure::Result<Next> {
         let now = self.now();
         let validation = self.validation();
         // What follows has its own troubles.
@@ -86,7 +79,7 @@ impl Run<'_> {
     }
 
     /// The recovery point is not complete yet.
-    pub(super) async fn being_created(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn being_created(&mut self) -> failure::Result<Next> {
         let age = self.now().duration_since(self.lease.validation.opened_at);
         if age <= CREATED_AT_MOST {
             return Ok(Next::At(self.look_again()));
@@ -97,7 +90,7 @@ impl Run<'_> {
     }
 
     /// The restore job of this intent runs.
-    pub(super) async fn still_restoring(&mut self, intent: &Intent) -> anyhow::Result<Next> {
+    pub(super) async fn still_restoring(&mut self, intent: &Intent) -> failure::Result<Next> {
         let at_most = self.resource_type()?.facts().deadlines.restored;
         if self.now().duration_since(intent.planned_at) <= at_most {
             return Ok(Next::At(self.look_at_restore()));
@@ -112,7 +105,7 @@ impl Run<'_> {
 
     /// After a verdict that did not wait for the end of the restore: finds out what became of it. Answers what is next
     /// until its end is known.
-    pub(super) async fn find_out_end(&mut self) -> anyhow::Result<Option<Next>> {
+    pub(super) async fn find_out_end(&mut self) -> failure::Result<Option<Next>> {
         let app = self.app;
         let validation = &self.lease.validation;
         let Some(intent) = validation.intent.clone() else {
@@ -146,7 +139,7 @@ impl Run<'_> {
     }
 
     /// Looks for the restore job of an intent that no answer named.
-    async fn search(&mut self, intent: &Intent) -> anyhow::Result<Next> {
+    async fn search(&mut self, intent: &Intent) -> failure::Result<Next> {
         match self.find_started(intent).await? {
             Found::Ours(job_id) => {
                 if self.take_job(job_id, true).await? {
@@ -174,7 +167,7 @@ impl Run<'_> {
     }
 
     /// AWS Backup knows our restore job no more, so that nothing can be proved by it: what it may have left is for people.
-    async fn unknown_job(&mut self, intent: &Intent, id: &str) -> anyhow::Result<Next> {
+    async fn unknown_job(&mut self, intent: &Intent, id: &str) -> failure::Result<Next> {
         let since = Some(intent.planned_at);
         if let Some(name) = self.orphan_candidates(intent, since).await?.first() {
             let why = format!(
@@ -193,14 +186,14 @@ impl Run<'_> {
         }
     }
 
-    async fn close_nothing(&mut self, why: Option<String>) -> anyhow::Result<Next> {
+    async fn close_nothing(&mut self, why: Option<String>) -> failure::Result<Next> {
         let now: Timestamp = self.now();
         self.validation().settle(Cleanup::NothingToDelete, why, now);
         self.close().await
     }
 
     /// What is still being created cannot be proved ours; that, too, has an end.
-    pub(super) async fn not_deletable_yet(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn not_deletable_yet(&mut self) -> failure::Result<Next> {
         if self.is_overdue()? {
             let why = "it is still being created, and cannot be deleted before".to_owned();
             return self.leave_behind(why).await;

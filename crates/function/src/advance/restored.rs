@@ -1,6 +1,5 @@
 //! Restored: the resource is proved ours, made ready, and looked into.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures_util::future;
@@ -14,8 +13,9 @@ use restore_proof_core::validation::{Cleanup, Origin, Part, Step, StepState};
 use restore_proof_core::verdict::{self, Verdict};
 use tracing::{info, warn};
 
-use super::{Next, POLL, Run};
+use super::{Next, POLL, Run, Stop};
 use crate::check::{self, Access, Login, Target};
+use crate::failure::{self, Failure};
 use crate::resource::{self, Condition, Preparation, Prepared, Restored};
 use crate::{App, backup, reset};
 
@@ -58,9 +58,9 @@ struct Ready {
 impl Run<'_> {
     /// 1. Proves ownership. 2. Waits until it is ready, and takes the steps it needs. 3. Asserts its isolation. 4. Runs the
     ///    checks, until a machine has booted.
-    pub(super) async fn restored(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn restored(&mut self) -> failure::Result<Next> {
         let runs = self.lease.validation.check_runs;
-        let next = Box::pin(self.try_checks()).await;
+        let next = Box::pin(self.try_checks()).await.or_else(Stop::step);
         let validation = &mut self.lease.validation;
         if validation.verdict.is_none() && validation.check_runs > runs {
             // No process has ended: these checks are to be begun again in good order.
@@ -76,56 +76,42 @@ impl Run<'_> {
         next
     }
 
-    async fn try_checks(&mut self) -> anyhow::Result<Next> {
+    async fn try_checks(&mut self) -> Result<Next, Stop> {
         let app = self.app;
         app.ledger.read_checks(&mut self.lease).await?;
         // Made for the first try, and kept for those that follow while a machine boots.
         let mut access = None;
         loop {
-            let ready = match Box::pin(self.ready()).await? {
-                ControlFlow::Continue(ready) => ready,
-                ControlFlow::Break(next) => return Ok(next),
-            };
+            let ready = Box::pin(self.ready()).await?;
             self.note_ready();
             let rule = self.rule()?;
             let Some(recovery_point_created) = self.lease.validation.recovery_point.created_at
             else {
-                anyhow::bail!(
-                    "validation {} was restored without a date",
-                    self.lease.validation.id
-                );
+                let id = &self.lease.validation.id;
+                let words = format!("validation {id} was restored without a date");
+                return Err(Failure::Bug(words).into());
             };
             if rule.checks.is_empty() {
-                if let Some(next) = self.unless_isolated(&ready.restored).await? {
-                    return Ok(next);
-                }
+                self.assert_isolated(&ready.restored).await?;
                 self.tag(&ready).await;
                 let (verdict, reason) = verdict::of_checks(&[]);
-                return self.decide(verdict, reason).await;
+                return Ok(self.decide(verdict, reason).await?);
             }
             if self.lease.validation.check_runs >= CHECK_RUNS && access.is_none() {
                 let reason = format!(
                     "the checks were begun {CHECK_RUNS} times and ended the function each time"
                 );
                 self.validation().checks = check::not_begun(&rule, &reason);
-                return self.decide(Verdict::Inconclusive, reason).await;
+                return Ok(self.decide(Verdict::Inconclusive, reason).await?);
             }
             let access = match &access {
                 Some(access) => {
-                    if let Some(next) = self.unless_isolated(&ready.restored).await? {
-                        return Ok(next);
-                    }
+                    self.assert_isolated(&ready.restored).await?;
                     access
                 }
                 None => {
-                    let reset = match Box::pin(self.reset_login(&rule, &ready.restored)).await? {
-                        ControlFlow::Continue(login) => login,
-                        ControlFlow::Break(next) => return Ok(next),
-                    };
-                    match Box::pin(self.get_ready(&rule, &ready, reset)).await? {
-                        ControlFlow::Continue(new) => access.insert(new),
-                        ControlFlow::Break(next) => return Ok(next),
-                    }
+                    let reset = Box::pin(self.reset_login(&rule, &ready.restored)).await?;
+                    access.insert(Box::pin(self.get_ready(&rule, &ready, reset)).await?)
                 }
             };
             let now = self.now();
@@ -163,7 +149,7 @@ impl Run<'_> {
             }
             validation.checks = ran.results;
             let (verdict, reason) = verdict::of_checks(&validation.checks);
-            return self.decide(verdict, reason).await;
+            return Ok(self.decide(verdict, reason).await?);
         }
     }
 
@@ -174,12 +160,11 @@ impl Run<'_> {
         rule: &Rule,
         ready: &Ready,
         reset: Option<Login>,
-    ) -> anyhow::Result<ControlFlow<Next, Access>> {
+    ) -> Result<Access, Stop> {
         let app = self.app;
         let problems = ready.restored.isolation.clone();
         if !problems.is_empty() {
-            let next = self.not_isolated(problems).await?;
-            return Ok(ControlFlow::Break(next));
+            return Err(self.not_isolated(problems).await?.into());
         }
         let tags = std::mem::replace(&mut self.validation().tagged, true);
         self.validation().check_runs += 1;
@@ -198,10 +183,9 @@ impl Run<'_> {
         counted?;
         let problems = ways_out?;
         if problems.is_empty() {
-            return Ok(ControlFlow::Continue(access));
+            return Ok(access);
         }
-        let next = self.not_isolated(problems).await?;
-        Ok(ControlFlow::Break(next))
+        Err(self.not_isolated(problems).await?.into())
     }
 
     /// Notes how long it took until the resource could be looked into.
@@ -218,31 +202,33 @@ impl Run<'_> {
     }
 
     /// The rule that was frozen.
-    fn rule(&self) -> anyhow::Result<Rule> {
+    fn rule(&self) -> failure::Result<Rule> {
         let validation = &self.lease.validation;
-        anyhow::ensure!(
-            self.lease.has_checks(),
-            "the checks of validation {} were not read",
-            validation.id
-        );
+        if !self.lease.has_checks() {
+            let words = format!("the checks of validation {} were not read", validation.id);
+            return Err(Failure::Bug(words));
+        }
         validation.rule.clone().ok_or_else(|| {
-            anyhow::anyhow!("validation {} was restored without a rule", validation.id)
+            Failure::Bug(format!(
+                "validation {} was restored without a rule",
+                validation.id
+            ))
         })
     }
 
     /// Ends the validation unless the resource lies where it was planned, behind groups that let nothing out.
-    async fn unless_isolated(&mut self, restored: &Restored) -> anyhow::Result<Option<Next>> {
+    async fn assert_isolated(&mut self, restored: &Restored) -> Result<(), Stop> {
         let mut problems = restored.isolation.clone();
         if problems.is_empty() {
             problems = resource::ways_out(&self.app.aws, restored).await?;
         }
         if problems.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        self.not_isolated(problems).await.map(Some)
+        Err(self.not_isolated(problems).await?.into())
     }
 
-    async fn not_isolated(&mut self, problems: Vec<String>) -> anyhow::Result<Next> {
+    async fn not_isolated(&mut self, problems: Vec<String>) -> failure::Result<Next> {
         for problem in &problems {
             self.validation().find(problem.clone());
         }
@@ -251,7 +237,7 @@ impl Run<'_> {
     }
 
     /// Looks until the resource is ready, taking the steps it needs, or until there is another stage.
-    async fn ready(&mut self) -> anyhow::Result<ControlFlow<Next, Ready>> {
+    async fn ready(&mut self) -> Result<Ready, Stop> {
         let mut unseen = 0;
         let patience = self.now() + MOST_WAITED;
         loop {
@@ -259,9 +245,9 @@ impl Run<'_> {
             let (restored, owned) = match self.look().await? {
                 Looked::Ours(restored, owned) => (restored, owned),
                 Looked::NotOurs(why) => {
-                    return self.give_up_unowned(why).await.map(ControlFlow::Break);
+                    return Err(self.give_up_unowned(why).await?.into());
                 }
-                Looked::NotYet | Looked::Ending => return self.not_ready().await,
+                Looked::NotYet | Looked::Ending => return Err(self.not_ready().await?.into()),
                 Looked::Missing if unseen < UNSEEN_LOOKS && may_wait => {
                     // Right after COMPLETED AWS may not show it yet.
                     unseen += 1;
@@ -269,12 +255,12 @@ impl Run<'_> {
                     continue;
                 }
                 Looked::Missing => {
-                    return match self.missing_twice() {
-                        Ok(()) => self.give_up_gone().await.map(ControlFlow::Break),
-                        Err(again) => Ok(ControlFlow::Break(Next::At(again))),
-                    };
+                    return Err(match self.missing_twice() {
+                        Ok(()) => self.give_up_gone().await?.into(),
+                        Err(again) => Next::At(again).into(),
+                    });
                 }
-                Looked::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
+                Looked::Gone => return Err(self.give_up_gone().await?.into()),
             };
             let validation = self.validation();
             validation.missing_since = None;
@@ -285,28 +271,24 @@ impl Run<'_> {
             }
             match restored.condition.clone() {
                 Condition::Ready(target) if !self.is_settling() => {
-                    return Ok(ControlFlow::Continue(Ready {
+                    return Ok(Ready {
                         resource_type: self.resource_type()?,
                         restored,
                         owned,
                         target,
-                    }));
+                    });
                 }
                 Condition::Needs(step) => {
-                    let taken = Box::pin(self.take_step(step, &restored, &owned)).await?;
-                    if let ControlFlow::Break(next) = taken {
-                        return Ok(ControlFlow::Break(next));
-                    }
+                    Box::pin(self.take_step(step, &restored, &owned)).await?;
                 }
                 Condition::Broken(reason) => {
-                    let next = self.decide(Verdict::Inconclusive, reason).await?;
-                    return Ok(ControlFlow::Break(next));
+                    return Err(self.decide(Verdict::Inconclusive, reason).await?.into());
                 }
-                Condition::Gone => return self.give_up_gone().await.map(ControlFlow::Break),
+                Condition::Gone => return Err(self.give_up_gone().await?.into()),
                 Condition::Busy => {
                     self.note_ready();
                     if !may_wait {
-                        return self.not_ready().await;
+                        return Err(self.not_ready().await?.into());
                     }
                     self.validation().waiting_since = None;
                     self.app.pause().await;
@@ -316,7 +298,7 @@ impl Run<'_> {
                         state.seen |= state.done_at.is_some();
                     }
                     if !may_wait {
-                        return self.not_ready().await;
+                        return Err(self.not_ready().await?.into());
                     }
                     self.validation().waiting_since = None;
                     self.app.pause().await;
@@ -325,7 +307,9 @@ impl Run<'_> {
                     self.validation().waiting_since = None;
                     self.app.pause().await;
                 }
-                Condition::Ready(_) | Condition::Deleting => return self.not_ready().await,
+                Condition::Ready(_) | Condition::Deleting => {
+                    return Err(self.not_ready().await?.into());
+                }
             }
         }
     }
@@ -341,7 +325,7 @@ impl Run<'_> {
     }
 
     /// Comes back later, unless a step or the resource has had its time.
-    async fn not_ready(&mut self) -> anyhow::Result<ControlFlow<Next, Ready>> {
+    async fn not_ready(&mut self) -> failure::Result<Next> {
         let now = self.now();
         let ready_at_most = self.resource_type()?.facts().deadlines.ready;
         let validation = self.validation();
@@ -355,19 +339,17 @@ impl Run<'_> {
             last.filter(|(step, state)| now.duration_since(state.wished_at) > step.at_most());
         if let Some((step, _)) = late {
             let problem = too_late(*step);
-            return self.give_up_step(problem).await.map(ControlFlow::Break);
+            return self.give_up_step(problem).await;
         }
         let overdue = validation
             .restore_seen_at
             .is_some_and(|seen| now.duration_since(seen) > ready_at_most);
-        let next = if overdue {
-            let hours = ready_at_most.as_hours();
-            let reason = format!("what was restored was not ready within {hours} hours");
-            self.decide(Verdict::Inconclusive, reason).await?
-        } else {
-            Next::At(self.look_again())
-        };
-        Ok(ControlFlow::Break(next))
+        if !overdue {
+            return Ok(Next::At(self.look_again()));
+        }
+        let hours = ready_at_most.as_hours();
+        let reason = format!("what was restored was not ready within {hours} hours");
+        self.decide(Verdict::Inconclusive, reason).await
     }
 
     /// Whether a machine may still be booting.
@@ -390,24 +372,22 @@ impl Run<'_> {
         step: Step,
         restored: &Restored,
         owned: &OwnedResource,
-    ) -> anyhow::Result<ControlFlow<Next>> {
+    ) -> Result<(), Stop> {
         let app = self.app;
         let rule = self.rule()?;
         if !step.is_of_recovery() {
             self.note_ready();
         }
-        if let Some(next) = self.unless_isolated(restored).await? {
-            return Ok(ControlFlow::Break(next));
-        }
+        self.assert_isolated(restored).await?;
         if rule.checks.is_empty() {
             // Nobody will look into it.
             let (verdict, reason) = verdict::of_checks(&[]);
-            return self.decide(verdict, reason).await.map(ControlFlow::Break);
+            return Err(self.decide(verdict, reason).await?.into());
         }
         let login = match step {
             Step::Password => match self.own_login(restored).await {
                 Ok(login) => Some(login),
-                Err(problem) => return self.give_up_step(problem).await.map(ControlFlow::Break),
+                Err(problem) => return Err(self.give_up_step(problem).await?.into()),
             },
             Step::Capacity | Step::Writer => None,
         };
@@ -440,19 +420,19 @@ impl Run<'_> {
                 self.write().await?;
                 info!(validation.id = %self.lease.validation.id, "step {step:?} was taken on {}", owned.name());
                 self.login = login.or(self.login.take());
-                Ok(ControlFlow::Continue(()))
+                Ok(())
             }
-            Prepared::NotNow(why) if now.duration_since(wished_at) > step.at_most() => self
-                .give_up_step(format!("{}: {why}", too_late(step)))
-                .await
-                .map(ControlFlow::Break),
-            Prepared::NotNow(_) => Ok(ControlFlow::Break(Next::At(self.look_again()))),
-            Prepared::Refused(problem) => self.give_up_step(problem).await.map(ControlFlow::Break),
+            Prepared::NotNow(why) if now.duration_since(wished_at) > step.at_most() => {
+                let problem = format!("{}: {why}", too_late(step));
+                Err(self.give_up_step(problem).await?.into())
+            }
+            Prepared::NotNow(_) => Err(Next::At(self.look_again()).into()),
+            Prepared::Refused(problem) => Err(self.give_up_step(problem).await?.into()),
         }
     }
 
     /// The checks are not begun, because the resource could not be made ready for them.
-    async fn give_up_step(&mut self, problem: String) -> anyhow::Result<Next> {
+    async fn give_up_step(&mut self, problem: String) -> failure::Result<Next> {
         self.validation().checks = check::not_begun(&self.rule()?, &problem);
         let (verdict, reason) = verdict::of_checks(&self.lease.validation.checks);
         self.decide(verdict, reason).await
@@ -464,13 +444,13 @@ impl Run<'_> {
         &mut self,
         rule: &Rule,
         restored: &Restored,
-    ) -> anyhow::Result<ControlFlow<Next, Option<Login>>> {
+    ) -> Result<Option<Login>, Stop> {
         if !resource::wants_password(rule) {
-            return Ok(ControlFlow::Continue(None));
+            return Ok(None);
         }
         match self.own_login(restored).await {
-            Ok(login) => Ok(ControlFlow::Continue(Some(login))),
-            Err(problem) => self.give_up_step(problem).await.map(ControlFlow::Break),
+            Ok(login) => Ok(Some(login)),
+            Err(problem) => Err(self.give_up_step(problem).await?.into()),
         }
     }
 
@@ -518,7 +498,7 @@ impl Run<'_> {
     }
 
     /// Looks at what the restore job created, and proves that it is ours.
-    pub(super) async fn look(&self) -> anyhow::Result<Looked> {
+    pub(super) async fn look(&self) -> failure::Result<Looked> {
         let app = self.app;
         let validation = &self.lease.validation;
         let (Some(intent), Some(job)) = (&validation.intent, &validation.restore) else {
@@ -570,7 +550,7 @@ impl Run<'_> {
     }
 
     /// Looks whether anything is left of what restore jobs made of which ours could not be told. It is not touched.
-    async fn look_at_suspects(&self) -> anyhow::Result<Looked> {
+    async fn look_at_suspects(&self) -> failure::Result<Looked> {
         let app = self.app;
         let validation = &self.lease.validation;
         let why = || {
@@ -598,7 +578,7 @@ impl Run<'_> {
         Ok(Looked::Missing)
     }
 
-    async fn give_up_gone(&mut self) -> anyhow::Result<Next> {
+    async fn give_up_gone(&mut self) -> failure::Result<Next> {
         let now = self.now();
         let reason = "what was restored no longer exists; it was not deleted by us";
         let validation = self.validation();
@@ -609,7 +589,7 @@ impl Run<'_> {
         self.decide(Verdict::Inconclusive, reason).await
     }
 
-    async fn give_up_unowned(&mut self, why: String) -> anyhow::Result<Next> {
+    async fn give_up_unowned(&mut self, why: String) -> failure::Result<Next> {
         let now = self.now();
         self.validation()
             .settle(Cleanup::LeftBehind, Some(why.clone()), now);

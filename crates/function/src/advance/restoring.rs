@@ -11,6 +11,7 @@ use tracing::info;
 use super::restored::{Looked, UNSEEN_LOOKS};
 use super::{Next, POLL, Run};
 use crate::aws::AwsError;
+use crate::failure::{self, Failure};
 use crate::{backup, resource};
 
 /// How long an idempotency token is trusted. AWS once documented an hour and says nothing today.
@@ -30,13 +31,13 @@ pub(super) enum Found {
 
 impl Run<'_> {
     /// 1. Makes sure that the restore job of the intent is started. 2. Looks how it is.
-    pub(super) async fn restoring(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn restoring(&mut self) -> failure::Result<Next> {
         let app = self.app;
         let Some(intent) = self.lease.validation.intent.clone() else {
-            anyhow::bail!(
+            return Err(Failure::Bug(format!(
                 "validation {} is restoring without an intent",
                 self.lease.validation.id
-            );
+            )));
         };
         if self.lease.validation.retry_at.is_some() {
             return self.clear_away().await;
@@ -71,7 +72,7 @@ impl Run<'_> {
     }
 
     /// The restore was not made. Tried again when its fault may pass and nothing of it is left.
-    async fn restore_failed(&mut self, intent: &Intent, job: RestoreJob) -> anyhow::Result<Next> {
+    async fn restore_failed(&mut self, intent: &Intent, job: RestoreJob) -> failure::Result<Next> {
         let now = self.now();
         let validation = self.validation();
         let key = validation.recovery_point.encryption_key_arn.as_deref();
@@ -88,7 +89,7 @@ impl Run<'_> {
 
     /// Deletes what the failed restore has left, as after a verdict. When it is gone, the validation waits for its next attempt
     /// ([`Run::try_again`]); if it cannot be deleted, the verdict is that of this one.
-    async fn clear_away(&mut self) -> anyhow::Result<Next> {
+    async fn clear_away(&mut self) -> failure::Result<Next> {
         let validation = &self.lease.validation;
         let job = validation.restore.as_ref();
         let is_named = job.is_some_and(|job| job.created_resource_arn.is_some());
@@ -107,12 +108,12 @@ impl Run<'_> {
     }
 
     /// Waits for the next attempt, without a slot.
-    pub(super) async fn try_again(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn try_again(&mut self) -> failure::Result<Next> {
         let Some(at) = self.lease.validation.retry_at else {
-            anyhow::bail!(
+            return Err(Failure::Bug(format!(
                 "validation {} is not to be tried again",
                 self.lease.validation.id
-            );
+            )));
         };
         self.free_slot().await?;
         let validation = self.validation();
@@ -122,12 +123,12 @@ impl Run<'_> {
     }
 
     /// Sets the verdict of a restore job that failed and is not tried again.
-    async fn decide_failed(&mut self, intent: &Intent) -> anyhow::Result<Next> {
+    async fn decide_failed(&mut self, intent: &Intent) -> failure::Result<Next> {
         let Some(job) = self.lease.validation.restore.clone() else {
-            anyhow::bail!(
+            return Err(Failure::Bug(format!(
                 "validation {} has no failed restore",
                 self.lease.validation.id
-            );
+            )));
         };
         // What has the planned name without being named by the job is not provably ours.
         if job.created_resource_arn.is_none()
@@ -145,7 +146,7 @@ impl Run<'_> {
     }
 
     /// The verdict that the words of a failed restore job support.
-    pub(super) async fn decide_by_evidence(&mut self, job: &RestoreJob) -> anyhow::Result<Next> {
+    pub(super) async fn decide_by_evidence(&mut self, job: &RestoreJob) -> failure::Result<Next> {
         let key = self
             .lease
             .validation
@@ -157,7 +158,7 @@ impl Run<'_> {
             .await
     }
 
-    async fn start(&mut self, intent: Intent) -> anyhow::Result<Next> {
+    async fn start(&mut self, intent: Intent) -> failure::Result<Next> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         let resource_type = point.resource_type.as_deref().unwrap_or_default();
@@ -192,7 +193,7 @@ impl Run<'_> {
         }
     }
 
-    async fn started(&mut self, job_id: String) -> anyhow::Result<Next> {
+    async fn started(&mut self, job_id: String) -> failure::Result<Next> {
         let due = self.look_at_restore();
         let validation = self.validation();
         validation.due_at = Some(due);
@@ -205,7 +206,7 @@ impl Run<'_> {
     }
 
     /// Takes the restore job for this validation, unless another one has it; the lease is given back unless `keeps`.
-    pub(super) async fn take_job(&mut self, job_id: String, keeps: bool) -> anyhow::Result<bool> {
+    pub(super) async fn take_job(&mut self, job_id: String, keeps: bool) -> failure::Result<bool> {
         let now = self.now();
         if let Some(intent) = &mut self.validation().intent {
             intent.restore_job_id = Some(job_id.clone());
@@ -224,7 +225,7 @@ impl Run<'_> {
     }
 
     /// A new attempt, under a new name and token: nothing of this one was started.
-    async fn begin_again(&mut self) -> anyhow::Result<Next> {
+    async fn begin_again(&mut self) -> failure::Result<Next> {
         self.validation().begin_attempt();
         self.write().await?;
         Ok(Next::Again)
@@ -232,7 +233,7 @@ impl Run<'_> {
 
     /// Looks for the job that an intent has started: by our role, of our recovery point, with the planned name. Several
     /// that fit are nobody's.
-    pub(super) async fn find_started(&self, intent: &Intent) -> anyhow::Result<Found> {
+    pub(super) async fn find_started(&self, intent: &Intent) -> failure::Result<Found> {
         let app = self.app;
         let point = self.lease.validation.recovery_point.clone();
         let role = &app.config.restore_role_arn;
@@ -286,7 +287,7 @@ impl Run<'_> {
         &mut self,
         jobs: Vec<String>,
         reason: String,
-    ) -> anyhow::Result<Next> {
+    ) -> failure::Result<Next> {
         let now = self.now();
         let validation = self.validation();
         validation.suspected_jobs = jobs;
@@ -299,7 +300,7 @@ impl Run<'_> {
         &self,
         intent: &Intent,
         job_created_at: Option<Timestamp>,
-    ) -> anyhow::Result<Vec<String>> {
+    ) -> failure::Result<Vec<String>> {
         let app = self.app;
         Ok(resource::orphan_candidates(
             app,

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::Run;
 use crate::aws::AwsError;
-use crate::ledger::LedgerError;
+use crate::failure::{self, Failure};
 
 /// What is too much for AWS now is tried again after so many seconds at least.
 const PUT_OFF_LEAST: u64 = 60;
@@ -22,7 +22,7 @@ impl Run<'_> {
         &mut self,
         resource_type: ResourceType,
         limits: &Limits,
-    ) -> anyhow::Result<bool> {
+    ) -> failure::Result<bool> {
         let allowed = self.app.config.max_concurrent_restores;
         let name = resource_type.name();
         let (limit, of_type) = (limits.slots(allowed), limits.slots_of(name, allowed));
@@ -69,7 +69,7 @@ impl Run<'_> {
     }
 
     /// Gives the slot back, and notes if there was one: the longest waiting validation is to have it.
-    pub(super) async fn free_slot(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn free_slot(&mut self) -> failure::Result<()> {
         let id = &self.lease.validation.id;
         if let Some(slots) = self.app.ledger.free_slot(id).await? {
             self.gave_back = Some(slots);
@@ -79,12 +79,12 @@ impl Run<'_> {
 
     /// When to try again what AWS had too many calls for, should that be what this error is. Nothing has been started
     /// that anybody waits for, and to be delivered again at once would only add calls.
-    pub(super) fn put_off(&self, error: &anyhow::Error) -> Option<SignedDuration> {
+    pub(super) fn put_off(&self, failure: &Failure) -> Option<SignedDuration> {
         let waits = matches!(
             self.lease.validation.stage,
             Stage::Landed | Stage::Restoring
         );
-        let throttled = waits && aws_error(error).is_some_and(AwsError::is_throttle);
+        let throttled = waits && failure.aws().is_some_and(AwsError::is_throttle);
         throttled.then(|| {
             let hash = Sha256::new()
                 .chain_update(&self.lease.validation.id)
@@ -95,13 +95,4 @@ impl Run<'_> {
             SignedDuration::from_secs((PUT_OFF_LEAST + spread).cast_signed())
         })
     }
-}
-
-/// What AWS answered, when that is the error.
-pub(super) fn aws_error(error: &anyhow::Error) -> Option<&AwsError> {
-    let of_ledger = || match error.downcast_ref() {
-        Some(LedgerError::Aws(error)) => Some(error),
-        _ => None,
-    };
-    error.downcast_ref().or_else(of_ledger)
 }

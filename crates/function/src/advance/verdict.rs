@@ -8,11 +8,12 @@ use tracing::{error, info};
 
 use super::{Next, Run};
 use crate::aws::AwsError;
+use crate::failure::{self, Failure};
 use crate::publish;
 
 impl Run<'_> {
     /// Writes the record; then tells Logs and SNS.
-    pub(super) async fn checked(&mut self) -> anyhow::Result<Next> {
+    pub(super) async fn checked(&mut self) -> failure::Result<Next> {
         if let Some(until) = self.keep_until() {
             let now = self.now();
             let validation = self.validation();
@@ -47,13 +48,13 @@ impl Run<'_> {
     }
 
     /// Writes the record as the validation stands, with what events told meanwhile.
-    pub(super) async fn write_record(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn write_record(&mut self) -> failure::Result<()> {
         self.hear().await?;
         self.put_record().await
     }
 
     /// Adds what events told meanwhile.
-    pub(super) async fn hear(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn hear(&mut self) -> failure::Result<()> {
         if self.lease.validation.copy_job.is_none()
             && let Some(heard) = self.app.ledger.heard(&self.lease.validation.id).await?
         {
@@ -63,10 +64,13 @@ impl Run<'_> {
     }
 
     /// Writes the record as the validation stands.
-    pub(super) async fn put_record(&self) -> anyhow::Result<()> {
+    pub(super) async fn put_record(&self) -> failure::Result<()> {
         let (app, validation) = (self.app, &self.lease.validation);
         let Some(record) = Record::of(validation) else {
-            anyhow::bail!("validation {} has no verdict to record", validation.id);
+            return Err(Failure::Bug(format!(
+                "validation {} has no verdict to record",
+                validation.id
+            )));
         };
         publish::write_record(&app.aws, &app.config, &validation.record_key(), &record).await?;
         Ok(())

@@ -18,10 +18,9 @@ use aws_sdk_dynamodb::types::{
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::resource_type::ResourceType;
 
-use super::{
-    DUE_AT, DUE_INDEX, DUE_PARTITION, Item, Ledger, LedgerError, OPEN, n, number, refused, s, text,
-};
+use super::{DUE_AT, DUE_INDEX, DUE_PARTITION, Item, Ledger, OPEN, n, number, refused, s, text};
 use crate::aws::failed;
+use crate::failure;
 
 /// The item that lists the validations with a running restore.
 const SLOTS: &str = "slots";
@@ -140,7 +139,7 @@ impl Ledger {
         limit: u32,
         of_type: u32,
         now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    ) -> failure::Result<bool> {
         let result = self
             .client
             .update_item()
@@ -178,11 +177,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_waiting(
-        &self,
-        resource_type: &str,
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    pub async fn note_waiting(&self, resource_type: &str, now: Timestamp) -> failure::Result<()> {
         self.client
             .update_item()
             .table_name(&self.table)
@@ -201,7 +196,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn strike_off(&self, resource_type: &str, now: Timestamp) -> Result<(), LedgerError> {
+    pub async fn strike_off(&self, resource_type: &str, now: Timestamp) -> failure::Result<()> {
         let result = self
             .client
             .update_item()
@@ -225,7 +220,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn free_slot(&self, id: &str) -> Result<Option<Slots>, LedgerError> {
+    pub async fn free_slot(&self, id: &str) -> failure::Result<Option<Slots>> {
         let mut expression = "DELETE #held :me".to_owned();
         let mut request = self
             .client
@@ -258,7 +253,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn slots(&self) -> Result<Slots, LedgerError> {
+    pub async fn slots(&self) -> failure::Result<Slots> {
         Ok(self
             .get(SLOTS)
             .await?
@@ -270,7 +265,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn open_page(&self, start: Option<PageStart>) -> Result<Page, LedgerError> {
+    pub async fn open_page(&self, start: Option<PageStart>) -> failure::Result<Page> {
         self.page(OPEN, None, start).await
     }
 
@@ -284,7 +279,7 @@ impl Ledger {
         resource_type: &str,
         most: Option<i32>,
         start: Option<PageStart>,
-    ) -> Result<Page, LedgerError> {
+    ) -> failure::Result<Page> {
         self.page(&waiting_partition(resource_type), most, start)
             .await
     }
@@ -294,7 +289,7 @@ impl Ledger {
         partition: &str,
         most: Option<i32>,
         start: Option<PageStart>,
-    ) -> Result<Page, LedgerError> {
+    ) -> failure::Result<Page> {
         let request = self
             .client
             .query()

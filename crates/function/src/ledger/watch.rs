@@ -3,15 +3,16 @@
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
-use super::{Ledger, LedgerError, REMEMBERED, n, s};
+use super::{Ledger, REMEMBERED, n, s};
 use crate::aws::failed;
+use crate::failure;
 
 impl Ledger {
     /// Whether people were told of this.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn was_told_of(&self, what: &str) -> Result<bool, LedgerError> {
+    pub async fn was_told_of(&self, what: &str) -> failure::Result<bool> {
         Ok(self.get(&told_key(what)).await?.is_some())
     }
 
@@ -19,7 +20,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn remember_told_of(&self, what: &str, now: Timestamp) -> Result<(), LedgerError> {
+    pub async fn remember_told_of(&self, what: &str, now: Timestamp) -> failure::Result<()> {
         self.client
             .put_item()
             .table_name(&self.table)

@@ -12,6 +12,7 @@ use restore_proof_core::validation::{RestoreJob, Stage};
 use serde_json::json;
 use tracing::warn;
 
+use crate::failure;
 use crate::publish::{self, Metric};
 use crate::resource::{self, Neighbour};
 use crate::{App, backup};
@@ -28,7 +29,7 @@ const MOST_TOLD: usize = 20;
 ///
 /// # Errors
 /// When AWS does not answer.
-pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
+pub async fn report_unknown(app: &App) -> failure::Result<usize> {
     let now = app.now();
     let settled = |one: &Neighbour| {
         one.created_at
@@ -70,7 +71,7 @@ pub async fn report_unknown(app: &App) -> anyhow::Result<usize> {
 }
 
 /// Whether it bears the name that an open validation has planned.
-async fn is_accounted_by_name(app: &App, one: &Neighbour) -> anyhow::Result<bool> {
+async fn is_accounted_by_name(app: &App, one: &Neighbour) -> failure::Result<bool> {
     let Some(id) = validation_named(&app.config.name_prefix, &one.name) else {
         return Ok(false);
     };
@@ -88,7 +89,7 @@ async fn is_accounted_by_job(
     app: &App,
     one: &Neighbour,
     jobs: &[RestoreJob],
-) -> anyhow::Result<bool> {
+) -> failure::Result<bool> {
     let may_have_made = |job: &&RestoreJob| match &job.created_resource_arn {
         Some(made) => *made == one.arn,
         // While it runs it names nothing: then the image tells.
@@ -120,7 +121,7 @@ async fn is_accounted_by_job(
 }
 
 /// Tells people, unless they were told. Answers whether it did.
-async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> anyhow::Result<bool> {
+async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> failure::Result<bool> {
     // What is made anew under the same name is something else.
     let created = one.created_at.map(|at| at.to_string()).unwrap_or_default();
     let what = format!("{}#{created}", one.arn);

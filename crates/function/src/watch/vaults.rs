@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::aws::AwsError;
 use crate::backup::{self, DescribedPoint};
+use crate::failure::{self, Failure};
 use crate::ledger::Outcome;
 use crate::publish::{self, Metric};
 use crate::sweep::landed_at;
@@ -72,7 +73,7 @@ pub(crate) async fn report(
     landed: &[(Timestamp, Outcome)],
     since: Timestamp,
     now: Timestamp,
-) -> anyhow::Result<usize> {
+) -> failure::Result<usize> {
     let (mut unreadable, mut stalest) = (0, None);
     let mut findings = Vec::new();
     for vault in watched {
@@ -140,7 +141,7 @@ pub(crate) async fn report_unnamed(
     app: &App,
     since: Timestamp,
     until: Timestamp,
-) -> anyhow::Result<usize> {
+) -> failure::Result<usize> {
     let watched = app.config.watched_vaults();
     let mut unnamed = Vec::new();
     for vault in backup::vaults(&app.aws).await? {
@@ -149,10 +150,10 @@ pub(crate) async fn report_unnamed(
         if is_named || vault.points == 0 {
             continue;
         }
-        anyhow::ensure!(
-            app.now() < until,
-            "there was no time for all vaults that no parameter names: name those that are not to be validated in UnwatchedVaultNames"
-        );
+        if app.now() >= until {
+            let words = "there was no time for all vaults that no parameter names: name those that are not to be validated in UnwatchedVaultNames";
+            return Err(Failure::Bug(words.to_owned()));
+        }
         match backup::has_points_since(&app.aws, &vault.name, since).await {
             Ok(true) => unnamed.push(vault.name),
             Ok(false) => {}
@@ -231,7 +232,7 @@ async fn oldest(
     app: &App,
     landed: &[(Timestamp, Outcome)],
     now: Timestamp,
-) -> anyhow::Result<SignedDuration> {
+) -> failure::Result<SignedDuration> {
     let open = landed
         .iter()
         .filter(|(_, outcome)| *outcome == Outcome::Open);
@@ -287,7 +288,7 @@ async fn tell(
     finding: Finding,
     words: &str,
     now: Timestamp,
-) -> anyhow::Result<()> {
+) -> failure::Result<()> {
     let week = now.to_zoned(TimeZone::UTC).date().iso_week_date();
     let what = format!(
         "{}#{}#{}-W{}",

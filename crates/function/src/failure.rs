@@ -1,0 +1,33 @@
+//! Why an invocation did not get on.
+
+use crate::aws::AwsError;
+
+/// What ends a run. The event is delivered again, and the sweep comes by in any case.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// AWS refused, or did not answer.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// Another invocation wrote in between: whatever this one was about to do is not its to do any more.
+    #[error("validation {0}: the lease was lost to another invocation")]
+    LeaseLost(String),
+    /// The ledger holds something that is no item of this program: its key, and what is wrong.
+    #[error("ledger item {0} cannot be read: {1}")]
+    Unreadable(String, String),
+    /// What cannot be, in words: a fault of ours.
+    #[error("{0}")]
+    Bug(String),
+}
+
+/// What comes of work that may fail.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// What AWS answered, when that is the matter.
+    pub fn aws(&self) -> Option<&AwsError> {
+        match self {
+            Failure::Aws(error) => Some(error),
+            Failure::LeaseLost(_) | Failure::Unreadable(..) | Failure::Bug(_) => None,
+        }
+    }
+}
