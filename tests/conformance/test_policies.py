@@ -174,10 +174,11 @@ def test_a_type_is_found_in_the_list_by_its_whole_name(name, types, has):
 def test_the_function_logs_in_to_databases_as_the_named_users_alone(users, types):
     """What is granted is what IAM calls a database user (Service Authorization Reference, `rds-db`), whatever the database."""
     stack = template(IamDatabaseUsers=users, Types=types)
-    granted = {resource.rpartition("/")[2]
-               for place, document in stack.policies() for statement in document["Statement"]
-               if "rds-db:connect" in as_list(statement.get("Action")) for resource in as_list(statement.get("Resource"))
-               if resource.startswith(arn("rds-db", "dbuser:*/"))}
+    resources = {resource for place, document in stack.policies() for statement in document["Statement"]
+                 if "rds-db:connect" in as_list(statement.get("Action")) for resource in as_list(statement.get("Resource"))}
+    prefix = arn("rds-db", "dbuser:*/")
+    assert all(resource.startswith(prefix) for resource in resources)
+    granted = {resource.removeprefix(prefix) for resource in resources}
     named = set(users.split(",")) - {""} if types != "EC2" else set()
     # "-" fills the places that are left: no user may be called so.
     assert granted - {"-"} == named

@@ -88,7 +88,7 @@ async fn planted_in_an_error_and_a_panic() {
     let text = scene.watch.canary("planted");
     scene
         .watch
-        .answered(&Err(Failure::Bug(format!("it fails: {text}"))));
+        .answered(&Err(Failure::Other(format!("it fails: {text}"))));
     let panics = text.clone();
     let panicked = tokio::spawn(async move { panic!("cause {panics}") });
     panicked.await.unwrap_err();

@@ -157,8 +157,8 @@ impl Watch {
     pub fn answered(&self, answer: &failure::Result<Value>) {
         match answer {
             Ok(answer) => self.seen.write("answer", answer.to_string()),
-            // With and without its causes, and as a panic would show it.
-            Err(error) => self.seen.write("error", format!("{error:#} {error:?}")),
+            // As it is said, and as a panic would show it.
+            Err(error) => self.seen.write("error", format!("{error} {error:?}")),
         }
     }
 

@@ -68,12 +68,12 @@ enum Next {
 enum Stop {
     /// What is to happen instead.
     Next(Next),
-    /// It did not get on.
+    /// The step failed.
     Failed(Failure),
 }
 
 impl Stop {
-    /// What the step comes to.
+    /// The step's own result.
     fn step(self) -> failure::Result<Next> {
         match self {
             Stop::Next(next) => Ok(next),
@@ -203,7 +203,7 @@ pub async fn advance(
                     }
                     (Ok(validation), None) => patience::tell_if_overdue(app, &validation).await,
                     // The error that matters is the first one; without the lease given back the sweep waits for its end.
-                    (Err(second), _) => warn!("the lease could not be given back: {:#}", second),
+                    (Err(second), _) => warn!("the lease could not be given back: {second}"),
                 }
                 return Err(error);
             }
@@ -240,7 +240,7 @@ impl Run<'_> {
         let validation = &self.lease.validation;
         let name = validation.recovery_point.resource_type.as_deref();
         name.and_then(ResourceType::from_name).ok_or_else(|| {
-            Failure::Bug(format!(
+            Failure::Other(format!(
                 "validation {} is of type {name:?}, which is not validated",
                 validation.id
             ))

@@ -139,7 +139,9 @@ impl Config {
         let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
         let unwatched_vaults = list(&optional("UNWATCHED_VAULT_NAMES").unwrap_or_default());
 
-        let iam_database_users = list(&optional("IAM_DATABASE_USERS").unwrap_or_default());
+        let mut iam_database_users = list(&optional("IAM_DATABASE_USERS").unwrap_or_default());
+        iam_database_users.sort_unstable();
+        iam_database_users.dedup();
 
         let hours_without_point = optional("HOURS_WITHOUT_POINT");
 

@@ -1,4 +1,4 @@
-//! Why an invocation did not get on.
+//! Why an invocation failed.
 
 use crate::aws::AwsError;
 
@@ -14,9 +14,9 @@ pub enum Failure {
     /// The ledger holds something that is no item of this program: its key, and what is wrong.
     #[error("ledger item {0} cannot be read: {1}")]
     Unreadable(String, String),
-    /// What cannot be, in words: a fault of ours.
+    /// Anything else, in words: what should not be, or what there was no time for.
     #[error("{0}")]
-    Bug(String),
+    Other(String),
 }
 
 /// What comes of work that may fail.
@@ -27,7 +27,7 @@ impl Failure {
     pub fn aws(&self) -> Option<&AwsError> {
         match self {
             Failure::Aws(error) => Some(error),
-            Failure::LeaseLost(_) | Failure::Unreadable(..) | Failure::Bug(_) => None,
+            Failure::LeaseLost(_) | Failure::Unreadable(..) | Failure::Other(_) => None,
         }
     }
 }

@@ -83,9 +83,9 @@ async fn run() -> Result<(), lambda_runtime::Error> {
             Box::pin(handle(&app, &event.payload, deadline))
                 .await
                 .map_err(|error| {
-                    // Logged here and nowhere else, with the whole chain of causes.
-                    error!("{error:#}");
-                    lambda_runtime::Error::from(format!("{error:#}"))
+                    // Logged here and nowhere else.
+                    error!("{error}");
+                    lambda_runtime::Error::from(format!("{error}"))
                 })
         }
         .boxed()

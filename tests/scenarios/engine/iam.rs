@@ -1,5 +1,8 @@
 //! `credentials = "iam"`: checks log in by a token of IAM, which RDS verifies and nobody keeps.
 
+use restore_proof_core::expectation::Clocks;
+use restore_proof_core::policy::{self, Tls};
+use restore_proof_function::check::{self, Access, Certificates, Login, Target};
 use restore_proof_local_aws::engine::IAM_USER;
 use restore_proof_tests::{LEDGER, LOG_GROUP, canary};
 
@@ -62,7 +65,7 @@ async fn a_user_of_the_other_kind_is_not_let_in_and_that_is_said() {
         let record = shop.prove(&point).await;
         assert_eq!(outcome(&record), ("inconclusive", "deleted"), "{record:#}");
         let detail = record["checks"][0]["detail"].as_str().unwrap();
-        let said = "restore_check must log in by tokens of IAM in the source";
+        let said = "restore_check logs in so in the source, too";
         assert!(detail.contains(said), "{detail}");
         assert!(!detail.contains(OF_A_TOKEN), "{detail}");
         shop.scene.assert_clean();
@@ -101,4 +104,34 @@ async fn a_rule_without_it_leaves_it_off() {
     let record = shop.prove(&point).await;
     assert_eq!(outcome(&record), ("passed", "deleted"), "{record:#}");
     assert_eq!(asked(&shop), "false");
+}
+
+/// The policy's reader refuses `tls = "off"` beside a token; this holds for whatever else may come to it.
+#[tokio::test]
+async fn a_token_is_not_sent_without_tls() {
+    let mut login = Login::new(IAM_USER.to_owned(), "token".to_owned(), None);
+    login.is_token = true;
+    let access = Access::given(Some(login), Tls::Off, Certificates::BuiltIn).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let now = Timestamp::now();
+    let clocks = Clocks {
+        recovery_point_created: now,
+        now,
+    };
+    let policy = policy::parse(&super::policy("", &[THERE])).unwrap();
+    for engine in ["postgres", "mysql"] {
+        let target = Target::Database {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            engine: engine.to_owned(),
+            database: Some(SAMPLE_DATABASE.to_owned()),
+            settings_differ: false,
+        };
+        let left = Duration::from_secs(20);
+        let ran = check::run(&policy.rules[0], &target, &access, clocks, left).await;
+        let detail = &ran.results[0].detail;
+        assert!(detail.contains("over TLS only"), "{detail}");
+        assert!(listener.accept().is_err(), "nobody even connects");
+    }
 }

@@ -33,11 +33,7 @@ impl Database {
     async fn start(kind: Kind, name: &str, setup: &str) -> Database {
         let engines = engines().await;
         let engine = Box::pin(engines.of(kind)).await;
-        let server = engine
-            .fresh
-            .restore(name, MASTER_USER, false)
-            .await
-            .unwrap();
+        let server = engine.fresh.restore(name, MASTER_USER, None).await.unwrap();
         let mut database = Database {
             server,
             engine: match kind {

@@ -330,7 +330,7 @@ fn asked_for_its_password(policy: &str, url: &str, more: &[&str]) {
 /// Starts a server with healthy data in it, and looks into it from a thread of its own.
 async fn look_into(dumps: Vec<Dump>, scheme: &'static str, ca: String, backed_up_at: Timestamp) {
     let server = dumps[0]
-        .restore("checked", MASTER_USER, false)
+        .restore("checked", MASTER_USER, None)
         .await
         .unwrap();
     let looking = tokio::task::spawn_blocking(move || {

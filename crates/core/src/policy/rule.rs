@@ -435,8 +435,7 @@ fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
 }
 
 /// What a database user's name is like that logs in by a token of IAM.
-const IAM_USER_RULE: &str =
-    "must be a database user's name: up to 63 letters, digits, and _ . - inside of it";
+const IAM_USER_RULE: &str = "must be a database user's name: up to 63 letters, digits, _ . and -, not beginning with . or -";
 /// The same as a regular expression.
 pub(super) const IAM_USER_PATTERN: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$";
 
@@ -488,7 +487,7 @@ fn read_credentials(item: &Item<'_>) -> Option<Credentials> {
             None
         }
         (Some(_), Some(user)) => {
-            user.mistake("cannot stand beside secret: checks log in either way");
+            user.mistake("must not stand beside secret: checks log in by one of them");
             None
         }
     }

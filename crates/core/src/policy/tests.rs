@@ -241,7 +241,7 @@ fn mistakes_of_rules() {
         ),
         (
             "credentials = { iam = \"a\", secret = \"s\" }",
-            "rules[0].credentials.iam: cannot stand beside secret",
+            "rules[0].credentials.iam: must not stand beside secret",
         ),
         (
             "credentials = \"iam\"\ntls = \"off\"",

@@ -339,6 +339,18 @@ const FORBIDDEN: &[Reason] = &[
     ),
 ];
 
+/// "All DB instance classes support IAM database authentication, except for db.t2.small and db.t3.small" (Amazon Aurora user
+/// guide, "IAM database authentication", of Aurora MySQL).
+fn refused_iam_class(request: &Request<'_>) -> Option<String> {
+    let class = request.types.aurora.instance_class.as_str();
+    let is_refused = request.logs_in_by_iam
+        && request.said("Engine") == "aurora-mysql"
+        && ["db.t2.small", "db.t3.small"].contains(&class);
+    is_refused.then(|| {
+        format!("the rule has credentials of IAM, and Aurora MySQL takes no tokens of IAM as logins on {class}. Name another class")
+    })
+}
+
 /// Port and engine mode; whether the engine takes the writer's class.
 fn settle(request: &mut Request<'_>) -> Option<String> {
     let said = request.said("Port");
@@ -360,7 +372,7 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
     }
     let keys = &request.types.aurora;
     settle_support(request, keys.extended_support);
-    let refused = settle_iam(request);
+    let refused = settle_iam(request).or_else(|| refused_iam_class(request));
     let parameters = ("aurora.parameter_group", keys.parameter_group.as_deref());
     let refused = refused.or(settle_parameter_group(
         request,

@@ -393,25 +393,30 @@ pub(super) const IAM_KEY: &str = "EnableIAMDatabaseAuthentication";
 /// "IAM database authentication for MariaDB, MySQL, and PostgreSQL", availability).
 pub(super) fn settle_iam(request: &mut Request<'_>) -> Option<String> {
     if !request.logs_in_by_iam {
-        request.set(IAM_KEY, Some("false"), "checks log in with passwords");
+        let reason = "no check logs in by a token of IAM";
+        request.set(IAM_KEY, Some("false"), reason);
         return None;
     }
     request.set(IAM_KEY, Some("true"), "checks log in by a token of IAM");
     let (engine, version) = (request.said("Engine"), request.said("EngineVersion"));
-    let is_known = matches!(
-        engine,
-        "mysql" | "mariadb" | "postgres" | "aurora-mysql" | "aurora-postgresql"
-    );
-    let is_too_old = engine == "mariadb"
-        && ["10.0.", "10.1.", "10.2.", "10.3.", "10.4.", "10.5."]
-            .iter()
-            .any(|old| version.starts_with(old));
-    (!is_known || is_too_old).then(|| {
-        format!(
-            "the rule has credentials of IAM, and {engine} {version} takes no tokens of IAM as logins (MySQL, PostgreSQL and \
-             MariaDB from 10.6 on do). Use a secret, or \"reset\""
-        )
-    })
+    match engine {
+        // What the backup does not say RDS may take.
+        "" | "mysql" | "postgres" | "aurora-mysql" | "aurora-postgresql" => None,
+        "mariadb" => {
+            const TOO_OLD: [&str; 6] = ["10.0.", "10.1.", "10.2.", "10.3.", "10.4.", "10.5."];
+            let is_too_old = TOO_OLD.iter().any(|old| version.starts_with(old));
+            is_too_old.then(|| {
+                format!(
+                    "the rule has credentials of IAM, and MariaDB {version} takes no tokens of IAM as logins; it does \
+                     from 10.6 on. Use a secret, or \"reset\""
+                )
+            })
+        }
+        _ => Some(format!(
+            "the rule has credentials of IAM and SQL checks, and there are none of either for {engine}: only MySQL, \
+             MariaDB and PostgreSQL are looked into"
+        )),
+    }
 }
 
 /// Only instances of a cluster are serverless.

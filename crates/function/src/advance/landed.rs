@@ -180,7 +180,7 @@ impl Run<'_> {
             (Decision::Restored(resource_type), Some(rule)) => (resource_type, rule),
             (Decision::NotTested(reason), _) => return self.leave_out(reason).await,
             (undecided @ (Decision::Restored(_) | Decision::Undecided(_)), _) => {
-                return Err(Failure::Bug(format!(
+                return Err(Failure::Other(format!(
                     "all is known that is to be known, and still: {undecided:?}"
                 )));
             }

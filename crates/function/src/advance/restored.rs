@@ -89,7 +89,7 @@ impl Run<'_> {
             else {
                 let id = &self.lease.validation.id;
                 let words = format!("validation {id} was restored without a date");
-                return Err(Failure::Bug(words).into());
+                return Err(Failure::Other(words).into());
             };
             if rule.checks.is_empty() {
                 self.assert_isolated(&ready.restored).await?;
@@ -206,10 +206,10 @@ impl Run<'_> {
         let validation = &self.lease.validation;
         if !self.lease.has_checks() {
             let words = format!("the checks of validation {} were not read", validation.id);
-            return Err(Failure::Bug(words));
+            return Err(Failure::Other(words));
         }
         validation.rule.clone().ok_or_else(|| {
-            Failure::Bug(format!(
+            Failure::Other(format!(
                 "validation {} was restored without a rule",
                 validation.id
             ))

@@ -34,7 +34,7 @@ impl Run<'_> {
     pub(super) async fn restoring(&mut self) -> failure::Result<Next> {
         let app = self.app;
         let Some(intent) = self.lease.validation.intent.clone() else {
-            return Err(Failure::Bug(format!(
+            return Err(Failure::Other(format!(
                 "validation {} is restoring without an intent",
                 self.lease.validation.id
             )));
@@ -110,7 +110,7 @@ impl Run<'_> {
     /// Waits for the next attempt, without a slot.
     pub(super) async fn try_again(&mut self) -> failure::Result<Next> {
         let Some(at) = self.lease.validation.retry_at else {
-            return Err(Failure::Bug(format!(
+            return Err(Failure::Other(format!(
                 "validation {} is not to be tried again",
                 self.lease.validation.id
             )));
@@ -125,7 +125,7 @@ impl Run<'_> {
     /// Sets the verdict of a restore job that failed and is not tried again.
     async fn decide_failed(&mut self, intent: &Intent) -> failure::Result<Next> {
         let Some(job) = self.lease.validation.restore.clone() else {
-            return Err(Failure::Bug(format!(
+            return Err(Failure::Other(format!(
                 "validation {} has no failed restore",
                 self.lease.validation.id
             )));

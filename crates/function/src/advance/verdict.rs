@@ -67,7 +67,7 @@ impl Run<'_> {
     pub(super) async fn put_record(&self) -> failure::Result<()> {
         let (app, validation) = (self.app, &self.lease.validation);
         let Some(record) = Record::of(validation) else {
-            return Err(Failure::Bug(format!(
+            return Err(Failure::Other(format!(
                 "validation {} has no verdict to record",
                 validation.id
             )));

@@ -62,12 +62,13 @@ impl Login {
         })
     }
 
-    /// Says of a login that the server has refused what a token needs besides to be good.
+    /// Adds to the words about a refused login what a login by a token needs: RDS says the same whoever is to blame.
     pub(super) fn refused(&self, trouble: Trouble) -> Trouble {
         match trouble {
             Trouble::CannotTell(words) if self.is_token => Trouble::CannotTell(format!(
-                "{words}; {} must log in by tokens of IAM in the source, too: as a member of rds_iam (PostgreSQL) or by \
-                 AWSAuthenticationPlugin (MySQL, MariaDB), under its name as it is written there",
+                "{words}; a login by a token of IAM needs both: {} logs in so in the source, too, as a member of rds_iam \
+                 (PostgreSQL) or by AWSAuthenticationPlugin (MySQL, MariaDB); and the function's role may rds-db:connect, \
+                 which a permissions boundary or an SCP may deny",
                 self.username
             )),
             Trouble::CannotTell(_) | Trouble::Wrong(_) | Trouble::Unnamed(_) => trouble,

@@ -224,6 +224,10 @@ fn server(check: &SqlCheck, target: &Target, access: &Access) -> Result<Server, 
         return Err(cannot("sql checks need a database, not a machine"));
     };
     let login = access.login.as_ref().map_err(|why| cannot(why))?;
+    let connector = access.databases.clone().map_err(Trouble::CannotTell)?;
+    if login.is_token && matches!(connector, Connector::Plain) {
+        return Err(cannot("a token of IAM is sent over TLS only"));
+    }
     let names = [&check.database, &login.dbname, database];
     Ok(Server {
         host: host.clone(),
@@ -232,6 +236,6 @@ fn server(check: &SqlCheck, target: &Target, access: &Access) -> Result<Server, 
             .ok_or_else(|| cannot(&format!("sql checks on engine {engine} are not supported")))?,
         database: names.into_iter().flatten().next().cloned(),
         login: login.clone(),
-        connector: access.databases.clone().map_err(Trouble::CannotTell)?,
+        connector,
     })
 }

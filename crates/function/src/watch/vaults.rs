@@ -152,7 +152,7 @@ pub(crate) async fn report_unnamed(
         }
         if app.now() >= until {
             let words = "there was no time for all vaults that no parameter names: name those that are not to be validated in UnwatchedVaultNames";
-            return Err(Failure::Bug(words.to_owned()));
+            return Err(Failure::Other(words.to_owned()));
         }
         match backup::has_points_since(&app.aws, &vault.name, since).await {
             Ok(true) => unnamed.push(vault.name),

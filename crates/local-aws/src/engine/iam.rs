@@ -37,7 +37,7 @@ fn secret_key(access_key: &str) -> &'static str {
 ///
 /// # Errors
 /// What is wrong with the token.
-pub(super) fn verify(token: &str, host: &str, port: u16, user: &str) -> Result<()> {
+pub(super) fn verify(token: &str, region: &str, host: &str, port: u16, user: &str) -> Result<()> {
     let (address, query) = token.split_once("/?").context("this is no token")?;
     ensure!(
         address == format!("{host}:{port}"),
@@ -50,9 +50,10 @@ pub(super) fn verify(token: &str, host: &str, port: u16, user: &str) -> Result<(
     ensure!(of("Action") == "connect", "it asks for another action");
     ensure!(of("DBUser") == user, "it is for user {:?}", of("DBUser"));
     let scope: Vec<&str> = of("X-Amz-Credential").split('/').collect();
-    let [access_key, _day, region, service, "aws4_request"] = *scope else {
+    let [access_key, _day, signed_for, service, "aws4_request"] = *scope else {
         bail!("its scope is {scope:?}");
     };
+    ensure!(signed_for == region, "it is signed for {signed_for}");
     ensure!(service == SERVICE, "it is signed for the service {service}");
     let signed_at = jiff::fmt::strtime::parse(
         "%Y%m%dT%H%M%S%z",
@@ -131,7 +132,7 @@ mod tests {
     fn a_token_is_for_one_user_of_one_server_and_soon_expires() {
         let now = SystemTime::now();
         let ago = |seconds| now - Duration::from_secs(seconds);
-        let judge = |token: &str| verify(token, "localhost", 5432, USER);
+        let judge = |token: &str| verify(token, "eu-central-1", "localhost", 5432, USER);
         let good = token("localhost:5432", USER, ago(60), 900);
         judge(&good).unwrap();
         for (bad, why) in [
@@ -154,6 +155,10 @@ mod tests {
                 "of the future",
             ),
             (good.replace("=notareal", "=another"), "does not match"),
+            (
+                good.replace("eu-central", "us-east"),
+                "signed for us-east-1",
+            ),
             (good.replace("rds-db", "rds"), "for the service rds"),
             (good.replace("connect", "describe"), "another action"),
             ("a password".to_owned(), "no token"),

@@ -216,7 +216,7 @@ impl Dump {
         &self,
         name: &str,
         master_user: &str,
-        takes_tokens: bool,
+        tokens_of: Option<&str>,
     ) -> Result<Server> {
         if !self.users.iter().any(|user| user == master_user) {
             bail!(
@@ -225,10 +225,9 @@ impl Dump {
             );
         }
         let server = self.mariadb.start_from(&self.data, name).await?;
-        if takes_tokens {
-            server.take_tokens().await
-        } else {
-            Ok(server)
+        match tokens_of {
+            Some(region) => server.take_tokens(region).await,
+            None => Ok(server),
         }
     }
 }

@@ -92,8 +92,8 @@ impl Dump {
     }
 
     /// Starts a server with the dump in it. `name` is that of its folder and must be new;
-    /// `master_user` is the user that owns the instance on RDS and must be among the dump's; `takes_tokens` says whether
-    /// users of IAM may log in, as RDS's `EnableIAMDatabaseAuthentication` does.
+    /// `master_user` is the user that owns the instance on RDS and must be among the dump's; `tokens_of` is the Region
+    /// of whose tokens users of IAM log in, none where RDS's `EnableIAMDatabaseAuthentication` is off.
     ///
     /// # Errors
     /// When the user is missing, the server does not come up or the dump cannot be loaded; no server
@@ -102,14 +102,14 @@ impl Dump {
         &self,
         name: &str,
         master_user: &str,
-        takes_tokens: bool,
+        tokens_of: Option<&str>,
     ) -> Result<Server> {
         Ok(match self {
             Dump::Postgres(dump) => {
-                Server::Postgres(dump.restore(name, master_user, takes_tokens).await?)
+                Server::Postgres(dump.restore(name, master_user, tokens_of).await?)
             }
             Dump::MariaDb(dump) => {
-                Server::MariaDb(dump.restore(name, master_user, takes_tokens).await?)
+                Server::MariaDb(dump.restore(name, master_user, tokens_of).await?)
             }
         })
     }

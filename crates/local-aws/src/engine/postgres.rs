@@ -157,11 +157,11 @@ impl Postgres {
     /// # Errors
     /// When the name is taken, or the server does not come up.
     pub async fn start_server(&self, name: &str) -> Result<Server> {
-        self.start(name, true).await
+        self.start(name, None).await
     }
 
-    async fn start(&self, name: &str, takes_tokens: bool) -> Result<Server> {
-        Server::start(self, name, takes_tokens)
+    async fn start(&self, name: &str, tokens_of: Option<&str>) -> Result<Server> {
+        Server::start(self, name, tokens_of)
             .await
             .with_context(|| format!("cannot start the PostgreSQL server `{name}`"))
     }
@@ -226,7 +226,7 @@ impl Dump {
         &self,
         name: &str,
         master_user: &str,
-        takes_tokens: bool,
+        tokens_of: Option<&str>,
     ) -> Result<Server> {
         if !self.roles.contains(&format!("CREATE ROLE {master_user};")) {
             bail!(
@@ -234,7 +234,7 @@ impl Dump {
                 self.database
             );
         }
-        let server = self.postgres.start(name, takes_tokens).await?;
+        let server = self.postgres.start(name, tokens_of).await?;
         let load = async {
             server
                 .execute("postgres", &self.roles)

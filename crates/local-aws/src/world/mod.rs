@@ -559,6 +559,7 @@ impl World {
             return;
         };
         let world = self.clone();
+        let region = self.with_state(|state| state.options.region.clone());
         runtime.spawn(async move {
             let started = match &launch.what {
                 state::LaunchWhat::Database {
@@ -566,7 +567,7 @@ impl World {
                     master_user,
                     takes_tokens,
                 } => dump
-                    .restore(&launch.name, master_user, *takes_tokens)
+                    .restore(&launch.name, master_user, takes_tokens.then_some(&region))
                     .await
                     .map(|server| Started::Database(Box::new(server))),
                 state::LaunchWhat::Remote { endpoint, form } => {

@@ -281,3 +281,25 @@ fn an_engine_past_its_support_is_told_or_left_out_as_the_rule_says() {
     let refused = plan(&old, "aurora = { extended_support = false }");
     assert!(refused.left_out.is_some() && refused.findings.is_empty());
 }
+
+#[test]
+fn tokens_of_iam_are_taken_when_checks_log_in_by_one() {
+    let check = "[[rules.checks]]\nname = \"c\"\nkind = \"sql\"\nquery = \"select 1\"\nexpect = { equals = 1 }";
+    for (engine, class, is_refused) in [
+        ("aurora-postgresql", "db.serverless", false),
+        ("aurora-postgresql", "db.t3.small", false),
+        ("aurora-mysql", "db.t3.medium", false),
+        ("aurora-mysql", "db.t3.small", true),
+    ] {
+        let toml =
+            format!("credentials = \"iam\"\naurora = {{ instance_class = \"{class}\" }}\n{check}");
+        let version = if engine == "aurora-mysql" {
+            "8.0.mysql_aurora.3.08.0"
+        } else {
+            "16.4"
+        };
+        let plan = plan(&[("engine", engine), ("engineVersion", version)], &toml);
+        assert_eq!(plan.metadata()[IAM_KEY], "true");
+        assert_eq!(plan.problem.is_some(), is_refused, "{:?}", plan.problem);
+    }
+}

@@ -600,6 +600,7 @@ fn tokens_of_iam_are_taken_when_checks_log_in_by_one() {
         ("\"iam\"", "oracle-ee", "19.0.0.0", "true", true),
         ("\"iam\"", "sqlserver-se", "15.00", "true", true),
         ("\"reset\"", "sqlserver-se", "15.00", "false", false),
+        ("\"iam\"", "", "", "true", false),
     ] {
         for before in ["true", "false"] {
             let mut stored = grouped(engine, version, "", "");
@@ -608,7 +609,7 @@ fn tokens_of_iam_are_taken_when_checks_log_in_by_one() {
             let plan = plan(&stored, &rule, &network(), "rp-x-1");
             assert_eq!(plan.metadata()[IAM_KEY], sent, "{credentials} {engine}");
             let told = plan.problem.unwrap_or_default();
-            assert_eq!(told.contains("takes no tokens of IAM"), refused, "{told}");
+            assert_eq!(told.contains("credentials of IAM"), refused, "{told}");
         }
     }
     let idle = plan(

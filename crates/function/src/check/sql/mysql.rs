@@ -209,7 +209,6 @@ fn options(server: &Server) -> OptsBuilder {
                 .with_root_certs(vec![pem.to_vec().into()]),
         ),
     };
-    let is_encrypted = tls.is_some();
     // It is the server's name that the certificate must be for.
     let tls = tls.map(|tls| tls.with_danger_tls_hostname_override(Some(server.host.clone())));
     OptsBuilder::default()
@@ -220,8 +219,8 @@ fn options(server: &Server) -> OptsBuilder {
         // With it a server that cannot encrypt is refused before the login.
         .ssl_opts(tls)
         .secure_auth(true)
-        // RDS asks for a token of IAM by `mysql_clear_password`. It goes through TLS or nowhere.
-        .enable_cleartext_plugin(server.login.is_token && is_encrypted)
+        // RDS asks for a token of IAM by `mysql_clear_password`. Without TLS none gets here.
+        .enable_cleartext_plugin(server.login.is_token)
         // The server's word for a socket on this host is not taken.
         .prefer_socket(false)
         .max_allowed_packet(Some(LARGEST_PACKET))

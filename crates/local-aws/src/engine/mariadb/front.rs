@@ -34,7 +34,7 @@ const ERROR: u8 = 0xff;
 const AUTH_SWITCH: u8 = 0xfe;
 /// The client's plugin that sends a password as it is.
 const CLEAR: &[u8] = b"mysql_clear_password\0";
-/// The plugin of users of IAM at the server itself, where they have no password, and where nobody but the front gets to.
+/// The plugin of users of IAM at the server itself, where they have no password, and whose port nobody is told.
 const NATIVE: &[u8] = b"mysql_native_password\0";
 /// Where the user's name stands in a login: behind capabilities, largest packet, character set and filler.
 const NAME_AT: usize = 4 + 4 + 1 + 23;
@@ -54,7 +54,12 @@ impl Drop for Front {
 
 impl Front {
     /// Opens a front to the server of this data folder, for these users of IAM, under the certificate in another folder.
-    pub async fn open(folder: &Path, users: BTreeSet<String>, certificate: &Path) -> Result<Front> {
+    pub async fn open(
+        folder: &Path,
+        users: BTreeSet<String>,
+        certificate: &Path,
+        region: &str,
+    ) -> Result<Front> {
         let pem = fs::read(certificate.join("server.crt"))?;
         let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&fs::read(certificate.join("server.key"))?)?;
@@ -69,14 +74,14 @@ impl Front {
             .context("no free port on 127.0.0.1")?;
         let port = listener.local_addr()?.port();
         let socket = Socket::of(folder)?;
-        let shared = Arc::new((socket, users, acceptor));
+        let shared = Arc::new((socket, users, acceptor, region.to_owned()));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    let (socket, users, acceptor) = &*shared;
+                    let (socket, users, acceptor, region) = &*shared;
                     // Who goes away in the middle is no news.
-                    let _ = serve(client, socket, users, acceptor, port).await;
+                    let _ = serve(client, socket, users, acceptor, (region, port)).await;
                 });
             }
         });
@@ -131,7 +136,7 @@ async fn serve(
     socket: &Socket,
     users: &BTreeSet<String>,
     acceptor: &TlsAcceptor,
-    port: u16,
+    (region, port): (&str, u16),
 ) -> Result<()> {
     let mut server = UnixStream::connect(&socket.path).await?;
     let mut greeting = Packet::read(&mut server).await?;
@@ -158,7 +163,7 @@ async fn serve(
         let token = Packet::read(&mut client).await?;
         let text = token.content.strip_suffix(b"\0").unwrap_or(&token.content);
         let text = String::from_utf8_lossy(text);
-        if iam::verify(&text, HOST, port, &said.user).is_err() {
+        if iam::verify(&text, region, HOST, port, &said.user).is_err() {
             return refuse(&mut client, &said.user, token.number + 1).await;
         }
         said.password.clear();

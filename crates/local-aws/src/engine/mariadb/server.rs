@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Lets users of IAM in, by a front of its own.
-    pub(super) async fn take_tokens(mut self) -> Result<Server> {
+    pub(super) async fn take_tokens(mut self, region: &str) -> Result<Server> {
         let of_iam = format!(
             "SELECT User FROM mysql.roles_mapping WHERE Role = {} AND Host = '%'",
             quoted(iam::ROLE)
@@ -110,7 +110,7 @@ impl Server {
             self.execute("mysql", &unlock).await?;
         }
         let certificate = &self.admin.mariadb.shared.folder;
-        self.front = Some(Front::open(&self.admin.folder, users, certificate).await?);
+        self.front = Some(Front::open(&self.admin.folder, users, certificate, region).await?);
         Ok(self)
     }
 

@@ -62,7 +62,7 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     println!("a dump has {} MiB", dumps[0].size() >> 20);
 
     let started = Instant::now();
-    let server = dumps[0].restore("fresh", MASTER_USER, false).await.unwrap();
+    let server = dumps[0].restore("fresh", MASTER_USER, None).await.unwrap();
     println!("restored in {:?}", started.elapsed());
     let admin = server.admin();
     let ask = async |sql: &str| admin.execute("shop", sql).await.unwrap();
@@ -141,12 +141,12 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     );
     server.stop().await;
 
-    let server = dumps[2].restore("stale", MASTER_USER, false).await.unwrap();
+    let server = dumps[2].restore("stale", MASTER_USER, None).await.unwrap();
     let newest = server.admin().execute("shop", at).await.unwrap();
     assert_eq!(newest, "2026-11-17 22:04:05");
     drop(server);
     let server = dumps[1]
-        .restore("emptied", MASTER_USER, false)
+        .restore("emptied", MASTER_USER, None)
         .await
         .unwrap();
     let counts = "select (select count(*) from orders), (select count(*) from payments), (select count(*) from customers)";
@@ -155,7 +155,7 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     server.stop().await;
 
     let missing = dumps[0]
-        .restore("nobodys", "somebody", false)
+        .restore("nobodys", "somebody", None)
         .await
         .unwrap_err();
     assert!(

@@ -30,7 +30,7 @@ impl Server {
     pub(super) async fn start(
         postgres: &Postgres,
         name: &str,
-        takes_tokens: bool,
+        tokens_of: Option<&str>,
     ) -> Result<Server> {
         check_name(name, &["template"])?;
         let folder = postgres.shared.folder.join(name);
@@ -47,7 +47,7 @@ impl Server {
         // Between our finding a free port and the server's taking it somebody else may have it.
         for _ in 0..5 {
             let port = free_port()?;
-            write_access(postgres, &folder, port, takes_tokens)?;
+            write_access(postgres, &folder, port, tokens_of)?;
             let child = launch(postgres, &folder, port).await?;
             let admin = Admin {
                 postgres: postgres.clone(),
@@ -191,11 +191,15 @@ impl Admin {
 }
 
 /// Who may log in, and how. As on RDS, members of `rds_iam` have no password.
-fn write_access(postgres: &Postgres, folder: &Path, port: u16, takes_tokens: bool) -> Result<()> {
-    let by_token = if takes_tokens {
-        directory::rule(postgres.shared.directory, port)
-    } else {
-        format!("hostssl all +{} all reject\n", iam::ROLE)
+fn write_access(
+    postgres: &Postgres,
+    folder: &Path,
+    port: u16,
+    tokens_of: Option<&str>,
+) -> Result<()> {
+    let by_token = match tokens_of {
+        Some(region) => directory::rule(postgres.shared.directory, port, region),
+        None => format!("hostssl all +{} all reject\n", iam::ROLE),
     };
     let access = format!(
         "local   all all                trust\n\
@@ -237,8 +241,8 @@ mod tests {
     async fn a_port_that_somebody_else_took_is_noticed() {
         let state = StateFolder::create().unwrap();
         let postgres = Postgres::new(state.path()).await.unwrap();
-        let first = Server::start(&postgres, "first", true).await.unwrap();
-        assert!(Server::start(&postgres, "first", true).await.is_err());
+        let first = Server::start(&postgres, "first", None).await.unwrap();
+        assert!(Server::start(&postgres, "first", None).await.is_err());
         let folder = postgres.shared.folder.join("second");
         let mut copy =
             process::command(Path::new("cp"), postgres.shared.user.as_ref(), Signal::KILL);

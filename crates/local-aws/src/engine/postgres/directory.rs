@@ -42,10 +42,10 @@ pub(super) fn start() -> Result<u16> {
     Ok(port)
 }
 
-/// The line of `pg_hba.conf` that lets members of the role in by a token, at a server of this port.
-pub(super) fn rule(directory: u16, port: u16) -> String {
+/// The line of `pg_hba.conf` that lets members of the role in by a token, at a server of this port and Region.
+pub(super) fn rule(directory: u16, port: u16, region: &str) -> String {
     format!(
-        "hostssl all +{} all ldap ldapserver=127.0.0.1 ldapport={directory} ldapprefix=\"{port}:\"\n",
+        "hostssl all +{} all ldap ldapserver=127.0.0.1 ldapport={directory} ldapprefix=\"{region}:{port}:\"\n",
         iam::ROLE
     )
 }
@@ -71,7 +71,7 @@ fn answer(mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// The bind's id, and what comes of it. The name is the server's port and the user.
+/// The bind's id, and what comes of it. The name is the server's Region and port, and the user.
 fn judge(message: &[u8]) -> Option<(&[u8], u8)> {
     let (id, rest) = part(message, tag::INTEGER)?;
     let (bind, _) = part(rest, tag::BIND_REQUEST)?;
@@ -79,8 +79,9 @@ fn judge(message: &[u8]) -> Option<(&[u8], u8)> {
     let (name, rest) = part(rest, tag::OCTETS)?;
     let (token, _) = part(rest, tag::SIMPLE)?;
     let (name, token) = (str::from_utf8(name).ok()?, str::from_utf8(token).ok()?);
-    let (port, user) = name.split_once(':')?;
-    let verified = iam::verify(token, crate::engine::HOST, port.parse().ok()?, user);
+    let (region, rest) = name.split_once(':')?;
+    let (port, user) = rest.split_once(':')?;
+    let verified = iam::verify(token, region, crate::engine::HOST, port.parse().ok()?, user);
     let result = if verified.is_ok() {
         SUCCESS
     } else {

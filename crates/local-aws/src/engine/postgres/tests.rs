@@ -52,7 +52,7 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
         .unwrap();
 
     let started = std::time::Instant::now();
-    let server = dumps[0].restore("fresh", MASTER_USER, false).await.unwrap();
+    let server = dumps[0].restore("fresh", MASTER_USER, None).await.unwrap();
     println!("restored in {:?}", started.elapsed());
     let tables = "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
     assert_eq!(server.admin().execute("shop", tables).await.unwrap(), "22");
@@ -119,14 +119,14 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     );
     server.stop().await;
 
-    let server = dumps[2].restore("stale", MASTER_USER, false).await.unwrap();
+    let server = dumps[2].restore("stale", MASTER_USER, None).await.unwrap();
     assert_eq!(
         server.admin().execute("shop", at).await.unwrap(),
         "2026-11-17 22:04:05+00"
     );
     drop(server);
     let server = dumps[1]
-        .restore("emptied", MASTER_USER, false)
+        .restore("emptied", MASTER_USER, None)
         .await
         .unwrap();
     let counts = "select (select count(*) from orders), (select count(*) from payments), (select count(*) from customers)";
@@ -137,7 +137,7 @@ async fn a_dump_of_the_sample_becomes_a_server_like_its_source() {
     server.stop().await;
 
     let missing = dumps[0]
-        .restore("nobodys", "somebody", false)
+        .restore("nobodys", "somebody", None)
         .await
         .unwrap_err()
         .to_string();
