@@ -444,6 +444,7 @@ def check_regions(path, known, report):
 SERVER_SIDE = {
     "iam": "PassRole is looked at by AWS Backup", "kms": "SNS and Secrets Manager decrypt on their side",
     "sqs": "Lambda and Scheduler send to the queues",
+    "rds-db": "a login is signed here, and a restored database judges it",
 }
 
 #: What the function calls, whatever its role says.

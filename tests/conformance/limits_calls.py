@@ -295,7 +295,7 @@ def _rule_group_association(p):
 
 def _bucket(p):
     bucket = {"Bucket": p.resource.name}
-    yield "s3", "CreateBucket", bucket | p.take(Bucket="BucketName")
+    yield "s3", "CreateBucket", bucket | p.take(Bucket="BucketName", ObjectLockEnabledForBucket="ObjectLockEnabled")
     if p.get("BucketEncryption"):
         rules = [{{"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}.get(k, k): v
                   for k, v in rule.items()} for rule in p.get("BucketEncryption")["ServerSideEncryptionConfiguration"]]

@@ -125,7 +125,7 @@ ENDS = {
 
 #: What would end or open the ledger and the records, whatever they are called.
 OWN_ENDS = ("dynamodb:DeleteTable", "dynamodb:UpdateTable", "dynamodb:UpdateTimeToLive", "dynamodb:PutResourcePolicy",
-            "s3:DeleteBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketPolicy",
+            "s3:BypassGovernanceRetention", "s3:DeleteBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketPolicy",
             "s3:PutLifecycleConfiguration", "s3:PutBucketVersioning")
 
 #: A stack whose own name lies in the namespace of its restores, and so do those of its table and bucket.
@@ -267,7 +267,7 @@ CHANGES = {
     "rds:CreateDBInstance": "the namespace of restores, our subnet group",
     "rds:DeleteDBCluster": "the namespace of restores", "rds:DeleteDBInstance": "the namespace of restores",
     "rds:ModifyDBCluster": "the namespace of restores", "rds:ModifyDBInstance": "the namespace of restores",
-    "s3:PutObject": "records/ of its bucket", "sns:Publish": "its topic",
+    "s3:PutObject": "records/ of its bucket", "s3:PutObjectRetention": "as above, where records are locked", "sns:Publish": "its topic",
     "sqs:SendMessage": "its queue",
 }
 
@@ -474,7 +474,7 @@ def test_whoever_can_have_a_policy_denies_what_is_not_tls():
         ]
         statements = [s for document in documents for s in document["Statement"] if "Sid" in s]
         assert [s["Sid"] for s in statements if s["Effect"] == "Deny" and s["Principal"] == "*" and
-                s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}] == ["OnlyTls"], resource
+                s.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}] == ["OnlyTls"], resource
 
 
 #: Conditions by which a service acts for this account alone.

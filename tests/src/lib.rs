@@ -26,8 +26,8 @@ use restore_proof_function::{App, handle};
 use restore_proof_local_aws::alarm::Alarm;
 use restore_proof_local_aws::template::{Deployment, Function, Rule, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, Machine, RecoveryPoint, RestoreBehaviour, Secret, SecurityGroup, Subnet,
-    Table, Vault, World, WorldOptions,
+    Bucket, DbSubnetGroup, Machine, ObjectVersion, RecoveryPoint, RestoreBehaviour, Secret,
+    SecurityGroup, Subnet, Table, Vault, World, WorldOptions,
 };
 use serde_json::{Value, json};
 
@@ -394,6 +394,15 @@ impl Scene {
         found.remove(0)
     }
 
+    /// Every version of the one record there is, oldest first.
+    pub fn record_versions(&self) -> Vec<ObjectVersion> {
+        let records = self.world.records();
+        let [(key, _)] = records.as_slice() else {
+            panic!("one record, found {records:#?}");
+        };
+        self.world.object_versions(BUCKET, key)
+    }
+
     /// All records.
     pub fn records(&self) -> Vec<Value> {
         self.world
@@ -638,6 +647,7 @@ pub fn furnish(world: &World, policy: &str) {
     world.add_bucket(Bucket {
         name: BUCKET.to_owned(),
         versioned: true,
+        object_lock: true,
     });
     world.put_object(BUCKET, POLICY_KEY, policy.to_owned());
     world.add_table(Table::ledger(LEDGER));

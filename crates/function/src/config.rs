@@ -35,6 +35,39 @@ impl fmt::Display for S3Uri {
     }
 }
 
+/// How long nobody can delete or overwrite a record, by S3 Object Lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordsLock {
+    /// From the writing of the record on.
+    pub lasts: SignedDuration,
+    /// Who can take it away before: whoever has a permission for that, or nobody.
+    pub mode: LockMode,
+}
+
+/// S3's retention modes (Amazon S3 user guide, "Object Lock retention").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Whoever may `s3:BypassGovernanceRetention` can take it away.
+    Governance,
+    /// Nobody can, the account's root user among them.
+    Compliance,
+}
+
+impl LockMode {
+    /// S3's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LockMode::Governance => "GOVERNANCE",
+            LockMode::Compliance => "COMPLIANCE",
+        }
+    }
+
+    fn named(name: &str) -> Option<LockMode> {
+        let mut all = [LockMode::Governance, LockMode::Compliance].into_iter();
+        all.find(|mode| mode.as_str() == name)
+    }
+}
+
 /// The function's settings. Their names and values come from `template.yaml`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -81,6 +114,8 @@ pub struct Config {
     pub subnets: Vec<String>,
     /// Name or ARN of the secret that passwords of restored copies are derived from (`RESET_KEY_SECRET`).
     pub reset_key_secret: String,
+    /// How records are locked (`RECORDS_LOCK`: days, 0 for not at all, and the mode); none if they are not.
+    pub records_lock: Option<RecordsLock>,
     /// The database users whom checks may log in as by a token of IAM (`IAM_DATABASE_USERS`, separated by commas); may be
     /// empty.
     pub iam_database_users: Vec<String>,
@@ -143,6 +178,7 @@ impl Config {
         iam_database_users.sort_unstable();
         iam_database_users.dedup();
 
+        let records_lock = optional("RECORDS_LOCK");
         let hours_without_point = optional("HOURS_WITHOUT_POINT");
 
         let mut check = |fine: bool, message: String| {
@@ -203,6 +239,13 @@ impl Config {
             ),
         );
         let hours = hours.ok().filter(|hours| *hours > 0);
+        let lock = records_lock.as_deref().map_or(Ok(None), lock_named);
+        check(
+            lock.is_ok(),
+            format!(
+                "RECORDS_LOCK {records_lock:?} must be a number of days, 0 for no lock, and GOVERNANCE or COMPLIANCE"
+            ),
+        );
         for user in iam_database_users.iter().filter(|user| !is_iam_user(user)) {
             check(
                 false,
@@ -270,6 +313,7 @@ impl Config {
             network_cidr,
             subnets,
             reset_key_secret,
+            records_lock: lock.unwrap_or_default(),
             iam_database_users,
             max_concurrent_restores,
             ca_bundle: ca_uri,
@@ -371,6 +415,17 @@ fn s3_uri(text: &str) -> Option<S3Uri> {
     })
 }
 
+/// `365 GOVERNANCE`; none for `0` of either. What is wrong is an error without words.
+fn lock_named(text: &str) -> Result<Option<RecordsLock>, ()> {
+    let (days, mode) = text.split_once(' ').ok_or(())?;
+    let days: u32 = days.parse().map_err(|_| ())?;
+    let mode = LockMode::named(mode).ok_or(())?;
+    Ok((days > 0).then(|| RecordsLock {
+        lasts: SignedDuration::from_hours(24 * i64::from(days)),
+        mode,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -442,6 +497,7 @@ mod tests {
             "HOURS_WITHOUT_POINT" => Some("two".to_owned()),
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
             "IAM_DATABASE_USERS" => Some("restore_check,all*".to_owned()),
+            "RECORDS_LOCK" => Some("365 FOREVER".to_owned()),
             "NETWORK_CIDR" => Some("127.0.0.0/8".to_owned()),
             other => good(other),
         })
@@ -456,6 +512,7 @@ mod tests {
             "HOURS_WITHOUT_POINT",
             "DATABASE_CA_BUNDLE_URI",
             "IAM_DATABASE_USERS \"all*\"",
+            "RECORDS_LOCK",
             "NETWORK_CIDR",
         ] {
             assert!(error.contains(name), "{error}");
@@ -484,6 +541,27 @@ mod tests {
             format!("    AllowedValues: [{}]\n", names.join(", ")),
         ] {
             assert!(parameter.contains(&line), "{line:?} is not in {parameter}");
+        }
+    }
+
+    #[test]
+    fn records_are_locked_for_days_in_a_mode() {
+        let lock = |days: i64, mode| {
+            Ok(Some(RecordsLock {
+                lasts: SignedDuration::from_hours(24 * days),
+                mode,
+            }))
+        };
+        for (text, wanted) in [
+            ("0 GOVERNANCE", Ok(None)),
+            ("0 COMPLIANCE", Ok(None)),
+            ("1 GOVERNANCE", lock(1, LockMode::Governance)),
+            ("36500 COMPLIANCE", lock(36500, LockMode::Compliance)),
+            ("365", Err(())),
+            ("-1 GOVERNANCE", Err(())),
+            ("365 governance", Err(())),
+        ] {
+            assert_eq!(lock_named(text), wanted, "{text}");
         }
     }
 }

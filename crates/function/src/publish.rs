@@ -1,7 +1,8 @@
 //! What people and queries get: the record in S3, events in CloudWatch Logs, messages through SNS.
 
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_sdk_sns::types::MessageAttributeValue;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -25,12 +26,21 @@ pub async fn write_record(
     config: &Config,
     key: &str,
     record: &Record,
+    now: Timestamp,
 ) -> Result<(), AwsError> {
+    let lock = config.records_lock;
+    let locked_until = lock.map(|lock| now + lock.lasts);
     aws.s3
         .put_object()
         .bucket(&config.results_bucket)
         .key(key)
         .content_type("application/json")
+        // S3 compares it with what arrived, and takes no locked object without one.
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .set_object_lock_mode(lock.map(|lock| lock.mode.as_str().into()))
+        .set_object_lock_retain_until_date(
+            locked_until.map(|at| DateTime::from_secs(at.as_second())),
+        )
         .body(ByteStream::from(record.line().into_bytes()))
         .send()
         .boxed()

@@ -1,5 +1,7 @@
 //! Record before deletion, intent before effect, and the token that makes a repetition harmless.
 
+use restore_proof_function::config::{LockMode, RecordsLock};
+
 use super::*;
 
 #[tokio::test]
@@ -83,4 +85,38 @@ async fn what_we_wished_to_delete_was_deleted_by_us() {
     scene.pass(LEASE_OVER);
     assert_eq!(outcome(&scene.close(&id).await), ("unchecked", "deleted"));
     scene.assert_clean();
+}
+
+/// Written twice or more, and each version is locked on its own: what was said first stays, too.
+#[tokio::test]
+async fn every_version_of_a_record_is_locked_where_that_is_asked_for() {
+    let days = 30;
+    for (lock, word) in [
+        (None, None),
+        (Some(LockMode::Governance), Some("GOVERNANCE")),
+        (Some(LockMode::Compliance), Some("COMPLIANCE")),
+    ] {
+        let (mut scene, event, id) = landing().await;
+        scene.app.config.records_lock = lock.map(|mode| RecordsLock {
+            lasts: SignedDuration::from_hours(24 * days),
+            mode,
+        });
+        scene.invoke(event).await;
+        assert_eq!(outcome(&scene.close(&id).await), ("unchecked", "deleted"));
+        let versions = scene.record_versions();
+        assert!(versions.len() > 1, "{versions:?}");
+        for version in versions {
+            let kept = version.lock.as_ref().map(|(mode, _)| mode.as_str());
+            assert_eq!(kept, word);
+            if let Some((_, until)) = version.lock {
+                let lasts = until.duration_since(version.at);
+                let wanted = SignedDuration::from_hours(24 * days);
+                assert!(
+                    (wanted - lasts).abs() < SignedDuration::from_secs(2),
+                    "{lasts}"
+                );
+            }
+        }
+        scene.assert_clean();
+    }
 }

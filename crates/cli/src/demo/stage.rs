@@ -379,6 +379,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
     world.add_bucket(Bucket {
         name: BUCKET.to_owned(),
         versioned: true,
+        object_lock: true,
     });
     world.put_object(BUCKET, "policy/policy.toml", include_str!("policy.toml"));
     world.put_object(BUCKET, CA_BUNDLE_KEY, ca_certificate.to_owned());

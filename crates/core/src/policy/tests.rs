@@ -1095,7 +1095,7 @@ fn a_token_of_iam_is_the_stacks_one_users_or_the_named_users() {
         "a?",
         "a'",
         "ä",
-        &"a".repeat(64),
+        &"a".repeat(33),
     ] {
         assert!(!is_iam_user(none), "{none}");
     }

@@ -72,7 +72,8 @@ impl Run<'_> {
                 validation.id
             )));
         };
-        publish::write_record(&app.aws, &app.config, &validation.record_key(), &record).await?;
+        let key = validation.record_key();
+        publish::write_record(&app.aws, &app.config, &key, &record, self.now()).await?;
         Ok(())
     }
 

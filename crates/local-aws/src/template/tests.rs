@@ -106,6 +106,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "NAME_PREFIX",
             "NETWORK_CIDR",
             "POLICY_URI",
+            "RECORDS_LOCK",
             "RECORDS_LOG_GROUP",
             "RESET_KEY_SECRET",
             "RESTORE_ROLE_ARN",

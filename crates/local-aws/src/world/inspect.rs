@@ -178,6 +178,8 @@ pub struct ObjectVersion {
     pub version_id: String,
     /// When, by the world's clock.
     pub at: Timestamp,
+    /// S3's word for how it is locked, and until when; none if it is not.
+    pub lock: Option<(String, Timestamp)>,
 }
 
 fn things(state: &State) -> Vec<Thing> {

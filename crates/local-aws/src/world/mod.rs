@@ -22,6 +22,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::ObjectVersion;
 use crate::fault::{Faults, When};
 use crate::recorder::Recorder;
 use crate::service::rds::modify::{self, NewPassword};
@@ -362,7 +363,8 @@ impl World {
     /// Adds a bucket.
     pub fn add_bucket(&self, bucket: Bucket) {
         self.with_state(|state| {
-            state.buckets.entry(bucket.name).or_default().versioned = bucket.versioned;
+            let state = state.buckets.entry(bucket.name).or_default();
+            (state.versioned, state.object_lock) = (bucket.versioned, bucket.object_lock);
         });
     }
 
@@ -370,13 +372,16 @@ impl World {
     pub fn put_object(&self, bucket: &str, key: &str, body: impl Into<Bytes>) {
         let body = body.into();
         self.with_state(|state| {
-            let now = state.now;
-            let version = state.new_uuid("version").replace('-', "");
-            state
-                .buckets
-                .entry(bucket.to_owned())
-                .or_default()
-                .put(key, body, None, version, now);
+            let version = ObjectVersion {
+                body,
+                content_type: None,
+                etag: String::new(),
+                version_id: state.new_uuid("version").replace('-', ""),
+                at: state.now,
+                lock: None,
+            };
+            let bucket = state.buckets.entry(bucket.to_owned()).or_default();
+            bucket.put(key, version);
         });
     }
 

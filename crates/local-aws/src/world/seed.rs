@@ -517,6 +517,9 @@ pub struct Bucket {
     /// Versioned: answers carry version ids. The world keeps every version in any case.
     #[serde(default)]
     pub versioned: bool,
+    /// Takes locked objects (S3 Object Lock).
+    #[serde(default)]
+    pub object_lock: bool,
 }
 
 /// A DynamoDB table, active at once.

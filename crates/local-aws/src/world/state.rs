@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -193,6 +192,7 @@ pub(crate) struct SecretState {
 #[derive(Default)]
 pub(crate) struct BucketState {
     pub versioned: bool,
+    pub object_lock: bool,
     /// Key → versions, oldest first.
     pub objects: BTreeMap<String, Vec<ObjectVersion>>,
 }
@@ -365,26 +365,12 @@ impl Instance {
 }
 
 impl BucketState {
-    pub fn put(
-        &mut self,
-        key: &str,
-        body: Bytes,
-        content_type: Option<String>,
-        version: String,
-        at: Timestamp,
-    ) -> String {
-        let etag = format!("\"{}\"", &hex(&Sha256::digest(&body))[..32]);
-        let version = ObjectVersion {
-            body,
-            content_type,
-            etag: etag.clone(),
-            version_id: version,
-            at,
-        };
-        self.objects
-            .entry(key.to_owned())
-            .or_default()
-            .push(version);
+    /// Keeps a new version of an object, whose ETag follows from its body. Answers the ETag.
+    pub fn put(&mut self, key: &str, mut version: ObjectVersion) -> String {
+        let etag = format!("\"{}\"", &hex(&Sha256::digest(&version.body))[..32]);
+        version.etag.clone_from(&etag);
+        let versions = self.objects.entry(key.to_owned()).or_default();
+        versions.push(version);
         etag
     }
 }

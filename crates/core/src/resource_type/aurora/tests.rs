@@ -298,7 +298,7 @@ fn tokens_of_iam_are_taken_when_checks_log_in_by_one() {
         } else {
             "16.4"
         };
-        let plan = plan(&[("engine", engine), ("engineVersion", version)], &toml);
+        let plan = plan(&[("Engine", engine), ("EngineVersion", version)], &toml);
         assert_eq!(plan.metadata()[IAM_KEY], "true");
         assert_eq!(plan.problem.is_some(), is_refused, "{:?}", plan.problem);
     }

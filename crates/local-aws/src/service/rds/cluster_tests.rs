@@ -852,6 +852,7 @@ fn everything_that_exists_is_listed_with_what_it_belongs_to() {
     world.add_bucket(Bucket {
         name: "results".into(),
         versioned: true,
+        object_lock: true,
     });
     world.add_table(crate::Table::ledger("ledger"));
     for (id, state) in [("i-1", "running"), ("i-2", "terminated")] {

@@ -15,6 +15,7 @@ fn world(list: bool) -> World {
     world.add_bucket(Bucket {
         name: "results".into(),
         versioned: true,
+        object_lock: true,
     });
     world
 }
@@ -157,5 +158,77 @@ fn lists_page_and_fold() {
     assert_eq!(
         list("&prefix=a/&start-after=a/1").element("Key").as_deref(),
         Some("a/2")
+    );
+}
+
+/// What Object Lock asks of a put (Amazon S3 API reference, PutObject).
+#[test]
+fn a_locked_object_needs_a_checksum_a_mode_and_a_time_to_come() {
+    let world = world(false);
+    let path = "/results/records/dt=2026-11-21/v.json";
+    let mode = ("x-amz-object-lock-mode", "GOVERNANCE");
+    let until = (
+        "x-amz-object-lock-retain-until-date",
+        "2126-11-21T00:00:00Z",
+    );
+    let checksum = (
+        "x-amz-checksum-sha256",
+        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    );
+    let past = (
+        "x-amz-object-lock-retain-until-date",
+        "2006-03-01T00:00:00Z",
+    );
+    for (headers, code, words) in [
+        (
+            &[mode, until][..],
+            "InvalidRequest",
+            "checksum- HTTP header is required",
+        ),
+        (
+            &[mode, checksum],
+            "InvalidArgument",
+            "must both be supplied",
+        ),
+        (
+            &[until, checksum],
+            "InvalidArgument",
+            "must both be supplied",
+        ),
+        (&[mode, past, checksum], "InvalidArgument", "in the future"),
+        (
+            &[("x-amz-object-lock-mode", "FOREVER"), until, checksum],
+            "InvalidArgument",
+            "wormMode",
+        ),
+    ] {
+        let refused = call(&world, "PUT", path, headers, "");
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains(code), "{}", refused.text());
+        assert!(refused.text().contains(words), "{}", refused.text());
+    }
+    assert_eq!(
+        call(&world, "PUT", path, &[mode, until, checksum], "").status,
+        200
+    );
+    let versions = world.object_versions("results", "records/dt=2026-11-21/v.json");
+    let (kept, at) = versions[0].lock.clone().unwrap();
+    assert_eq!(
+        (kept.as_str(), at.to_string().as_str()),
+        ("GOVERNANCE", "2126-11-21T00:00:00Z")
+    );
+    let read = call(&world, "HEAD", path, &[], "");
+    assert_eq!(read.headers["x-amz-object-lock-mode"], "GOVERNANCE");
+
+    world.add_bucket(Bucket {
+        name: "unlocked".into(),
+        versioned: true,
+        object_lock: false,
+    });
+    let refused = call(&world, "PUT", "/unlocked/a", &[mode, until, checksum], "");
+    assert!(
+        refused.text().contains("missing Object Lock Configuration"),
+        "{}",
+        refused.text()
     );
 }
