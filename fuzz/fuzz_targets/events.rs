@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use restore_proof_core::event::{CopyState, JobRef, Trigger, read};
+use restore_proof_core::event::{self, CopyState, JobRef, Trigger, read};
 use serde_json::{Value, json};
 
 /// The most that is taken of one text: names, ids and ARNs are shorter, words of AWS Backup are cut.
@@ -83,7 +83,11 @@ fn sound(trigger: &Trigger) {
                 filled(id);
             }
         }
-        Trigger::Sweep(_) => {}
+        Trigger::Sweep(_) | Trigger::Resume | Trigger::Status => {}
+        Trigger::Pause(pause) => {
+            let reason = pause.reason.as_deref().unwrap_or_default();
+            assert!(reason.chars().count() <= event::LONGEST_REASON);
+        }
         Trigger::Advance { validation_id } | Trigger::Show { validation_id } => {
             assert_eq!(validation_id.len(), 20);
             let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);

@@ -239,7 +239,7 @@ def test_log_events_carry_embedded_metrics(demo_calls, template_path):
                for directive in message.get("_aws", {}).get("CloudWatchMetrics", [])
                for metric in directive["Metrics"]}
     asked_for = set(ours_in(Template(template_path, {})))
-    assert len(asked_for) == 11
+    assert len(asked_for) == 12
     # What is left behind is counted by a filter of the log; in the demo nothing is. And there are no days before, with
     # which the share of what is not tested could be compared.
     assert {name for _, name in asked_for - emitted} == {"LeftBehind", "UntestedGrowth"}

@@ -245,6 +245,9 @@ fn read(payload: &Value) -> String {
         Trigger::Advance { .. } => "advance".to_owned(),
         Trigger::Validate(_) => "validate".to_owned(),
         Trigger::Show { .. } => "show".to_owned(),
+        Trigger::Pause(_) => "pause".to_owned(),
+        Trigger::Resume => "resume".to_owned(),
+        Trigger::Status => "status".to_owned(),
         Trigger::Ignored(reason) => format!("ignored: {reason}"),
     }
 }

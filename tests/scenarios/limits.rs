@@ -1,5 +1,6 @@
 //! Budgets: how many restores there may be, of what size, of which share, and how long a copy waits for its turn.
 
+mod paused;
 mod waiting;
 
 use std::collections::BTreeMap;

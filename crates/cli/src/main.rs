@@ -1,9 +1,11 @@
 //! `restore-proof`: the demo on one machine, and the tools around a policy.
 
+mod aws;
 mod check;
 mod completions;
 mod demo;
 mod exit;
+mod operate;
 mod output;
 mod policy;
 mod validate;
@@ -39,6 +41,12 @@ enum Command {
     Check(check::Args),
     /// Asks the deployed function to validate a recovery point now
     Validate(validate::Args),
+    /// Shows how the deployed function's work gets on: pause, slots, who waits, what is open
+    Status(operate::Args),
+    /// Lets the deployed function begin no restore until `resume`; what runs is checked and deleted as ever
+    Pause(operate::PauseArgs),
+    /// Lets the deployed function begin restores again, those that waited first
+    Resume(operate::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -98,6 +106,9 @@ fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Policy(PolicyCommand::Schema) => policy::schema::run(),
         Command::Check(args) => check::run(&args, json),
         Command::Validate(args) => validate::run(&args, json),
+        Command::Status(args) => operate::status(&args, json),
+        Command::Pause(args) => operate::pause(&args, json),
+        Command::Resume(args) => operate::resume(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -1,6 +1,5 @@
 //! `restore-proof validate`: asks the deployed function to validate a recovery point, and watches it.
 
-mod aws;
 mod watch;
 
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use anyhow::Context as _;
 use restore_proof_core::policy::parse_duration;
 use serde_json::{Value, json};
 
+use crate::aws::Function;
 use crate::exit::{self, Problem};
 use crate::output::{self, BLUE, Cell, GREEN, RED, YELLOW, cell, paint, printable, table};
 
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn validate(args: &Args, json: bool) -> anyhow::Result<State> {
-    let function = aws::Function::find(&args.function).await?;
+    let function = Function::find(&args.function).await?;
     let mut request = json!({
         "recovery_point_arn": args.recovery_point_arn,
         "backup_vault_name": args.vault,

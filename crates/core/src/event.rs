@@ -44,6 +44,12 @@ pub enum Trigger {
         /// Id of the validation.
         validation_id: String,
     },
+    /// Somebody asks that no restore is begun until they say so.
+    Pause(PauseRequest),
+    /// Restores may be begun again.
+    Resume,
+    /// Somebody asks how the work gets on.
+    Status,
     /// Nothing to do; the reason says why, in words for the log.
     Ignored(String),
 }
@@ -266,6 +272,18 @@ pub struct ValidateRequest {
     pub request_id: Option<String>,
 }
 
+/// A wish that no restore is begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// Why, for whoever asks how it is, at most [`LONGEST_REASON`] characters.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// The longest reason of a pause, characters.
+pub const LONGEST_REASON: usize = 200;
+
 /// Reads what the function was invoked with. Never fails: what cannot be used is [`Trigger::Ignored`].
 pub fn read(payload: &Value) -> Trigger {
     let Some(object) = payload.as_object() else {
@@ -277,52 +295,102 @@ pub fn read(payload: &Value) -> Trigger {
     if let Some(records) = object.get("Records") {
         return read_notification(records).map_or_else(Trigger::Ignored, Trigger::Notified);
     }
-    match (
-        object.get("sweep"),
-        object.get("advance"),
-        object.get("validate"),
-        object.get("show"),
-    ) {
-        (Some(sweep), None, None, None) => match Sweep::deserialize(sweep) {
-            Ok(sweep) => Trigger::Sweep(sweep),
-            Err(_) => Trigger::Ignored("a sweep is \"due\" or \"lost\"".to_owned()),
-        },
-        (None, Some(advance), None, None) => match validation_id(advance) {
-            Some(validation_id) => Trigger::Advance { validation_id },
-            None => Trigger::Ignored("advance needs a validation_id".to_owned()),
-        },
-        (None, None, Some(validate), None) => match ValidateRequest::deserialize(validate) {
-            Ok(request)
-                if request.recovery_point_arn.is_empty()
-                    || request.backup_vault_name.is_empty() =>
-            {
-                Trigger::Ignored(
-                    "validate needs a recovery_point_arn and a backup_vault_name".to_owned(),
-                )
-            }
-            Ok(request)
-                if request.recovery_point_arn.len() > LONGEST_TEXT
-                    || request.backup_vault_name.len() > LONGEST_TEXT
-                    || request.request_id.as_ref().is_some_and(|id| id.len() > LONGEST_TEXT) =>
-            {
-                Trigger::Ignored(format!("validate holds a text of more than {LONGEST_TEXT} bytes"))
-            }
-            Ok(request) => Trigger::Validate(request),
-            // The words may quote a name or a value.
-            Err(error) => {
-                let words: String = error.to_string().chars().take(300).collect();
-                Trigger::Ignored(format!("validate cannot be read: {words}"))
-            }
-        },
-        (None, None, None, Some(show)) => match validation_id(show) {
-            Some(validation_id) => Trigger::Show { validation_id },
-            None => Trigger::Ignored("show needs a validation_id".to_owned()),
-        },
-        _ => Trigger::Ignored(
-            "neither an event, a vault notification nor one of \"sweep\", \"advance\", \"validate\", \"show\""
-                .to_owned(),
-        ),
+    let mut asked = WISHES
+        .iter()
+        .filter_map(|(key, read)| Some((read, object.get(*key)?)));
+    match (asked.next(), asked.next()) {
+        (Some((read, wish)), None) => read(wish),
+        (None, _) | (Some(_), Some(_)) => {
+            let known: Vec<String> = WISHES.iter().map(|(key, _)| format!("{key:?}")).collect();
+            Trigger::Ignored(format!(
+                "neither an event, a vault notification nor one of {}",
+                known.join(", ")
+            ))
+        }
     }
+}
+
+/// How a wish is read.
+type Reader = fn(&Value) -> Trigger;
+
+/// What people and the function itself may ask for, by its key in the payload.
+const WISHES: [(&str, Reader); 7] = [
+    ("sweep", read_sweep),
+    ("advance", |wish| {
+        of_validation("advance", wish, |validation_id| Trigger::Advance {
+            validation_id,
+        })
+    }),
+    ("validate", read_validate),
+    ("show", |wish| {
+        of_validation("show", wish, |validation_id| Trigger::Show {
+            validation_id,
+        })
+    }),
+    ("pause", read_pause),
+    ("resume", |_| Trigger::Resume),
+    ("status", |_| Trigger::Status),
+];
+
+fn read_sweep(wish: &Value) -> Trigger {
+    match Sweep::deserialize(wish) {
+        Ok(sweep) => Trigger::Sweep(sweep),
+        Err(_) => Trigger::Ignored("a sweep is \"due\" or \"lost\"".to_owned()),
+    }
+}
+
+fn of_validation(name: &str, wish: &Value, trigger: impl FnOnce(String) -> Trigger) -> Trigger {
+    match validation_id(wish) {
+        Some(id) => trigger(id),
+        None => Trigger::Ignored(format!("{name} needs a validation_id")),
+    }
+}
+
+fn read_validate(wish: &Value) -> Trigger {
+    let is_long = |text: &str| text.len() > LONGEST_TEXT;
+    match ValidateRequest::deserialize(wish) {
+        Ok(request)
+            if request.recovery_point_arn.is_empty() || request.backup_vault_name.is_empty() =>
+        {
+            Trigger::Ignored(
+                "validate needs a recovery_point_arn and a backup_vault_name".to_owned(),
+            )
+        }
+        Ok(request)
+            if is_long(&request.recovery_point_arn)
+                || is_long(&request.backup_vault_name)
+                || request.request_id.as_deref().is_some_and(is_long) =>
+        {
+            Trigger::Ignored(format!(
+                "validate holds a text of more than {LONGEST_TEXT} bytes"
+            ))
+        }
+        Ok(request) => Trigger::Validate(request),
+        Err(error) => unreadable("validate", &error),
+    }
+}
+
+fn read_pause(wish: &Value) -> Trigger {
+    match PauseRequest::deserialize(wish) {
+        Ok(request)
+            if request
+                .reason
+                .as_ref()
+                .is_some_and(|reason| reason.chars().count() > LONGEST_REASON) =>
+        {
+            Trigger::Ignored(format!(
+                "pause holds a reason of more than {LONGEST_REASON} characters"
+            ))
+        }
+        Ok(request) => Trigger::Pause(request),
+        Err(error) => unreadable("pause", &error),
+    }
+}
+
+/// The error's own words may quote a name or a value.
+fn unreadable(name: &str, error: &serde_json::Error) -> Trigger {
+    let words: String = error.to_string().chars().take(300).collect();
+    Trigger::Ignored(format!("{name} cannot be read: {words}"))
 }
 
 fn read_event(kind: &str, event: &Value) -> Trigger {

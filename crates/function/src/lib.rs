@@ -14,6 +14,7 @@ pub mod publish;
 pub mod queue;
 pub mod reset;
 pub mod resource;
+pub mod status;
 pub mod sweep;
 pub mod watch;
 
@@ -121,6 +122,9 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> failure:
         Trigger::Advance { validation_id } => call.advance(&validation_id).boxed().await,
         Trigger::Validate(request) => call.validate(request).boxed().await,
         Trigger::Show { validation_id } => call.show(&validation_id).await,
+        Trigger::Pause(pause) => status::pause(app, pause.reason.as_deref()).await,
+        Trigger::Resume => status::resume(app).await,
+        Trigger::Status => status::status(app).await,
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }
 }

@@ -32,6 +32,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// AWS Backup's name of the type.
+    pub fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
     /// Who waits in it, the longest waiting first.
     pub fn waiting(&self) -> &[Listed] {
         &self.page.listed
@@ -48,11 +53,11 @@ pub async fn callable(
     slots: &Slots,
     mut lines: Vec<Line>,
 ) -> failure::Result<Vec<String>> {
-    if lines.iter().all(|line| line.waiting().is_empty()) {
+    if slots.paused().is_some() || lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());
     }
     let limits = limits(app).await?;
-    let oldest = overdue_before(app.now(), &limits);
+    let oldest = overdue_before(app.now(), &limits, slots);
     let mut called = Vec::new();
     for line in &mut lines {
         let mut most = MOST_OVERDUE;
@@ -88,7 +93,7 @@ pub async fn next(
         return Ok(Vec::new());
     }
     let limits = limits(app).await?;
-    let oldest = overdue_before(app.now(), &limits);
+    let oldest = overdue_before(app.now(), &limits, slots);
     let mut called = for_free_slots(app, slots, &limits, &lines, oldest);
     called.retain(|id| !tried.contains(id));
     Ok(called)
@@ -123,9 +128,9 @@ fn for_free_slots(
 }
 
 /// Who has waited since then or longer has waited too long.
-fn overdue_before(now: Timestamp, limits: &Limits) -> Timestamp {
-    let wait = SignedDuration::try_from(limits.longest_wait).unwrap_or(SignedDuration::MAX);
-    now.checked_sub(wait).unwrap_or(Timestamp::MIN)
+fn overdue_before(now: Timestamp, limits: &Limits, slots: &Slots) -> Timestamp {
+    let longest = SignedDuration::try_from(limits.longest_wait).unwrap_or(SignedDuration::MAX);
+    slots.waits_too_long_since(longest, now)
 }
 
 /// The lines of these types, each up to `most`.

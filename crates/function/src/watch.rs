@@ -50,6 +50,12 @@ pub async fn measure(
     }
     if let Some(slots) = slots {
         measured.push(Metric::count("RunningRestores", slots.taken()));
+        let paused = slots.paused().map(|pause| now.duration_since(pause.since));
+        let hours = paused.map_or(0, |lasts| lasts.as_hours());
+        measured.push(Metric::count(
+            "PausedHours",
+            usize::try_from(hours).unwrap_or(0),
+        ));
     }
     publish::log_event(&app.aws, &app.config, "sweep", json!({}), &measured, now).await?;
     Ok(())

@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
 use serde_json::json;
 
-use super::aws::Function;
 use super::{Args, State, summary, verdict_word};
+use crate::aws::Function;
 use crate::exit::Problem;
 use crate::output;
 

@@ -6,5 +6,6 @@ mod agreement;
 mod check;
 mod common;
 mod explain;
+mod operate;
 mod policy_check;
 mod validate;

@@ -59,7 +59,7 @@ async fn answer(
 }
 
 /// Runs the program while the function answers, and time, events and sweeps pass.
-async fn run(scene: &Scene, arguments: &[&str]) -> Ran {
+pub async fn run(scene: &Scene, arguments: &[&str]) -> Ran {
     ran(scene, program(arguments)).await
 }
 

@@ -92,6 +92,18 @@ fn wishes_are_read() {
             json!({ "validate": { "recovery_point_arn": "arn:1", "backup_vault_name": "central", "request_id": "x" } }),
             Trigger::Validate(request(Some("x"))),
         ),
+        (
+            json!({ "pause": {} }),
+            Trigger::Pause(PauseRequest { reason: None }),
+        ),
+        (
+            json!({ "pause": { "reason": "a recovery" } }),
+            Trigger::Pause(PauseRequest {
+                reason: Some("a recovery".to_owned()),
+            }),
+        ),
+        (json!({ "resume": {} }), Trigger::Resume),
+        (json!({ "status": {} }), Trigger::Status),
     ] {
         assert_eq!(read(&wish), trigger, "{wish}");
     }
@@ -105,6 +117,16 @@ fn wishes_that_cannot_be_fulfilled_are_ignored_with_the_reason() {
         (json!({ "sweep": "due", "show": {} }), "neither an event"),
         (json!({ "sweep": "all" }), "\"due\" or \"lost\""),
         (json!({ "advance": {} }), "advance needs a validation_id"),
+        (json!({ "pause": {}, "resume": {} }), "neither an event"),
+        (json!({ "pause": true }), "pause cannot be read"),
+        (
+            json!({ "pause": { "until": "9:00" } }),
+            "pause cannot be read",
+        ),
+        (
+            json!({ "pause": { "reason": "x".repeat(201) } }),
+            "more than 200 characters",
+        ),
         (json!({ "show": {} }), "show needs a validation_id"),
         (
             json!({ "validate": { "recovery_point_arn": "", "backup_vault_name": "b" } }),

@@ -49,10 +49,14 @@ impl Run<'_> {
             Some(policy) => policy?,
             None => policy_file::read(app).await?,
         };
+        let too_long = match &policy {
+            PolicyFile::Good(policy) => self.waited_too_long(&policy.limits).await?,
+            PolicyFile::Broken { .. } => None,
+        };
         let mut has_slot = false;
         if let (PolicyFile::Good(policy), Ok(resource_type)) = (&policy, self.resource_type())
             && app.config.types.contains(&resource_type)
-            && self.waited_too_long(&policy.limits).is_none()
+            && too_long.is_none()
         {
             has_slot = self.take_slot(resource_type, &policy.limits).await?;
             if !has_slot {
@@ -197,7 +201,7 @@ impl Run<'_> {
                 readable_size(largest)
             ));
         }
-        if let Some(reason) = self.waited_too_long(&policy.limits) {
+        if let Some(reason) = too_long {
             // The next copy of the day is to be tested, since this one is not.
             if let Some(claim) = self.claim() {
                 app.ledger.give_back(&claim, &id).await?;

@@ -38,19 +38,26 @@ impl Run<'_> {
         Ok(taken)
     }
 
-    /// Why it is not tested because of its waiting; none while it may wait.
-    pub(super) fn waited_too_long(&self, limits: &Limits) -> Option<String> {
-        let waited = self
-            .now()
-            .duration_since(self.lease.validation.queued_since?);
+    /// Why it is not tested because of its waiting; none while it may wait. During a pause everybody may, and after it so
+    /// long as if it had just come.
+    pub(super) async fn waited_too_long(&self, limits: &Limits) -> failure::Result<Option<String>> {
+        let Some(since) = self.lease.validation.queued_since else {
+            return Ok(None);
+        };
+        let now = self.now();
+        let waited = now.duration_since(since);
         let longest = SignedDuration::try_from(limits.longest_wait).unwrap_or(SignedDuration::MAX);
-        (waited >= longest).then(|| {
+        if waited < longest {
+            return Ok(None);
+        }
+        let slots = self.app.ledger.slots().await?;
+        Ok((since <= slots.waits_too_long_since(longest, now)).then(|| {
             format!(
                 "no slot among the concurrent restores was free in {}, and the policy's longest_wait is {}",
                 readable_duration(waited),
                 readable_duration(longest)
             )
-        })
+        }))
     }
 
     /// Gives back the slot of a validation that stays where it landed, so that it keeps none while it waits for

@@ -8,10 +8,14 @@
 //! gives a slot back reads it in the answer of that same update, and asks those lines alone. It is written before a
 //! validation lies down in its line, and struck off only when nobody has come for longer than an invocation lasts: who
 //! came before lies in the line by then, or died. So nobody who waits is ever in a line that is not named.
+//!
+//! A pause stands here, too: while there is one nobody gets a slot, whoever asks, in the one update that would give it.
 
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue as Value, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
@@ -30,6 +34,12 @@ const HELD: &str = "held";
 const HELD_BY: &str = "held_";
 /// Before the name of a type: the attribute that says when somebody last came to wait in its line.
 const CAME: &str = "came_";
+/// The attribute that says since when nobody gets a slot.
+const PAUSED_AT: &str = "paused_at";
+/// And why, if somebody said so.
+const PAUSED_WHY: &str = "paused_why";
+/// The attribute that says when the last pause ended.
+const RESUMED_AT: &str = "resumed_at";
 /// Who comes to wait need not say so again when somebody has within this time.
 const SAID_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 /// A line to which nobody has come for so long, and in which nobody lies, is named no more. Longer than an invocation lasts
@@ -45,11 +55,32 @@ pub struct Slots {
     by_type: BTreeMap<String, BTreeSet<String>>,
     /// When somebody last came to wait, by AWS Backup's name of the resource type.
     came: BTreeMap<String, Timestamp>,
+    /// Why and since when nobody gets one; none if there is no pause.
+    paused: Option<Pause>,
+    /// When the last pause ended; none if there was none.
+    resumed_at: Option<Timestamp>,
+}
+
+/// While it lasts no restore is begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when; whole seconds.
+    pub since: Timestamp,
+    /// Why, if somebody said so.
+    pub reason: Option<String>,
 }
 
 impl Slots {
     fn read(item: &Item) -> Slots {
-        let mut slots = Slots::default();
+        let second = |name| Timestamp::from_second(number(item, name)?).ok();
+        let mut slots = Slots {
+            paused: second(PAUSED_AT).map(|since| Pause {
+                since,
+                reason: text(item, PAUSED_WHY),
+            }),
+            resumed_at: second(RESUMED_AT),
+            ..Slots::default()
+        };
         for (name, value) in item {
             let ids = || value.as_ss().into_iter().flatten().cloned().collect();
             if name == HELD {
@@ -64,6 +95,23 @@ impl Slots {
             }
         }
         slots
+    }
+
+    /// Why and since when no restore is begun; none if there is no pause.
+    pub fn paused(&self) -> Option<&Pause> {
+        self.paused.as_ref()
+    }
+
+    /// Before when who came has waited too long, if `longest` is the longest to wait: a pause counts for nobody's waiting,
+    /// so that all may wait so long again when it has ended.
+    pub fn waits_too_long_since(&self, longest: SignedDuration, now: Timestamp) -> Timestamp {
+        let before = now.checked_sub(longest).unwrap_or(Timestamp::MIN);
+        let has_just_ended = self.resumed_at.is_some_and(|ended| ended > before);
+        if self.paused.is_some() || has_just_ended {
+            Timestamp::MIN
+        } else {
+            before
+        }
     }
 
     /// How many are taken.
@@ -147,9 +195,11 @@ impl Ledger {
             .key("id", s(SLOTS))
             .update_expression("ADD #held :me, #type :me")
             .condition_expression(
-                "contains(#held, :id) OR ((attribute_not_exists(#held) OR size(#held) < :limit) AND \
-                 (attribute_not_exists(#type) OR size(#type) < :oftype))",
+                "attribute_not_exists(#paused) AND (contains(#held, :id) OR \
+                 ((attribute_not_exists(#held) OR size(#held) < :limit) AND \
+                 (attribute_not_exists(#type) OR size(#type) < :oftype)))",
             )
+            .expression_attribute_names("#paused", PAUSED_AT)
             .expression_attribute_names("#held", HELD)
             .expression_attribute_names("#type", held_by(resource_type))
             .expression_attribute_values(":me", Value::Ss(vec![id.to_owned()]))
@@ -158,8 +208,8 @@ impl Ledger {
             .expression_attribute_values(":oftype", n(of_type))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
-.boxed()
-.await;
+            .boxed()
+            .await;
         match result {
             Ok(_) => Ok(true),
             Err(error) => {
@@ -249,6 +299,52 @@ impl Ledger {
         })
     }
 
+    /// From now on nobody gets a slot. A pause that there is goes on as it is. Returns whether it is a new one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn pause(&self, reason: Option<&str>, now: Timestamp) -> failure::Result<bool> {
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .condition_expression("attribute_not_exists(#paused)")
+            .expression_attribute_names("#paused", PAUSED_AT)
+            .expression_attribute_values(":now", n(now.as_second()));
+        let mut expression = "SET #paused = :now".to_owned();
+        if let Some(reason) = reason {
+            expression += ", #why = :why";
+            request = request
+                .expression_attribute_names("#why", PAUSED_WHY)
+                .expression_attribute_values(":why", s(reason));
+        }
+        let result = request.update_expression(expression).send().boxed().await;
+        changed(result)
+    }
+
+    /// Slots are given again. Returns whether there was a pause.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn resume(&self, now: Timestamp) -> failure::Result<bool> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("id", s(SLOTS))
+            .update_expression("SET #resumed = :now REMOVE #paused, #why")
+            .condition_expression("attribute_exists(#paused)")
+            .expression_attribute_names("#paused", PAUSED_AT)
+            .expression_attribute_names("#why", PAUSED_WHY)
+            .expression_attribute_names("#resumed", RESUMED_AT)
+            .expression_attribute_values(":now", n(now.as_second()))
+            .send()
+            .boxed()
+            .await;
+        changed(result)
+    }
+
     /// Who has a slot.
     ///
     /// # Errors
@@ -315,6 +411,19 @@ impl Ledger {
             listed: listed.collect(),
             next: answer.last_evaluated_key.clone().map(PageStart),
         })
+    }
+}
+
+/// Whether an update was made, or its condition did not hold.
+fn changed<T, R: std::fmt::Debug>(
+    result: Result<T, SdkError<UpdateItemError, R>>,
+) -> failure::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            refused(error)?;
+            Ok(false)
+        }
     }
 }
 

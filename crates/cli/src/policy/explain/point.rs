@@ -144,6 +144,10 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
         Trigger::Show { validation_id } => nothing(format!(
             "Somebody asks how validation {validation_id} is. Nothing is decided by it."
         )),
+        Trigger::Pause(_) | Trigger::Resume | Trigger::Status => nothing(
+            "Somebody asks how the work gets on, or that no restore is begun for a while: it is about all validations."
+                .to_owned(),
+        ),
         Trigger::Sweep(_) => nothing(
             "A sweep: it is about all validations that are open, not about one recovery point."
                 .to_owned(),

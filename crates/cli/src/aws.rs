@@ -17,7 +17,7 @@ const ANSWER: Duration = Duration::from_secs(15 * 60 + 30);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// A Lambda function.
-pub(super) struct Function {
+pub(crate) struct Function {
     client: Client,
     name: String,
     region: String,
@@ -28,7 +28,7 @@ impl Function {
     ///
     /// # Errors
     /// When it tells none.
-    pub(super) async fn find(name: &str) -> Result<Function, Problem> {
+    pub(crate) async fn find(name: &str) -> Result<Function, Problem> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ANSWER)
@@ -73,7 +73,7 @@ impl Function {
     ///
     /// # Errors
     /// When it cannot be invoked, or fails.
-    pub(super) async fn ask(&self, payload: &Value) -> Result<Value, Problem> {
+    pub(crate) async fn ask(&self, payload: &Value) -> Result<Value, Problem> {
         let answer = self
             .client
             .invoke()

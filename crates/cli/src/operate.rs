@@ -1,0 +1,195 @@
+//! `restore-proof status`, `pause` and `resume`: how the deployed function's work gets on, and "not now".
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::policy::readable_duration;
+use serde_json::{Value, json};
+
+use crate::aws::Function;
+use crate::exit::{self, Problem};
+use crate::output::{self, BLUE, Cell, GREEN, PLAIN, RED, YELLOW, cell, paint, printable, table};
+
+/// Options of `status` and `resume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::CODES)]
+pub(crate) struct Args {
+    /// Name or ARN of the function: the stack's parameter NamePrefix
+    #[arg(long, value_name = "NAME", default_value = "restore-proof")]
+    function: String,
+}
+
+/// Options of `pause`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::CODES)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    of: Args,
+    /// Why, for whoever asks for the status; at most 200 characters
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// How the work gets on.
+///
+/// # Errors
+/// When the function cannot be invoked.
+pub(crate) fn status(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    ask(args, &json!({ "status": {} }), json)
+}
+
+/// No restore is begun from now on.
+///
+/// # Errors
+/// When the function cannot be invoked or will not do it.
+pub(crate) fn pause(args: &PauseArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut wish = json!({});
+    if let Some(reason) = &args.reason {
+        wish["reason"] = json!(reason);
+    }
+    ask(&args.of, &json!({ "pause": wish }), json)
+}
+
+/// Restores are begun again.
+///
+/// # Errors
+/// When the function cannot be invoked.
+pub(crate) fn resume(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    ask(args, &json!({ "resume": {} }), json)
+}
+
+fn ask(args: &Args, wish: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let told = runtime.block_on(async {
+        let function = Function::find(&args.function).await?;
+        function.ask(wish).await
+    })?;
+    if let Some(why) = told["ignored"].as_str() {
+        return Err(Problem::usage(format!("the function will not do it: {why}")).into());
+    }
+    if !told["slots"].is_object() {
+        let what = format!(
+            "{} answers as no Restore Proof function does",
+            args.function
+        );
+        return Err(Problem::cannot_run(what)
+            .help("is this the right function, and new enough? The stack's parameter NamePrefix names it")
+            .into());
+    }
+    if json {
+        output::say_json(&told)?;
+    } else {
+        output::say(&summary(&told, Timestamp::now()))?;
+    }
+    Ok(ExitCode::from(exit::FINE))
+}
+
+/// The status for people.
+fn summary(told: &Value, now: Timestamp) -> String {
+    let mut rows = Vec::new();
+    let mut fact = |name: &str, value: Cell| rows.push(vec![Cell(BLUE, name.to_owned()), value]);
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    match &told["paused"] {
+        Value::Null => fact(
+            "restores",
+            Cell(GREEN, "are begun as copies land".to_owned()),
+        ),
+        pause => {
+            let why = pause["reason"].as_str().map(printable);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let words = format!("paused {}{why}", ago(&pause["since"], now));
+            fact("restores", Cell(YELLOW, words));
+        }
+    }
+    let slots = &told["slots"];
+    let words = format!(
+        "{} of {} taken",
+        number(&slots["taken"]),
+        number(&slots["limit"])
+    );
+    fact("slots", cell(words));
+    let none = Vec::new();
+    let lines = told["waiting"].as_array().unwrap_or(&none);
+    let waiting: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let resource_type = line["resource_type"].as_str().unwrap_or_default();
+            let (count, since) = (number(&line["count"]), ago(&line["since"], now));
+            format!(
+                "{count} of {}, the first came {since}",
+                printable(resource_type)
+            )
+        })
+        .collect();
+    let waiting = if waiting.is_empty() {
+        "nobody".to_owned()
+    } else {
+        waiting.join("; ")
+    };
+    fact("waiting", cell(waiting));
+    let open = number(&told["open"]);
+    fact("open", cell(open.to_string()));
+    let mut out = table(0, &rows);
+
+    let validations = told["validations"].as_array().unwrap_or(&none);
+    if validations.is_empty() {
+        return out;
+    }
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap_or("-").to_owned();
+    let mut rows: Vec<Vec<Cell>> = vec![
+        ["validation", "stage", "source", "for", "verdict"]
+            .map(|head| Cell(BLUE, head.to_owned()))
+            .into(),
+    ];
+    rows.extend(validations.iter().map(|one| {
+        let stage = match (one["has_slot"].as_bool(), one["waits_since"].is_null()) {
+            (Some(false), false) => "waiting".to_owned(),
+            _ => text(one, "stage"),
+        };
+        let source = one["source_resource_arn"].as_str();
+        let source = source.or(one["recovery_point_arn"].as_str()).unwrap_or("-");
+        let lasts = SignedDuration::from_secs(one["open_for_seconds"].as_i64().unwrap_or_default());
+        let verdict = text(one, "verdict");
+        let style = match verdict.as_str() {
+            "passed" | "-" => PLAIN,
+            "failed" | "restore_failed" | "copy_failed" => RED,
+            _ => YELLOW,
+        };
+        vec![
+            cell(text(one, "validation_id")),
+            cell(stage),
+            cell(source),
+            cell(readable_duration(lasts)),
+            Cell(style, verdict),
+        ]
+    }));
+    out.push('\n');
+    out += &table(0, &rows);
+    for one in validations {
+        if let Some(trouble) = one["trouble"].as_str() {
+            let id = printable(one["validation_id"].as_str().unwrap_or_default());
+            out += &format!(
+                "{} {id}: {}\n",
+                paint(YELLOW, "trouble"),
+                printable(trouble)
+            );
+        }
+    }
+    let shown = validations.len() as u64;
+    if open > shown {
+        out += &format!("and {} more\n", open - shown);
+    }
+    out
+}
+
+/// `3h ago`.
+fn ago(at: &Value, now: Timestamp) -> String {
+    match at.as_str().and_then(|at| at.parse::<Timestamp>().ok()) {
+        Some(at) => format!("{} ago", readable_duration(now.duration_since(at))),
+        None => "at a time that is not told".to_owned(),
+    }
+}
