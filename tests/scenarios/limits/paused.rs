@@ -68,7 +68,11 @@ async fn two_days_of_pause_begin_no_restore_and_lose_no_copy() {
         "deleted",
         "what ran was ended"
     );
-    assert_eq!(started(&scene), [running.clone()], "and nothing was begun");
+    assert_eq!(
+        started(&scene),
+        std::slice::from_ref(&running),
+        "and nothing was begun"
+    );
     let told = status(&scene).await;
     assert_eq!(told["slots"]["taken"], 0, "{told:#}");
     assert_eq!(told["waiting"][0]["count"], landed.len(), "{told:#}");

@@ -45,6 +45,9 @@ async fn a_sweep_costs_the_same_however_many_wait() {
             // The restore that is running is asked how it is.
             scene.deliver().await;
         }
+        // A day's first event costs a refusal and a new stream; midnight may lie among these sweeps.
+        let streams = sum.remove("Logs.CreateLogStream").unwrap_or_default();
+        *sum.entry("Logs.PutLogEvents".to_owned()).or_default() -= streams;
         assert_eq!(stages(&scene, &ids)["landed"], waiting as usize);
         costs.push(sum);
     }
@@ -54,8 +57,7 @@ async fn a_sweep_costs_the_same_however_many_wait() {
         ("DynamoDB.GetItem", 10),
         ("DynamoDB.Query", 10 * 2),
         ("Lambda.Invoke", 10),
-        ("Logs.CreateLogStream", 1),
-        ("Logs.PutLogEvents", 10 + 1),
+        ("Logs.PutLogEvents", 10),
         ("S3.GetObject", 10),
     ];
     let wanted: BTreeMap<String, usize> =
