@@ -46,7 +46,8 @@ def test_only_the_function_writes_records(days):
 
 @pytest.mark.parametrize("days", ["0", "365"])
 @pytest.mark.parametrize("who", [ADMINISTRATOR, FUNCTION])
-@pytest.mark.parametrize("action", ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"])
+@pytest.mark.parametrize("action", ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention",
+                                    "s3:ReplicateObject", "s3:ReplicateDelete"])
 def test_nobody_deletes_a_record_or_takes_its_lock_away(days, who, action):
     assert "NobodyDeletesRecords" in refused(template(RecordsLockDays=days), who, action, RECORD, EVERYTHING_ALLOWED)
 
@@ -65,15 +66,16 @@ def test_records_are_locked_where_it_is_asked_for():
     assert refused(free, FUNCTION, "s3:PutObjectRetention", RECORD)
 
 
-@pytest.mark.parametrize("days", ["0", "30", "365"])
-def test_older_versions_stay_until_their_lock_ends(days):
+@pytest.mark.parametrize("days", ["0", "7", "365"])
+def test_older_versions_stay_for_three_months_whatever_the_lock(days):
+    """What is locked longer S3 keeps longer: a lifecycle rule deletes no locked version (Amazon S3 user guide, Object Lock)."""
     stack = template(RecordsLockDays=days)
     bucket = stack.resolve(stack.raw["Resources"]["ResultsBucket"]["Properties"])
     assert bucket["ObjectLockEnabled"] is True and bucket["VersioningConfiguration"]["Status"] == "Enabled"
     kept = {rule["Prefix"]: int(rule["NoncurrentVersionExpiration"]["NoncurrentDays"])
             for rule in bucket["LifecycleConfiguration"]["Rules"]}
     assert set(kept) == {"records/", "policy/policy.toml"}
-    assert all(days_kept >= int(days) and days_kept >= 30 for days_kept in kept.values())
+    assert set(kept.values()) == {90}
 
 
 def test_the_policy_file_is_written_by_those_who_are_named():
@@ -120,8 +122,35 @@ def test_the_functions_credentials_are_of_no_use_outside_of_the_network(action):
     assert answer(stack, aws__ViaAWSService="true") is None
 
 
-@pytest.mark.parametrize("action", ["iam:PassRole", "logs:PutLogEvents", "sqs:SendMessage", "kms:Decrypt", "ec2:CreateNetworkInterface"])
+@pytest.mark.parametrize("action", ["iam:PassRole", "logs:PutLogEvents", "sqs:SendMessage", "kms:Decrypt",
+                                    "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
+                                    "ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses"])
 def test_what_lambda_and_other_services_do_themselves_is_not_denied(action):
     denied = [s for s in template(DenyOutsideVpc="true").statements("FunctionRole") if s.sid == "NothingFromOutsideOfTheNetwork"]
     assert len(denied) == 1
     assert not any(s.is_about(Request(action, "*", {}, FUNCTION)) for s in denied)
+
+
+def test_verdicts_are_logged_from_inside_alone_and_lambda_logs_the_function():
+    stack = template(DenyOutsideVpc="true")
+    verdicts = stack.resolve({"Fn::GetAtt": ["RecordsLogGroup", "Arn"]})
+    own = stack.resolve({"Fn::GetAtt": ["FunctionLogGroup", "Arn"]})
+    inside = {"aws:SourceVpc": stack.resolve({"Fn::GetAtt": ["Network", "Outputs.VpcId"]})}
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+        def answer(group, context):
+            return refusal(Request(action, group, context, FUNCTION), stack.statements("FunctionRole"))
+        assert answer(verdicts, inside) is None and answer(own, {}) is None
+        assert "NoVerdictsFromOutsideOfTheNetwork" in answer(verdicts, {})
+
+
+def test_every_call_through_the_network_is_denied_outside():
+    """What the function's role may do is denied, but for what Lambda and other services do themselves."""
+    stack = template(DenyOutsideVpc="true")
+    statements = stack.statements("FunctionRole")
+    allowed = {action for s in statements if s.allows for action in s.actions}
+    denied = [s for s in statements if s.sid == "NothingFromOutsideOfTheNetwork"]
+    left = {action for action in allowed if not any(s.is_about(Request(action, "*", {}, FUNCTION)) for s in denied)}
+    assert {action.partition(":")[0] for action in left} <= {"ec2", "iam", "kms", "logs", "rds-db", "sqs"}
+    assert {action for action in left if action.startswith("ec2:")} == {
+        "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+        "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"}

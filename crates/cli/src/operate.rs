@@ -68,7 +68,11 @@ fn ask(args: &Args, wish: &Value, json: bool) -> anyhow::Result<ExitCode> {
         let function = Function::find(&args.function).await?;
         function.ask(wish).await
     })?;
-    if let Some(why) = told["ignored"].as_str() {
+    // An older function knows none of these wishes.
+    if let Some(why) = told["ignored"]
+        .as_str()
+        .filter(|why| why.starts_with("pause "))
+    {
         return Err(Problem::usage(format!("the function will not do it: {why}")).into());
     }
     if !told["slots"].is_object() {

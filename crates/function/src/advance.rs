@@ -110,6 +110,8 @@ struct Run<'a> {
     gave_back: Option<Slots>,
     /// The login that this run has set on the restored copy, for the checks.
     login: Option<Login>,
+    /// Whether this very run has written the intent of the restore: then it has just got its slot.
+    has_planned: bool,
     /// The policy, if it was read when the validation was opened.
     policy: Option<Result<PolicyFile, AwsError>>,
 }
@@ -139,6 +141,7 @@ pub async fn advance(
         deadline,
         gave_back: None,
         login: None,
+        has_planned: false,
         policy,
     };
     loop {

@@ -88,6 +88,9 @@ pub async fn next(
     slots: &Slots,
     tried: &BTreeSet<String>,
 ) -> failure::Result<Vec<String>> {
+    if slots.paused().is_some() {
+        return Ok(Vec::new());
+    }
     let lines = lines(app, slots.lines(), Some(LOOKED_AT)).await?;
     if lines.iter().all(|line| line.waiting().is_empty()) {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! How the work gets on, for people who ask; and their word that no restore is begun, or is again.
+//! How the work gets on, for people who ask; and pause and resume.
 
 use futures_util::future;
 use jiff::Timestamp;

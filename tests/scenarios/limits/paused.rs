@@ -1,8 +1,9 @@
 //! A pause: nobody gets a slot, whatever lands; what runs is ended in order; and afterwards all who wait have their turn.
 
 use jiff::Timestamp;
+use restore_proof_core::validation::validation_id;
 use restore_proof_local_aws::alarm::AlarmState;
-use restore_proof_tests::{LOG_GROUP, alarms};
+use restore_proof_tests::{LOG_GROUP, PREFIX, VAULT, alarms};
 
 use super::*;
 
@@ -145,12 +146,8 @@ async fn who_waits_after_a_pause_waits_no_longer_than_the_policy_says() {
     }
     let record = scene.record(&other_id);
     assert_eq!(record["verdict"], "not_tested", "{record:#}");
-    assert!(
-        record["verdict_reason"]
-            .as_str()
-            .unwrap()
-            .contains("longest_wait")
-    );
+    let reason = record["verdict_reason"].as_str().unwrap();
+    assert!(reason.contains("when a pause ended"), "{reason}");
 }
 
 #[tokio::test]
@@ -165,4 +162,59 @@ async fn a_pause_with_nonsense_in_it_is_refused_and_nothing_is_paused() {
         assert!(answer["ignored"].is_string(), "{answer}");
     }
     assert_eq!(status(&scene).await["paused"], Value::Null);
+}
+
+/// Planned before the pause, and not started: throttled, or dead. It does not begin, and has its turn afterwards.
+#[tokio::test]
+async fn what_was_planned_before_a_pause_is_not_begun_in_it() {
+    for (operation, kind) in [
+        ("Backup.StartRestoreJob", FaultKind::Throttle),
+        (
+            "Backup.GetRecoveryPointRestoreMetadata",
+            FaultKind::Throttle,
+        ),
+    ] {
+        let scene = Scene::set(POLICY).await;
+        scene
+            .world
+            .faults()
+            .fail(operation, Fault::once(kind).times(Times::OneCall));
+        let point = scene.backup("planned", RestoreBehaviour::bare());
+        let id = scene.lands(&point).await;
+        assert!(started(&scene).is_empty(), "{operation}");
+        scene.invoke(json!({ "pause": {} })).await;
+        for _ in 0..24 {
+            scene.sweep().await;
+        }
+        assert!(started(&scene).is_empty(), "{operation}");
+        assert_eq!(status(&scene).await["slots"]["taken"], 0, "{operation}");
+        scene.invoke(json!({ "resume": {} })).await;
+        assert_eq!(
+            scene.close(&id).await["verdict"],
+            "unchecked",
+            "{operation}"
+        );
+        assert_eq!(started(&scene), [point]);
+        scene.assert_clean();
+    }
+}
+
+/// The job was started and nobody heard of it: in the pause it is found, and what it restored is deleted.
+#[tokio::test]
+async fn what_was_started_before_a_pause_is_found_in_it() {
+    let scene = Scene::set(POLICY).await;
+    let lost = Fault::once(FaultKind::Reset)
+        .times(Times::OneCall)
+        .after_effect();
+    scene.world.faults().fail("Backup.StartRestoreJob", lost);
+    let point = scene.backup("started", RestoreBehaviour::bare());
+    let copied = scene.world.copy_job_of(&point).unwrap();
+    let landed = scene.try_invoke(scene.world.copy_job_event(&copied)).await;
+    landed.expect_err("the answer was lost");
+    let vault = scene.app.config.vault_arn(VAULT);
+    let id = validation_id(PREFIX, &vault, &point, None);
+    scene.invoke(json!({ "pause": {} })).await;
+    assert_eq!(scene.close(&id).await["cleanup"], "deleted");
+    assert_eq!(started(&scene), [point]);
+    scene.assert_clean();
 }

@@ -413,8 +413,8 @@ pub(super) fn settle_iam(request: &mut Request<'_>) -> Option<String> {
             })
         }
         _ => Some(format!(
-            "the rule has credentials of IAM and SQL checks, and there are none of either for {engine}: only MySQL, \
-             MariaDB and PostgreSQL are looked into"
+            "the rule has credentials of IAM and SQL checks, and neither is supported for {engine}: only MySQL, MariaDB \
+             and PostgreSQL are looked into"
         )),
     }
 }

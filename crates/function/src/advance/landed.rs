@@ -310,6 +310,7 @@ impl Run<'_> {
             let reason = month.map_or_else(String::new, |month| month.full());
             return self.decide_unrestored(Verdict::NotTested, reason).await;
         }
+        self.has_planned = true;
         Ok(Next::Again)
     }
 

@@ -163,6 +163,15 @@ impl Run<'_> {
         let point = self.lease.validation.recovery_point.clone();
         let resource_type = point.resource_type.as_deref().unwrap_or_default();
         let age = self.now().duration_since(intent.planned_at);
+        // Planned before, by a run that did not get so far: restores may be paused since.
+        if !self.has_planned && age < TOKEN_TRUSTED && self.is_paused().await? {
+            return match self.find_started(&intent).await? {
+                Found::Ours(job_id) => self.started(job_id).await,
+                Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
+                // When the token is forgotten a new attempt waits in line.
+                Found::None => Ok(Next::At(self.look_again())),
+            };
+        }
         if age < TOKEN_TRUSTED {
             let role = &app.config.restore_role_arn;
             match backup::start_restore(&app.aws, &point.arn, resource_type, role, &intent).await {
@@ -191,6 +200,10 @@ impl Run<'_> {
             Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
             Found::None => self.begin_again().await,
         }
+    }
+
+    async fn is_paused(&self) -> failure::Result<bool> {
+        Ok(self.app.ledger.slots().await?.paused().is_some())
     }
 
     async fn started(&mut self, job_id: String) -> failure::Result<Next> {

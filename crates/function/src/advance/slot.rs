@@ -51,13 +51,18 @@ impl Run<'_> {
             return Ok(None);
         }
         let slots = self.app.ledger.slots().await?;
-        Ok((since <= slots.waits_too_long_since(longest, now)).then(|| {
-            format!(
-                "no slot among the concurrent restores was free in {}, and the policy's longest_wait is {}",
-                readable_duration(waited),
-                readable_duration(longest)
-            )
-        }))
+        if since > slots.waits_too_long_since(longest, now) {
+            return Ok(None);
+        }
+        let (from, paused) = match slots.resumed_at().filter(|ended| *ended > since) {
+            Some(ended) => (ended, format!(" since {ended}, when a pause ended")),
+            None => (since, String::new()),
+        };
+        Ok(Some(format!(
+            "no slot among the concurrent restores was free in {}{paused}, and the policy's longest_wait is {}",
+            readable_duration(now.duration_since(from)),
+            readable_duration(longest)
+        )))
     }
 
     /// Gives back the slot of a validation that stays where it landed, so that it keeps none while it waits for

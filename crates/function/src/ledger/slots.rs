@@ -102,6 +102,11 @@ impl Slots {
         self.paused.as_ref()
     }
 
+    /// When the last pause ended; none if there was none.
+    pub fn resumed_at(&self) -> Option<Timestamp> {
+        self.resumed_at
+    }
+
     /// Before when who came has waited too long, if `longest` is the longest to wait: a pause counts for nobody's waiting,
     /// so that all may wait so long again when it has ended.
     pub fn waits_too_long_since(&self, longest: SignedDuration, now: Timestamp) -> Timestamp {
@@ -214,6 +219,10 @@ impl Ledger {
             Ok(_) => Ok(true),
             Err(error) => {
                 let slots = Slots::read(&refused(error)?);
+                // Who has one and is refused for a pause waits like all others, and not for itself.
+                if slots.paused().is_some() && slots.holders().contains(id) {
+                    self.free_slot(id).await?;
+                }
                 let came = slots.came.get(resource_type);
                 if came.is_none_or(|at| now.duration_since(*at) > SAID_AGAIN) {
                     self.note_waiting(resource_type, now).await?;
