@@ -161,6 +161,13 @@ impl Function {
     }
 }
 
+/// What is said of a function that answers otherwise than ours does.
+pub(crate) fn is_another(name: &str) -> Problem {
+    Problem::cannot_run(format!("{name} answers as no Restore Proof function does")).help(
+        "is this the right function, and new enough? The stack's parameter NamePrefix names it",
+    )
+}
+
 /// An error with its causes, in one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();

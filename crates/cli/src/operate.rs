@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::policy::readable_duration;
 use serde_json::{Value, json};
 
-use crate::aws::Function;
+use crate::aws::{self, Function};
 use crate::exit::{self, Problem};
 use crate::output::{self, BLUE, Cell, GREEN, PLAIN, RED, YELLOW, cell, paint, printable, table};
 
@@ -76,13 +76,7 @@ fn ask(args: &Args, wish: &Value, json: bool) -> anyhow::Result<ExitCode> {
         return Err(Problem::usage(format!("the function will not do it: {why}")).into());
     }
     if !told["slots"].is_object() {
-        let what = format!(
-            "{} answers as no Restore Proof function does",
-            args.function
-        );
-        return Err(Problem::cannot_run(what)
-            .help("is this the right function, and new enough? The stack's parameter NamePrefix names it")
-            .into());
+        return Err(aws::is_another(&args.function).into());
     }
     if json {
         output::say_json(&told)?;

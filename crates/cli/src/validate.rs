@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use restore_proof_core::policy::parse_duration;
 use serde_json::{Value, json};
 
-use crate::aws::Function;
+use crate::aws::{self, Function};
 use crate::exit::{self, Problem};
 use crate::output::{self, BLUE, Cell, GREEN, RED, YELLOW, cell, paint, printable, table};
 
@@ -132,13 +132,7 @@ async fn validate(args: &Args, json: bool) -> anyhow::Result<State> {
     }
     let state = State(asked);
     if state.id().is_empty() {
-        let what = format!(
-            "{} answers as no Restore Proof function does",
-            args.function
-        );
-        return Err(Problem::cannot_run(what)
-            .help("is this the right function? The stack's parameter NamePrefix names it")
-            .into());
+        return Err(aws::is_another(&args.function).into());
     }
     if args.watch {
         return watch::until_closed(&function, state, args, json).await;
