@@ -13,6 +13,8 @@ use crate::{LEDGER, REGION, Scene, UNCHECKED};
 
 /// The most items of the ledger that one call looks up (API reference of DynamoDB, `BatchGetItem`).
 const LOOKED_UP_AT_ONCE: usize = 100;
+/// So many recovery points AWS Backup lists at once, at most (AWS Backup API reference, ListRecoveryPointsByBackupVault).
+const LISTED_AT_ONCE: usize = 1000;
 
 /// What a sweep finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,10 @@ impl Cost {
         let more = match self.backlog {
             Backlog::Due => self.size / page,
             Backlog::WaitingForFreeSlots | Backlog::WaitingForHeldSlots => 0,
-            Backlog::Known => self.size.div_ceil(page) + self.size.div_ceil(LOOKED_UP_AT_ONCE),
+            Backlog::Known => {
+                let listed = page.min(LISTED_AT_ONCE);
+                self.size.div_ceil(listed) + self.size.div_ceil(LOOKED_UP_AT_ONCE)
+            }
         };
         self.all() - self.of("Lambda.Invoke") - more
     }
