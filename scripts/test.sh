@@ -64,7 +64,7 @@ step_aws-limits() { python_tests tests/conformance/test_limits.py; }
 # what the templates must say of roles, of encryption and of who is let in, they say. IAM's rules, the isolated network,
 # what AWS Backup sends to restore and what other services send are replayed against the templates.
 step_judge() {
-    python_tests tests/conformance/test_{judge,formats,policies,privilege,iam,network,restores,services,readme,certificates}.py
+    python_tests tests/conformance/test_{judge,formats,policies,privilege,guards,iam,network,restores,services,readme,certificates}.py
     python3 scripts/certificates.py --check
 }
 
