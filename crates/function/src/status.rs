@@ -12,7 +12,7 @@ use crate::failure;
 use crate::ledger::{Listed, Slots};
 use crate::queue;
 
-/// So many open validations are told of one by one: as many as fit a screen, and can be read within seconds.
+/// The most open validations that the status lists one by one: they fit on a screen.
 const TOLD: usize = 25;
 
 /// From now on no restore is begun. What runs goes on, and so do deletions.

@@ -1085,6 +1085,10 @@ fn a_token_of_iam_is_the_stacks_one_users_or_the_named_users() {
         let policy = fine(&rule(&format!("credentials = {said}")));
         assert_eq!(policy.rules[0].login(), None, "nothing logs in");
     }
+    let pattern = regex::Regex::new(super::rule::IAM_USER_PATTERN).unwrap();
+    for good in ["a", "_a", "a.b-c_D9", &"a".repeat(32)] {
+        assert!(is_iam_user(good) && pattern.is_match(good), "{good}");
+    }
     for none in [
         "",
         "-a",
@@ -1098,6 +1102,7 @@ fn a_token_of_iam_is_the_stacks_one_users_or_the_named_users() {
         &"a".repeat(33),
     ] {
         assert!(!is_iam_user(none), "{none}");
+        assert!(!pattern.is_match(none), "{none}: the schema agrees");
     }
 }
 

@@ -34,7 +34,8 @@ const ERROR: u8 = 0xff;
 const AUTH_SWITCH: u8 = 0xfe;
 /// The client's plugin that sends a password as it is.
 const CLEAR: &[u8] = b"mysql_clear_password\0";
-/// The plugin of users of IAM at the server itself, where they have no password, and whose port nobody is told.
+/// The plugin by which the front logs users of IAM in at the server. They have no password there, and no client learns the
+/// server's own port.
 const NATIVE: &[u8] = b"mysql_native_password\0";
 /// Where the user's name stands in a login: behind capabilities, largest packet, character set and filler.
 const NAME_AT: usize = 4 + 4 + 1 + 23;
