@@ -4,6 +4,7 @@
 //! - `ROUNDS`: so many turns; 7 when it says nothing. What is compared are medians.
 //! - `ROWS`: so many rows are counted; 10 million when it says nothing.
 
+use restore_proof_core::ceiling::Ceiling;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -182,7 +183,7 @@ impl Bench {
         let took = began.elapsed();
         for result in ran.results {
             if result.outcome != CheckOutcome::Passed {
-                bail!("check {}: {}", result.name, result.detail);
+                bail!("check {}: {}", result.name, result.detail.at(Ceiling::Text));
             }
         }
         Ok(took)

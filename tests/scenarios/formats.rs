@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use restore_proof_core::ceiling::{Ceiling, Datum};
 use restore_proof_core::expectation::{CheckOutcome, Measurement};
 use restore_proof_core::ownership::Mark;
 use restore_proof_core::policy::{self, Frequency, Rule};
@@ -223,7 +224,7 @@ fn validations_and_records_lose_no_field() {
         let kept_from = folder(version).join("validation-everything.json");
         let kept_from: Validation =
             serde_json::from_str(&std::fs::read_to_string(kept_from).unwrap()).unwrap();
-        let mut today = json!(Record::of(&kept_from).unwrap());
+        let mut today = json!(Record::of(&kept_from, Ceiling::Text).unwrap());
         // What wrote it: the only columns that a newer version fills otherwise.
         for column in ["format", "function_version"] {
             assert!(today[column] != Value::Null, "{column}");
@@ -443,27 +444,47 @@ fn everything() -> Validation {
         }),
         suspected_jobs: vec![job.to_owned()],
         check_runs: 1,
-        checks: vec![CheckResult {
-            name: "orders are there".to_owned(),
-            kind: "sql".to_owned(),
-            outcome: CheckOutcome::Failed,
-            value: text("12"),
-            value_number: Some(12.0),
-            expectation: "at least 100".to_owned(),
-            detail: "12 is less than 100".to_owned(),
-            duration_minutes: 0.01,
-            age_at_backup_minutes: Some(3.5),
-            age_against_now_minutes: Some(30.5),
-            measured: vec![Measurement {
-                name: "front page, ms".to_owned(),
-                number: Some(12.5),
-                text: text("status 200"),
-            }],
-            group: text("integrity"),
-        }],
+        checks: vec![
+            CheckResult {
+                name: "orders are there".to_owned(),
+                kind: "sql".to_owned(),
+                outcome: CheckOutcome::Failed,
+                value: text("12"),
+                value_number: Some(12.0),
+                datum: Some(Datum::Number),
+                is_expected: false,
+                expectation: "at least 100".to_owned(),
+                detail: "12 is less than 100".into(),
+                duration_minutes: 0.01,
+                age_at_backup_minutes: Some(3.5),
+                age_against_now_minutes: Some(30.5),
+                measured: vec![Measurement {
+                    name: "front page, ms".to_owned(),
+                    number: Some(12.5),
+                    text: Some("status 200".into()),
+                }],
+                group: text("integrity"),
+            },
+            CheckResult {
+                name: "a setting is there".to_owned(),
+                kind: "sql".to_owned(),
+                outcome: CheckOutcome::Passed,
+                value: None,
+                value_number: None,
+                datum: Some(Datum::Credential),
+                is_expected: false,
+                expectation: "not empty".to_owned(),
+                detail: "the value is text".into(),
+                duration_minutes: 0.01,
+                age_at_backup_minutes: None,
+                age_against_now_minutes: None,
+                measured: Vec::new(),
+                group: None,
+            },
+        ],
         findings: vec!["the copy job is PARTIAL: no reason".to_owned()],
         verdict: Some(Verdict::Failed),
-        verdict_reason: "1 of 1 checks failed".to_owned(),
+        verdict_reason: "1 of 1 checks failed".into(),
         verdict_at: Some(at(700)),
         cleanup: Cleanup::Deleted,
         cleanup_reason: text("it was protected against deletion"),
@@ -513,7 +534,7 @@ async fn keep() {
     }
     write("policy-schema.json", &policy::schema());
     write("validation-everything.json", &json!(everything()));
-    let everything = Record::of(&everything()).unwrap();
+    let everything = Record::of(&everything(), Ceiling::Text).unwrap();
     write_text("record-everything.json", &everything.line());
     // What stops a validation in each stage.
     let none = "";

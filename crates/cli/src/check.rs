@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use restore_proof_core::ceiling::{Ceiling, Marked};
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::policy::{Check, CheckKind, Rule, Tls};
 use restore_proof_core::validation::CheckResult;
@@ -22,6 +23,9 @@ use restore_proof_function::check::{self, Access, Certificates, Login, Target};
 use crate::exit::{self, Problem};
 use crate::policy;
 use target::{Given, Place};
+
+/// What of the data is shown: whoever types the command has the login to it.
+const SHOWN: Ceiling = Ceiling::Text;
 
 /// Nothing but the checks' own timeouts ends them.
 const TIME_LEFT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -100,7 +104,7 @@ struct Report {
     backed_up_at: Timestamp,
     became: Vec<Became>,
     verdict: Verdict,
-    reason: String,
+    reason: Marked,
     /// What to know besides, in words.
     notes: Vec<String>,
 }
@@ -232,7 +236,7 @@ async fn all(
     let (verdict, reason) = match (results.len(), became.len()) {
         (0, 1..) => (
             Verdict::Unchecked,
-            "no check of the rule fits the target".to_owned(),
+            "no check of the rule fits the target".into(),
         ),
         _ => verdict::of_checks(&results),
     };
@@ -281,7 +285,7 @@ fn misfit(check: &Check, target: &Target) -> Option<&'static str> {
 fn hints(results: &[CheckResult], given: &Given) -> Vec<String> {
     let errored = |words: &[&str]| {
         results.iter().any(|result| {
-            let detail = result.detail.to_lowercase();
+            let detail = result.detail.at(SHOWN).to_lowercase();
             result.outcome == CheckOutcome::Errored
                 && words.iter().any(|word| detail.contains(word))
         })

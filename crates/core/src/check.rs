@@ -6,12 +6,14 @@ pub mod address;
 pub mod body;
 pub mod estimate;
 pub mod mysql;
+mod overheard;
 pub mod postgres;
 pub mod redirect;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::ceiling::{Datum, Marked, looks_like_credential};
 use crate::cidr::Cidr;
 use crate::expectation::{CheckOutcome, Judgement};
 use crate::policy::{Check, CheckKind, Rule};
@@ -53,7 +55,7 @@ pub enum Target {
     },
 }
 
-/// Why a check has nothing to judge.
+/// Why a check has nothing to judge, in words in which what comes from the copy is marked ([`crate::ceiling`]).
 #[derive(Debug)]
 pub enum Trouble {
     /// The data is not there: it speaks against the backup.
@@ -132,6 +134,8 @@ pub fn ruling(outcome: CheckOutcome, detail: String) -> Judgement {
         outcome,
         value: None,
         value_number: None,
+        datum: None,
+        is_expected: false,
         // That of the check is set by the caller.
         expectation: String::new(),
         detail,
@@ -157,14 +161,24 @@ pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResul
     let minutes = |age: Option<jiff::SignedDuration>| {
         age.filter(|_| measures).map(|age| age.as_secs_f64() / 60.0)
     };
+    let is_credential = judgement
+        .value
+        .as_deref()
+        .is_some_and(looks_like_credential);
     CheckResult {
         name: check.name.clone(),
         kind: check.kind.name().to_owned(),
         outcome: judgement.outcome,
-        value: judgement.value,
-        value_number: judgement.value_number,
+        value: judgement.value.filter(|_| !is_credential),
+        value_number: judgement.value_number.filter(|_| !is_credential),
+        datum: if is_credential {
+            Some(Datum::Credential)
+        } else {
+            judgement.datum
+        },
+        is_expected: judgement.is_expected && !is_credential,
         expectation: judgement.expectation,
-        detail: cut(judgement.detail),
+        detail: Marked::from(cut(judgement.detail)),
         duration_minutes: took.as_secs_f64() / 60.0,
         age_at_backup_minutes: minutes(judgement.age_at_backup),
         age_against_now_minutes: minutes(judgement.age_against_now),
@@ -177,6 +191,7 @@ pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResul
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::ceiling::Ceiling;
     use crate::policy::parse;
 
     fn detail(words: &str) -> String {
@@ -185,7 +200,8 @@ mod tests {
              match = { resource_type = \"EC2\" }\n\
              [[rules.checks]]\nname = \"ssh\"\nkind = \"connect\"\nport = 22\n",
         );
-        not_begun(&policy.unwrap().rules[0], words).remove(0).detail
+        let result = not_begun(&policy.unwrap().rules[0], words).remove(0);
+        result.detail.at(Ceiling::None)
     }
 
     #[test]
@@ -234,7 +250,7 @@ mod tests {
         );
         for result in results {
             assert_eq!(result.outcome, CheckOutcome::Errored);
-            assert_eq!(result.detail, "the time is over");
+            assert_eq!(result.detail.at(Ceiling::None), "the time is over");
             assert_eq!(result.duration_minutes, 0.0);
         }
     }
@@ -278,7 +294,7 @@ mod tests {
                 settings_differ,
             };
             let (outcome, words) =
-                mysql::sorted(1146, "42S02", "Table 'shop.Orders' doesn't exist")
+                mysql::sorted(1146, "42S02", "Table 'shop.Orders' doesn't exist", &[])
                     .of(&target)
                     .told();
             assert!(words.contains("shop.Orders"), "{words}");
@@ -286,7 +302,7 @@ mod tests {
         };
         assert_eq!(outcome(false), (CheckOutcome::Failed, false));
         assert_eq!(outcome(true), (CheckOutcome::Errored, true));
-        let damaged = mysql::sorted(126, "HY000", "Index is corrupted");
+        let damaged = mysql::sorted(126, "HY000", "Index is corrupted", &[]);
         assert!(matches!(damaged, Trouble::Wrong(_)));
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use value::{Value, number_text};
 
+use crate::ceiling::{Datum, Marked};
 use crate::policy::readable_duration;
 
 /// How much later than the recovery point the newest data may seem to be: clocks differ, and AWS
@@ -148,7 +149,7 @@ pub struct Measurement {
     /// The number, if it is one.
     pub number: Option<f64>,
     /// What a number cannot say.
-    pub text: Option<String>,
+    pub text: Option<Marked>,
 }
 
 /// What became of one value.
@@ -160,9 +161,13 @@ pub struct Judgement {
     pub value: Option<String>,
     /// The value when it is a finite number.
     pub value_number: Option<f64>,
+    /// What kind of thing the value is; none when there is none.
+    pub datum: Option<Datum>,
+    /// Whether the value is the very one that the policy names.
+    pub is_expected: bool,
     /// What was expected, in words, for example `at most 15m old`.
     pub expectation: String,
-    /// A sentence about the outcome. It holds numbers, times and ages, never text from the data.
+    /// A sentence about the outcome, in which what comes from the data is marked ([`crate::ceiling`]).
     pub detail: String,
     /// The value's age when the recovery point was created, when it is a point in time that is not
     /// newer than the backup by more than [`NEWER_THAN_BACKUP_AT_MOST`]; never negative.

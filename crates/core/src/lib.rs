@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod arn;
+pub mod ceiling;
 pub mod check;
 pub mod cidr;
 pub mod event;

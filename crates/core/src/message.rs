@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::ceiling::Ceiling;
 use crate::expectation::CheckOutcome;
 use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
@@ -206,7 +207,8 @@ fn readable_time(time: Timestamp) -> String {
 
 /// Whether the message about the verdict is bad news, and says which recovery point was proved last.
 pub fn is_bad_news(validation: &Validation) -> bool {
-    Record::of(validation).is_some_and(|record| Opening::of(validation, &record).is_some())
+    Record::of(validation, Ceiling::None)
+        .is_some_and(|record| Opening::of(validation, &record).is_some())
 }
 
 /// Whether people are to hear of the verdict. What the policy chose not to test is in the records alone: it would
@@ -226,7 +228,7 @@ pub fn is_wanted(validation: &Validation) -> bool {
 }
 
 fn missed_objective(validation: &Validation) -> bool {
-    Record::of(validation).is_some_and(|record| {
+    Record::of(validation, Ceiling::None).is_some_and(|record| {
         [record.recovery_time_objective, record.data_age_objective].contains(&Some("missed"))
     })
 }
@@ -558,8 +560,10 @@ mod tests {
             outcome,
             value: None,
             value_number: None,
+            datum: None,
+            is_expected: false,
             expectation: "what it should be".to_owned(),
-            detail: detail.to_owned(),
+            detail: detail.into(),
             duration_minutes: 0.1,
             age_at_backup_minutes: None,
             age_against_now_minutes: None,
@@ -571,7 +575,7 @@ mod tests {
     /// The message about a restore of `source` with these checks.
     fn message(source: &str, checks: Vec<CheckResult>) -> Message {
         let validation = validation(source, checks);
-        let record = Record::of(&validation).unwrap();
+        let record = Record::of(&validation, Ceiling::Text).unwrap();
         of_verdict(&validation, &record, "s3://results/records", &Ok(None))
     }
 
@@ -622,7 +626,7 @@ mod tests {
             let mut validation = validation(source, vec![]);
             let now = "2026-11-21T07:00:00Z".parse().unwrap();
             validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
-            let record = Record::of(&validation).unwrap();
+            let record = Record::of(&validation, Ceiling::Text).unwrap();
             let message = of_left_behind(&record, "s3://results/records", &Ok(None));
             let top = message.body.lines().nth(4).unwrap();
             assert_eq!(
@@ -778,7 +782,7 @@ mod tests {
             let mut validation = validation(DATABASE, vec![]);
             validation.decide(verdict, "the reason", now);
             validation.fault_class = class;
-            let record = Record::of(&validation).unwrap();
+            let record = Record::of(&validation, Ceiling::Text).unwrap();
             let message = of_verdict(&validation, &record, "s3://results/records", &Ok(None));
             assert_eq!(is_bad_news(&validation), words.is_some(), "{verdict:?}");
             let lines: Vec<_> = message.body.lines().collect();
@@ -818,7 +822,7 @@ mod tests {
     #[test]
     fn what_could_not_be_told_says_whose_move_it_is() {
         let top = |validation: &Validation| {
-            let record = Record::of(validation).unwrap();
+            let record = Record::of(validation, Ceiling::Text).unwrap();
             let message = of_verdict(validation, &record, "s3://results/records", &Ok(None));
             message.body.lines().next().unwrap().to_owned()
         };
@@ -842,7 +846,7 @@ mod tests {
     #[test]
     fn the_recovery_point_that_was_proved_last_is_told() {
         let mut failed = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Failed, "")]);
-        let record = Record::of(&failed).unwrap();
+        let record = Record::of(&failed, Ceiling::Text).unwrap();
         let point = ProvedPoint {
             arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
             created_at: "2026-11-19T03:10:00Z".parse().unwrap(),

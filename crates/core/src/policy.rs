@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::ceiling::Ceilings;
 use crate::expectation::Expectation;
 use crate::resource_type::TypeKeys;
 use crate::wire;
@@ -158,6 +159,9 @@ pub struct Rule {
     pub retry: Option<bool>,
     /// When to send a message.
     pub notify: Notify,
+    /// What of the restored data may leave at most; the stack's own ceilings hold in any case.
+    #[serde(default)]
+    pub values_leave: Ceilings,
     /// What is asserted about the restored data, in the file's order; none is allowed.
     pub checks: Vec<Check>,
 }

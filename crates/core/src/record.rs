@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arn::Arn;
-use crate::validation::{Cleanup, RestoreAttempt, Validation};
+use crate::ceiling::{Ceiling, Datum, without_credentials};
+use crate::validation::{CheckResult, Cleanup, RestoreAttempt, Validation};
 use crate::verdict::{FaultClass, Objective};
 
 /// The version of this format. A new one only adds to it.
@@ -173,7 +174,7 @@ impl AttemptColumns {
             start: attempt.started_at.map(athena),
             end: attempt.ended_at.map(athena),
             class: attempt.fault_class.map(FaultClass::as_str),
-            message: attempt.message,
+            message: attempt.message.as_deref().map(shown),
             cleanup: attempt.cleanup.as_str(),
         }
     }
@@ -204,6 +205,8 @@ pub struct CheckColumns {
     pub value: Option<String>,
     /// double. The value, if it is a number.
     pub value_number: Option<f64>,
+    /// struct. That there was a value, and why it is not here; null when it is, or when none came.
+    pub value_withheld: Option<WithheldColumns>,
     /// string. What was expected.
     pub expectation: String,
     /// string. Why the outcome is what it is.
@@ -214,6 +217,32 @@ pub struct CheckColumns {
     pub group: Option<String>,
     /// array of structs. What it measured beside the value.
     pub measured: Vec<MeasuredColumns>,
+}
+
+/// A value that may not leave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WithheldColumns {
+    /// string. What kind of value it was: truth, number, time, text or credential.
+    pub withheld: &'static str,
+    /// string. Why it is not here.
+    pub reason: String,
+}
+
+impl WithheldColumns {
+    fn of(datum: Datum, ceiling: Ceiling) -> WithheldColumns {
+        let reason = match (datum, ceiling) {
+            (Datum::Credential, _) => "it looks like a credential",
+            (_, Ceiling::None) => "no values may leave (ValuesLeave, values_leave)",
+            (_, Ceiling::Numbers) => {
+                "only numbers, truths and times may leave (ValuesLeave, values_leave)"
+            }
+            (_, Ceiling::Text) => "it may not leave",
+        };
+        WithheldColumns {
+            withheld: datum.as_str(),
+            reason: reason.to_owned(),
+        }
+    }
 }
 
 /// One measurement of a check in the record.
@@ -228,8 +257,9 @@ pub struct MeasuredColumns {
 }
 
 impl Record {
-    /// The record of a validation as it stands. A validation without a verdict has none yet.
-    pub fn of(validation: &Validation) -> Option<Record> {
+    /// The record of a validation as it stands, with what of the data may be seen under this ceiling: the log event and the
+    /// message are made of records, too, each under its own. A validation without a verdict has none yet.
+    pub fn of(validation: &Validation, ceiling: Ceiling) -> Option<Record> {
         let verdict = validation.verdict?;
         let point = &validation.recovery_point;
         let restore = validation.restore.as_ref();
@@ -275,7 +305,7 @@ impl Record {
             validation_id: validation.id.clone(),
             attempt: validation.attempt,
             verdict: verdict.as_str(),
-            verdict_reason: validation.verdict_reason.clone(),
+            verdict_reason: validation.verdict_reason.at(ceiling),
             fault_class: validation.fault_class.map(FaultClass::as_str),
             proof: restore
                 .filter(|job| job.status == "COMPLETED")
@@ -316,11 +346,13 @@ impl Record {
             recovery_time_target: target(objectives.recovery_time),
             recovery_time_objective: Objective::of(recovery_time, target(objectives.recovery_time))
                 .map(Objective::as_str),
-            data_age,
+            data_age: data_age.filter(|_| ceiling.lets(Datum::Time)),
             data_age_target: target(objectives.data_age),
             data_age_objective: Objective::of(data_age, target(objectives.data_age))
                 .map(Objective::as_str),
-            age_latest_db_tx: measured.and_then(|check| check.age_against_now_minutes),
+            age_latest_db_tx: measured
+                .and_then(|check| check.age_against_now_minutes)
+                .filter(|_| ceiling.lets(Datum::Time)),
             // A slot without a restore was waited for by nobody.
             queue_duration: minutes(
                 Some(validation.opened_at),
@@ -335,7 +367,7 @@ impl Record {
             )
             .map(|lag| lag.max(0.0)),
             cleanup: validation.cleanup.as_str(),
-            cleanup_reason: validation.cleanup_reason.clone(),
+            cleanup_reason: validation.cleanup_reason.as_deref().map(shown),
             cleanup_time: validation.cleanup_at.map(athena),
             kept_until: validation.kept_until.map(athena),
             attempts: attempts
@@ -353,28 +385,13 @@ impl Record {
             checks: validation
                 .checks
                 .iter()
-                .map(|check| CheckColumns {
-                    name: check.name.clone(),
-                    kind: check.kind.clone(),
-                    outcome: check.outcome.as_str(),
-                    value: check.value.clone(),
-                    value_number: check.value_number,
-                    expectation: check.expectation.clone(),
-                    detail: check.detail.clone(),
-                    duration: check.duration_minutes,
-                    group: check.group.clone(),
-                    measured: check
-                        .measured
-                        .iter()
-                        .map(|measured| MeasuredColumns {
-                            name: measured.name.clone(),
-                            number: measured.number,
-                            text: measured.text.clone(),
-                        })
-                        .collect(),
-                })
+                .map(|check| CheckColumns::of(check, ceiling))
                 .collect(),
-            findings: validation.findings.clone(),
+            findings: validation
+                .findings
+                .iter()
+                .map(|words| shown(words))
+                .collect(),
             policy_rule: validation.rule.as_ref().map(|rule| rule.name.clone()),
             policy_version: validation
                 .policy
@@ -400,6 +417,38 @@ impl Record {
         line.push('\n');
         line
     }
+}
+
+impl CheckColumns {
+    fn of(check: &CheckResult, ceiling: Ceiling) -> CheckColumns {
+        let withheld = check.withheld(ceiling);
+        CheckColumns {
+            name: shown(&check.name),
+            kind: check.kind.clone(),
+            outcome: check.outcome.as_str(),
+            value: check.value.clone().filter(|_| withheld.is_none()),
+            value_number: check.value_number.filter(|_| withheld.is_none()),
+            value_withheld: withheld.map(|datum| WithheldColumns::of(datum, ceiling)),
+            expectation: shown(&check.expectation),
+            detail: check.detail.at(ceiling),
+            duration: check.duration_minutes,
+            group: check.group.as_deref().map(shown),
+            measured: check
+                .measured
+                .iter()
+                .map(|measured| MeasuredColumns {
+                    name: shown(&measured.name),
+                    number: measured.number,
+                    text: measured.text.as_ref().map(|text| text.at(ceiling)),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Words that are none of the data's, as they leave: whatever looks like a credential stays, wherever it comes from.
+fn shown(words: &str) -> String {
+    without_credentials(words).into_owned()
 }
 
 /// Whether the data came from afar: where the source lies against where its backup is restored.
@@ -490,7 +539,7 @@ mod tests {
     }
 
     fn record(validation: &Validation) -> Record {
-        Record::of(validation).expect("a verdict")
+        Record::of(validation, Ceiling::Text).expect("a verdict")
     }
 
     #[test]
@@ -707,7 +756,7 @@ mod tests {
         assert_eq!(columns["restore_start_time"], "1970-01-01 00:03:20.000");
         assert!(columns["data_age"].is_null());
         validation.verdict = None;
-        assert_eq!(Record::of(&validation), None);
+        assert_eq!(Record::of(&validation, Ceiling::Text), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::arn::Arn;
+use crate::ceiling::{Ceiling, Ceilings, Datum, Marked};
 use crate::event::{CopyJobEvent, CopyState};
 use crate::expectation::{CheckOutcome, Measurement};
 use crate::name;
@@ -276,10 +277,16 @@ pub struct CheckResult {
     pub value: Option<String>,
     /// The value as a number, if it is one.
     pub value_number: Option<f64>,
+    /// What kind of thing the value is; none when there is none.
+    #[serde(default)]
+    pub datum: Option<Datum>,
+    /// Whether the value is the very one that the policy names, which may be seen everywhere.
+    #[serde(default)]
+    pub is_expected: bool,
     /// What was expected, in words.
     pub expectation: String,
     /// Why it is so, in words.
-    pub detail: String,
+    pub detail: Marked,
     /// How long it took, minutes.
     pub duration_minutes: f64,
     /// How old the newest data was when the backup was made, minutes; of the check that measures it.
@@ -292,6 +299,33 @@ pub struct CheckResult {
     /// The group that the policy puts the check in.
     #[serde(default)]
     pub group: Option<String>,
+}
+
+impl CheckResult {
+    /// What of the value may not be seen under this ceiling: its kind, if it may not.
+    pub fn withheld(&self, ceiling: Ceiling) -> Option<Datum> {
+        // Results of an earlier version do not say what their value is.
+        let datum = self.datum.or(match (&self.value, self.value_number) {
+            (None, _) => None,
+            (Some(_), Some(_)) => Some(Datum::Number),
+            (Some(_), None) => Some(Datum::Text),
+        })?;
+        (!self.is_expected && !ceiling.lets(datum)).then_some(datum)
+    }
+
+    /// The same without what may not be seen under this ceiling. The ages stay: objectives are judged by them.
+    #[must_use]
+    pub fn lowered(mut self, ceiling: Ceiling) -> CheckResult {
+        if self.withheld(ceiling).is_some() {
+            self.value = None;
+            self.value_number = None;
+        }
+        self.detail = self.detail.lowered(ceiling);
+        for measured in &mut self.measured {
+            measured.text = measured.text.take().map(|text| text.lowered(ceiling));
+        }
+        self
+    }
 }
 
 /// The life of one recovery point under test.
@@ -377,7 +411,7 @@ pub struct Validation {
     /// What the validation says of the backup.
     pub verdict: Option<Verdict>,
     /// Why, in words.
-    pub verdict_reason: String,
+    pub verdict_reason: Marked,
     /// When the verdict was known.
     pub verdict_at: Option<Timestamp>,
     /// What becomes of the restored resource.
@@ -467,7 +501,7 @@ impl Validation {
             checks: Vec::new(),
             findings: Vec::new(),
             verdict: None,
-            verdict_reason: String::new(),
+            verdict_reason: Marked::default(),
             verdict_at: None,
             cleanup: Cleanup::Pending,
             cleanup_reason: None,
@@ -542,8 +576,14 @@ impl Validation {
         self
     }
 
+    /// What of the restored data may leave of a stack with these ceilings: its rule may lower them.
+    pub fn ceilings(&self, stack: Ceilings) -> Ceilings {
+        let rule = self.rule.as_ref();
+        stack.lowered_by(rule.map(|rule| rule.values_leave).unwrap_or_default())
+    }
+
     /// Sets the verdict. It is set once for an attempt.
-    pub fn decide(&mut self, verdict: Verdict, reason: impl Into<String>, now: Timestamp) {
+    pub fn decide(&mut self, verdict: Verdict, reason: impl Into<Marked>, now: Timestamp) {
         self.verdict = Some(verdict);
         self.verdict_reason = reason.into();
         self.verdict_at = Some(now);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ceiling::Marked;
 use crate::expectation::CheckOutcome;
 use crate::validation::CheckResult;
 
@@ -42,40 +43,33 @@ impl Verdict {
 
 /// The verdict of a rule's checks and why: any failed check speaks against the data, else any errored one
 /// against the validation, else all hold. No checks at all are never a success.
-pub fn of_checks(checks: &[CheckResult]) -> (Verdict, String) {
+pub fn of_checks(checks: &[CheckResult]) -> (Verdict, Marked) {
+    let total = checks.len();
     let with = |outcome| checks.iter().filter(move |check| check.outcome == outcome);
-    let first = |outcome| {
-        with(outcome).next().map_or_else(String::new, |check| {
-            format!("{}: {}", check.name, check.detail)
+    let counted = |count: usize, what: &str, outcome| {
+        with(outcome).next().map_or_else(Marked::default, |check| {
+            let name = &check.name;
+            check
+                .detail
+                .within(|why| format!("{count} of {total} checks {what}; {name}: {why}"))
         })
     };
-    let total = checks.len();
     let (failed, errored) = (
         with(CheckOutcome::Failed).count(),
         with(CheckOutcome::Errored).count(),
     );
     if checks.is_empty() {
-        (Verdict::Unchecked, "the rule has no checks".to_owned())
+        (Verdict::Unchecked, "the rule has no checks".into())
     } else if failed > 0 {
-        (
-            Verdict::Failed,
-            format!(
-                "{failed} of {total} checks failed; {}",
-                first(CheckOutcome::Failed)
-            ),
-        )
+        let why = counted(failed, "failed", CheckOutcome::Failed);
+        (Verdict::Failed, why)
     } else if errored > 0 {
-        (
-            Verdict::Inconclusive,
-            format!(
-                "{errored} of {total} checks could not tell; {}",
-                first(CheckOutcome::Errored)
-            ),
-        )
+        let why = counted(errored, "could not tell", CheckOutcome::Errored);
+        (Verdict::Inconclusive, why)
     } else if total == 1 {
-        (Verdict::Passed, "the check passed".to_owned())
+        (Verdict::Passed, "the check passed".into())
     } else {
-        (Verdict::Passed, format!("all {total} checks passed"))
+        (Verdict::Passed, format!("all {total} checks passed").into())
     }
 }
 
@@ -159,6 +153,7 @@ impl Objective {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ceiling::Ceiling;
 
     fn checks(outcomes: &[CheckOutcome]) -> Vec<CheckResult> {
         outcomes
@@ -169,8 +164,10 @@ mod tests {
                 outcome: *outcome,
                 value: None,
                 value_number: None,
+                datum: None,
+                is_expected: false,
                 expectation: String::new(),
-                detail: "why".to_owned(),
+                detail: "why".into(),
                 duration_minutes: 0.0,
                 age_at_backup_minutes: None,
                 age_against_now_minutes: None,
@@ -200,6 +197,7 @@ mod tests {
         ] {
             let (is, why) = of_checks(&checks(outcomes));
             assert_eq!(is, verdict, "{outcomes:?}");
+            let why = why.at(Ceiling::None);
             assert!(why.contains(reason), "{why}");
         }
     }

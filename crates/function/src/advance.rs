@@ -20,6 +20,7 @@ mod verdict;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use restore_proof_core::ceiling::Marked;
 use restore_proof_core::message::ProvedPoint;
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Cleanup, Stage, Validation, not_found};
@@ -283,7 +284,7 @@ impl Run<'_> {
     async fn decide_unrestored(
         &mut self,
         verdict: Verdict,
-        reason: impl Into<String>,
+        reason: impl Into<Marked>,
     ) -> failure::Result<Next> {
         let now = self.now();
         self.validation()
@@ -295,7 +296,7 @@ impl Run<'_> {
     async fn decide(
         &mut self,
         verdict: Verdict,
-        reason: impl Into<String>,
+        reason: impl Into<Marked>,
     ) -> failure::Result<Next> {
         let now = self.now();
         self.validation().decide(verdict, reason, now);

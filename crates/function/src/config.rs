@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::SignedDuration;
 use restore_proof_core::arn::Arn;
+use restore_proof_core::ceiling::{Ceiling, Ceilings};
 use restore_proof_core::cidr::Cidr;
 use restore_proof_core::name;
 use restore_proof_core::plan::Network;
@@ -19,6 +20,9 @@ const FORBIDDEN_ADDRESSES: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
 ];
+
+/// What may leave of the restored data where no setting says so.
+const LEAVE_BY_DEFAULT: Ceilings = Ceilings::all(Ceiling::Numbers);
 
 /// An object in S3, `s3://bucket/key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +118,8 @@ pub struct Config {
     pub subnets: Vec<String>,
     /// Name or ARN of the secret that passwords of restored copies are derived from (`RESET_KEY_SECRET`).
     pub reset_key_secret: String,
+    /// What of the restored data may leave at most (`VALUES_LEAVE`: one word, or three for record, log event and message).
+    pub values_leave: Ceilings,
     /// How records are locked (`RECORDS_LOCK`: days, 0 for not at all, and the mode); none if they are not.
     pub records_lock: Option<RecordsLock>,
     /// The database users whom checks may log in as by a token of IAM (`IAM_DATABASE_USERS`, separated by commas); may be
@@ -179,6 +185,7 @@ impl Config {
         iam_database_users.dedup();
 
         let records_lock = optional("RECORDS_LOCK");
+        let values_leave = optional("VALUES_LEAVE");
         let hours_without_point = optional("HOURS_WITHOUT_POINT");
 
         let mut check = |fine: bool, message: String| {
@@ -244,6 +251,15 @@ impl Config {
             lock.is_ok(),
             format!(
                 "RECORDS_LOCK {records_lock:?} must be a number of days, 0 for no lock, and GOVERNANCE or COMPLIANCE"
+            ),
+        );
+        let leaves = values_leave
+            .as_deref()
+            .map_or(Ok(LEAVE_BY_DEFAULT), str::parse);
+        check(
+            leaves.is_ok(),
+            format!(
+                "VALUES_LEAVE {values_leave:?} must be none, numbers or text, or three of these: of record, log event and message"
             ),
         );
         for user in iam_database_users.iter().filter(|user| !is_iam_user(user)) {
@@ -314,6 +330,7 @@ impl Config {
             subnets,
             reset_key_secret,
             records_lock: lock.unwrap_or_default(),
+            values_leave: leaves.unwrap_or(LEAVE_BY_DEFAULT),
             iam_database_users,
             max_concurrent_restores,
             ca_bundle: ca_uri,
@@ -498,6 +515,7 @@ mod tests {
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
             "IAM_DATABASE_USERS" => Some("restore_check,all*".to_owned()),
             "RECORDS_LOCK" => Some("365 FOREVER".to_owned()),
+            "VALUES_LEAVE" => Some("numbers text".to_owned()),
             "NETWORK_CIDR" => Some("127.0.0.0/8".to_owned()),
             other => good(other),
         })
@@ -513,6 +531,7 @@ mod tests {
             "DATABASE_CA_BUNDLE_URI",
             "IAM_DATABASE_USERS \"all*\"",
             "RECORDS_LOCK",
+            "VALUES_LEAVE",
             "NETWORK_CIDR",
         ] {
             assert!(error.contains(name), "{error}");

@@ -25,6 +25,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, future};
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
+use restore_proof_core::ceiling::Ceilings;
 use restore_proof_core::event::{
     self, BackupJobEvent, BackupState, CopyJobEvent, JobRef, RecoveryPointEvent, Sweep, Trigger,
     ValidateRequest,
@@ -317,12 +318,13 @@ impl Call<'_> {
     }
 
     /// How a validation is: without a lease and without any effect. Neither restore metadata nor the values that checks
-    /// read are told.
+    /// read are told, and of the words about them what may be seen everywhere.
     async fn show(&self, id: &str) -> failure::Result<Value> {
         let Some(validation) = self.app.ledger.find(id).await? else {
             let reason = format!("the ledger knows no validation {id}");
             return Ok(json!({ "validation_id": id, "unknown": true, "ignored": reason }));
         };
+        let ceiling = validation.ceilings(self.app.config.values_leave).lowest();
         let checks: Vec<_> = validation
             .checks
             .iter()
@@ -331,7 +333,7 @@ impl Call<'_> {
                     "name": check.name,
                     "kind": check.kind,
                     "outcome": check.outcome.as_str(),
-                    "detail": check.detail,
+                    "detail": check.detail.at(ceiling),
                 })
             })
             .collect();
@@ -341,7 +343,7 @@ impl Call<'_> {
             "stage": validation.stage.as_str(),
             "attempt": validation.attempt,
             "verdict": validation.verdict.map(Verdict::as_str),
-            "reason": validation.verdict_reason,
+            "reason": validation.verdict_reason.at(ceiling),
             "cleanup": validation.cleanup.as_str(),
             "cleanup_reason": validation.cleanup_reason,
             "checks": checks,
@@ -406,7 +408,7 @@ impl Call<'_> {
     async fn told(&self, id: &str, met: Met) -> Value {
         match met {
             Met::Moved(moved) => self.after(moved).await,
-            Met::Left(validation) => standing(&validation),
+            Met::Left(validation) => standing(&validation, self.app.config.values_leave),
             Met::Unknown => {
                 warn!(validation.id = %id, "the ledger knows no validation {id}");
                 json!({ "ignored": format!("the ledger knows no validation {id}") })
@@ -416,7 +418,7 @@ impl Call<'_> {
 
     /// What a moved validation leaves to be done: should it have given its slot back, the longest waiting one has its turn.
     async fn after(&self, moved: Box<advance::Moved>) -> Value {
-        let answer = standing(&moved.validation);
+        let answer = standing(&moved.validation, self.app.config.values_leave);
         if let Some(slots) = moved.gave_back {
             self.hand_on(&moved.validation.id, slots).await;
         }
@@ -505,12 +507,13 @@ impl Call<'_> {
 }
 
 /// How a validation stands, as an answer.
-fn standing(validation: &Validation) -> Value {
+fn standing(validation: &Validation, stack: Ceilings) -> Value {
+    let ceiling = validation.ceilings(stack).lowest();
     json!({
         "validation_id": validation.id,
         "stage": validation.stage.as_str(),
         "verdict": validation.verdict.map(Verdict::as_str),
-        "reason": validation.verdict_reason,
+        "reason": validation.verdict_reason.at(ceiling),
         "cleanup": validation.cleanup.as_str(),
     })
 }

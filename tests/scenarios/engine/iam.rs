@@ -1,5 +1,6 @@
 //! `credentials = "iam"`: checks log in by a token of IAM, which RDS verifies and nobody keeps.
 
+use restore_proof_core::ceiling::Ceiling;
 use restore_proof_core::expectation::Clocks;
 use restore_proof_core::policy::{self, Tls};
 use restore_proof_function::check::{self, Access, Certificates, Login, Target};
@@ -130,7 +131,7 @@ async fn a_token_is_not_sent_without_tls() {
         };
         let left = Duration::from_secs(20);
         let ran = check::run(&policy.rules[0], &target, &access, clocks, left).await;
-        let detail = &ran.results[0].detail;
+        let detail = &ran.results[0].detail.at(Ceiling::Text);
         assert!(detail.contains("over TLS only"), "{detail}");
         assert!(listener.accept().is_err(), "nobody even connects");
     }

@@ -1,5 +1,6 @@
 //! `credentials = "reset"`: the restored copy gets a password of our own, and nobody's secret is read.
 
+use restore_proof_core::ceiling::Ceiling;
 use std::ops::RangeInclusive;
 
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
@@ -152,7 +153,7 @@ async fn log_in(shop: &Shop, user: &str, password: &str) -> Result<(), String> {
     let ran = check::run(&policy.rules[0], &target, &access, clocks, left).await;
     match ran.results[0].outcome {
         CheckOutcome::Passed => Ok(()),
-        _ => Err(ran.results[0].detail.clone()),
+        _ => Err(ran.results[0].detail.at(Ceiling::Text)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod mysql;
 mod postgres;
 
+use restore_proof_core::ceiling::Ceiling;
 use restore_proof_core::expectation::{CheckOutcome, Clocks};
 use restore_proof_core::policy::{self, Tls};
 use restore_proof_core::validation::CheckResult;
@@ -105,7 +106,7 @@ impl Database {
         let results = self.ask_all(&checks).await;
         results
             .into_iter()
-            .map(|result| result.value.unwrap_or(result.detail))
+            .map(|result| result.value.unwrap_or(result.detail.at(Ceiling::Text)))
             .collect()
     }
 
@@ -121,11 +122,15 @@ impl Database {
             if result.outcome != *outcome {
                 wrong.push(format!(
                     "{query} ({expect}): {}: {}",
-                    result.outcome, result.detail
+                    result.outcome,
+                    result.detail.at(Ceiling::Text)
                 ));
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
-        results.into_iter().map(|result| result.detail).collect()
+        results
+            .into_iter()
+            .map(|result| result.detail.at(Ceiling::Text))
+            .collect()
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use restore_proof_core::expectation::CheckOutcome;
+use restore_proof_core::validation::CheckResult;
 use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
 
-use super::{Became, Report, word};
+use super::{Became, Report, SHOWN, word};
 use crate::output::{
     self, BLUE, BOLD, Cell, DIM, GREEN, RED, YELLOW, cell, count, printable, table, took,
 };
@@ -57,9 +58,9 @@ fn text(report: &Report) -> String {
     out.push('\n');
     for became in &report.became {
         let (style, name, why) = match became {
-            Became::Skipped(check, why) => (YELLOW, &check.name, *why),
+            Became::Skipped(check, why) => (YELLOW, &check.name, (*why).to_owned()),
             Became::Ran(result) if result.outcome != CheckOutcome::Passed => {
-                (style(result.outcome), &result.name, result.detail.as_str())
+                (style(result.outcome), &result.name, result.detail.at(SHOWN))
             }
             Became::Ran(_) => continue,
         };
@@ -67,7 +68,7 @@ fn text(report: &Report) -> String {
             out,
             "  {style}{}:{style:#} {}",
             printable(name),
-            printable(why)
+            printable(&why)
         );
     }
     for note in &report.notes {
@@ -91,7 +92,14 @@ fn text(report: &Report) -> String {
         "{style}{}:{style:#} {}{skipped}",
         report.verdict.as_str(),
         // What went wrong stands above.
-        printable(report.reason.split("; ").next().unwrap_or_default())
+        printable(
+            report
+                .reason
+                .at(SHOWN)
+                .split("; ")
+                .next()
+                .unwrap_or_default()
+        )
     );
     out
 }
@@ -109,6 +117,32 @@ fn style(outcome: CheckOutcome) -> clap::builder::styling::Style {
     }
 }
 
+/// A result with the words as they are read.
+fn shown(result: &CheckResult) -> Value {
+    let measured: Vec<_> = result
+        .measured
+        .iter()
+        .map(|one| {
+            let text = one.text.as_ref().map(|text| text.at(SHOWN));
+            json!({ "name": one.name, "number": one.number, "text": text })
+        })
+        .collect();
+    json!({
+        "name": result.name,
+        "kind": result.kind,
+        "outcome": result.outcome.as_str(),
+        "value": result.value,
+        "value_number": result.value_number,
+        "expectation": result.expectation,
+        "detail": result.detail.at(SHOWN),
+        "duration_minutes": result.duration_minutes,
+        "age_at_backup_minutes": result.age_at_backup_minutes,
+        "age_against_now_minutes": result.age_against_now_minutes,
+        "measured": measured,
+        "group": result.group,
+    })
+}
+
 fn document(report: &Report) -> Value {
     let checks: Vec<_> = report
         .became
@@ -120,7 +154,7 @@ fn document(report: &Report) -> Value {
                 "outcome": "skipped",
                 "detail": why,
             }),
-            Became::Ran(result) => json!(result),
+            Became::Ran(result) => shown(result),
         })
         .collect();
     json!({
@@ -129,7 +163,7 @@ fn document(report: &Report) -> Value {
         "tls": word(report.tls),
         "backed_up_at": report.backed_up_at.to_string(),
         "verdict": report.verdict.as_str(),
-        "reason": report.reason,
+        "reason": report.reason.at(SHOWN),
         "checks": checks,
         "notes": report.notes,
     })

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use super::Trouble;
+use crate::ceiling::number;
 use crate::expectation::{Clocks, Judgement, compile_regex};
 use crate::policy::{HttpStep, JsonExpectation};
 
@@ -109,7 +110,8 @@ pub fn judge(
         && !text.contains(wanted.as_str())
     {
         return Err(Trouble::Wrong(format!(
-            "the body of {length} bytes does not hold the text {wanted:?}"
+            "the body of {} bytes does not hold the text {wanted:?}",
+            number(length)
         )));
     }
     if let Some(pattern) = &step.matches
@@ -118,7 +120,8 @@ pub fn judge(
             .is_match(&text)
     {
         return Err(Trouble::Wrong(format!(
-            "the body of {length} bytes does not match /{pattern}/"
+            "the body of {} bytes does not match /{pattern}/",
+            number(length)
         )));
     }
     match &step.json {
@@ -134,7 +137,7 @@ fn judge_json(json: &JsonExpectation, body: &str, clocks: &Clocks) -> Result<Jud
         Ok(found) => found,
         Err(_) => {
             let length = body.len();
-            return wrong(&format!("the body of {length} bytes is not JSON"));
+            return wrong(&format!("the body of {} bytes is not JSON", number(length)));
         }
     };
     let Some(found) = found else {
@@ -263,6 +266,7 @@ impl<'de> Visitor<'de> for At<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::ceiling::seen;
     use crate::expectation::{CheckOutcome, Constant, Expectation};
     use std::time::Duration;
 
@@ -471,7 +475,7 @@ mod tests {
             ),
         ] {
             match judged(keys, b"Welcome") {
-                Err(Trouble::Wrong(told)) => assert_eq!(told, words),
+                Err(Trouble::Wrong(told)) => assert_eq!(seen(&told), words),
                 other => panic!("{other:?}"),
             }
         }

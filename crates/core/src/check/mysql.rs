@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use super::Trouble;
+use super::{Trouble, overheard};
+use crate::ceiling::time;
 use crate::expectation::{Expectation, Value};
 
 pub use letters::Missing;
@@ -53,7 +54,7 @@ impl Answer {
         match (self.is_zero_time, expect) {
             (true, Expectation::MaxAge(_)) => Err(Trouble::Wrong(format!(
                 "the value is the zero date {}, which is no point in time; expected: {expect}",
-                self.value.text().unwrap_or_default()
+                time(self.value.text().unwrap_or_default())
             ))),
             _ => Ok(self.value),
         }
@@ -155,12 +156,12 @@ fn is_zero_time(text: &str) -> bool {
 
 /// Sorts an error of the server: does it speak against the data, or did we just not get to see it?
 ///
-/// Error numbers are those of MySQL's and MariaDB's reference manuals; the numbers below 1000 are the storage engines'
+/// `sent` is what we have sent: the query, the login and where it leads. Error numbers are those of MySQL's and MariaDB's reference manuals; the numbers below 1000 are the storage engines'
 /// (`perror`).
-pub fn sorted(code: u16, state: &str, message: &str) -> Trouble {
+pub fn sorted(code: u16, state: &str, message: &str, sent: &[&str]) -> Trouble {
     let name = errors::in_words(code, state);
     let words = if errors::quotes_no_data(code) {
-        format!("{message}: {name}")
+        format!("{}: {name}", overheard::message(message, sent))
     } else {
         format!("the server refused: {name}")
     };
@@ -316,7 +317,7 @@ mod tests {
     }
 
     fn sorted(code: u16, message: &str) -> Trouble {
-        super::sorted(code, "HY000", message)
+        super::sorted(code, "HY000", message, &[])
     }
 
     #[test]

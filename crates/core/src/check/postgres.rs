@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use super::Trouble;
+use super::{Trouble, overheard};
 use crate::expectation::Value;
 
 /// SQLSTATEs of a table, a column, a schema, a database that is not there (PostgreSQL's manual, "Error Codes").
@@ -84,6 +84,8 @@ pub struct ServerError<'e> {
     pub routine: &'e str,
     /// The encoding of the database's text (`server_encoding`); empty when it is not known.
     pub encoding: &'e str,
+    /// What we have sent: the query, the login and where it leads.
+    pub sent: &'e [&'e str],
 }
 
 /// Sorts an error of the server by its SQLSTATE: does it speak against the data, or did we just not get to see it?
@@ -119,11 +121,16 @@ fn about_encoding(encoding: &str) -> String {
 
 /// Shows messages of these classes alone.
 fn sorted_showing(classes: &[&str], error: &ServerError<'_>) -> Trouble {
-    let ServerError { code, message, .. } = *error;
+    let ServerError {
+        code,
+        message,
+        sent,
+        ..
+    } = *error;
     let quotes_no_data = classes.iter().any(|class| code.starts_with(class));
     let condition = conditions::in_words(code);
     let words = if quotes_no_data {
-        format!("{message}: {condition}")
+        format!("{}: {condition}", overheard::message(message, sent))
     } else {
         format!("PostgreSQL refused: {condition}")
     };
@@ -217,6 +224,7 @@ mod tests {
             message: "Anfrage würde von Policy für Sicherheit auf Zeilenebene betroffen sein",
             routine: "check_enable_rls",
             encoding: "UTF8",
+            sent: &[],
         };
         for trouble in [
             sorted(&error("42501", message)),
@@ -231,7 +239,11 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        match sorted(&error("42501", "permission denied for table orders")) {
+        let refused = ServerError {
+            sent: &["select count(*) from orders"],
+            ..error("42501", "permission denied for table orders")
+        };
+        match sorted(&refused) {
             Trouble::CannotTell(words) => assert_eq!(
                 words,
                 "permission denied for table orders: insufficient_privilege (42501)"

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use url::{Host, Url};
 
 use super::Trouble;
+use crate::ceiling::{number, text};
 use crate::policy::{HttpCheck, HttpStep, Scheme};
 
 /// The most that is quoted of a host's name, or of a scheme's, characters.
@@ -111,7 +112,8 @@ impl Server {
         let wrong = |more: &str| {
             let expected: Vec<_> = step.status.iter().map(u16::to_string).collect();
             Trouble::Wrong(format!(
-                "status {status}{more}; expected: status {}",
+                "status {}{more}; expected: status {}",
+                number(status),
                 expected.join(" or ")
             ))
         };
@@ -166,16 +168,17 @@ fn told(url: &Url) -> String {
     let cut = |name: &str| -> String { name.chars().take(LONGEST_NAME).collect() };
     let scheme = cut(url.scheme());
     let host = cut(url.host_str().unwrap_or("no host"));
-    match url.port() {
+    text(&match url.port() {
         Some(port) => format!("{scheme} {host}:{port}"),
         None => format!("{scheme} {host}"),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::ceiling::{Ceiling, Marked, seen};
     use crate::policy::{CheckKind, parse};
 
     /// The check of a shop on port 8080 that expects 200 and follows two redirects.
@@ -265,7 +268,11 @@ mod tests {
             (500, b"/", "status 500; expected: status 200"),
         ] {
             match next("", status, location, 0) {
-                Err(Trouble::Wrong(said)) => assert!(said.contains(words), "{said}"),
+                Err(Trouble::Wrong(said)) => {
+                    assert!(seen(&said).contains(words), "{said}");
+                    let masked = Marked::from(said).at(Ceiling::Numbers);
+                    assert!(!masked.contains("shop.test"), "{masked}");
+                }
                 other => panic!("{status}: {other:?}"),
             }
         }

@@ -7,6 +7,7 @@ use super::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, LONGEST_VALUE,
     NEWER_THAN_BACKUP_AT_MOST, Value, compile_regex, signed,
 };
+use crate::ceiling::{Datum, LONGEST_NUMBER, LONGEST_TIME, number, time, truth};
 use crate::reader::{exact_duration, readable_duration};
 
 /// An outcome and the sentence that explains it.
@@ -58,6 +59,8 @@ impl Expectation {
                 Value::Number { number, .. } if number.is_finite() => Some(*number),
                 _ => None,
             },
+            datum: datum(value),
+            is_expected: outcome == CheckOutcome::Passed && matches!(self, Expectation::Equals(_)),
             expectation: self.to_string(),
             detail,
             age_at_backup,
@@ -110,30 +113,30 @@ impl Expectation {
     }
 
     fn rule_number(&self, origin: Origin, value: &Value, holds: impl Fn(f64) -> bool) -> Ruling {
-        let Value::Number { text, number } = value else {
+        let Value::Number { text, number: came } = value else {
             return self.cannot_judge(origin, "a number", value);
         };
-        self.found(holds(*number), &short(text))
+        self.found(holds(*came), &number(short(text)))
     }
 
     fn rule_equals(&self, origin: Origin, constant: &Constant, value: &Value) -> Ruling {
         match (constant, value) {
-            (Constant::Integer(wanted), Value::Number { text, number }) => {
+            (Constant::Integer(wanted), Value::Number { text, number: came }) => {
                 let equal = match whole_number(text) {
                     Whole::Exactly(is) => is == i128::from(*wanted),
                     Whole::No => false,
-                    Whole::Unknown => *number == *wanted as f64,
+                    Whole::Unknown => *came == *wanted as f64,
                 };
-                self.found(equal, &short(text))
+                self.found(equal, &number(short(text)))
             }
-            (Constant::Number(wanted), Value::Number { text, number }) => {
-                self.found(number == wanted, &short(text))
+            (Constant::Number(wanted), Value::Number { text, number: came }) => {
+                self.found(came == wanted, &number(short(text)))
             }
             (Constant::Integer(_) | Constant::Number(_), _) => {
                 self.cannot_judge(origin, "a number", value)
             }
             (Constant::Boolean(wanted), Value::Boolean(is)) => {
-                self.found(wanted == is, if *is { "true" } else { "false" })
+                self.found(wanted == is, &truth(*is))
             }
             (Constant::Boolean(_), _) => self.cannot_judge(origin, "true or false", value),
             (Constant::Text(wanted), Value::Text(is)) if wanted == is => {
@@ -161,7 +164,7 @@ impl Expectation {
             }
             Age::TooNew { by, assumed } => errored(format!(
                 "the newest data is {} newer than the recovery point; {}{assumed}",
-                minutes(*by),
+                time(minutes(*by)),
                 match origin {
                     Origin::Query => "is time_zone right?",
                     Origin::Json => "does it name the right offset?",
@@ -171,14 +174,14 @@ impl Expectation {
                 at_backup, assumed, ..
             } if *at_backup <= most => passed(format!(
                 "the newest data was {} old when the backup was made, at most {} is allowed{assumed}",
-                readable_duration(*at_backup),
+                time(readable_duration(*at_backup)),
                 readable_duration(most)
             )),
             Age::Known {
                 at_backup, assumed, ..
             } => failed(format!(
                 "the newest data was {} old when the backup was made, at most {} is allowed{assumed}",
-                told_apart(*at_backup, most),
+                time(told_apart(*at_backup, most)),
                 readable_duration(most)
             )),
         }
@@ -316,17 +319,47 @@ fn told_apart(age: SignedDuration, limit: SignedDuration) -> String {
     format!("a fraction of a second more than {exact}")
 }
 
+/// What kind of thing a value is: one that is too long for its kind carries text.
+fn datum(value: &Value) -> Option<Datum> {
+    let within = |text: &str, longest, datum| {
+        if text.len() <= longest {
+            datum
+        } else {
+            Datum::Text
+        }
+    };
+    match value {
+        Value::NoRow | Value::Null => None,
+        Value::Boolean(_) => Some(Datum::Truth),
+        Value::Number { text, .. } => Some(within(text, LONGEST_NUMBER, Datum::Number)),
+        Value::Timestamp { text, .. } | Value::Date { text, .. } => {
+            Some(within(text, LONGEST_TIME, Datum::Time))
+        }
+        Value::Text(text) | Value::Padded(text) => Some(match text_instant(text) {
+            Some(_) => within(text, LONGEST_TIME, Datum::Time),
+            None => Datum::Text,
+        }),
+    }
+}
+
 /// What came, without showing text from the data.
 fn told(value: &Value) -> String {
     match value {
-        Value::Number { text, .. } => format!("the number {}", short(text)),
-        Value::Boolean(truth) => format!("the boolean {truth}"),
-        Value::Timestamp { text, .. } => format!("the timestamp {}", short(text)),
-        Value::Date { text, .. } => format!("the date {}", short(text)),
+        Value::Number { text, .. } => format!("the number {}", number(short(text))),
+        Value::Boolean(is) => format!("the boolean {}", truth(*is)),
+        Value::Timestamp { text, .. } => format!("the timestamp {}", time(short(text))),
+        Value::Date { text, .. } => format!("the date {}", time(short(text))),
         Value::Text(text) | Value::Padded(text) => match text.chars().count() {
             0 => "an empty text".to_owned(),
-            1 => "text of 1 character".to_owned(),
-            count => format!("text of {count} characters"),
+            count => format!(
+                "text of {} {}",
+                number(count),
+                if count == 1 {
+                    "character"
+                } else {
+                    "characters"
+                }
+            ),
         },
         Value::NoRow => "no row".to_owned(),
         Value::Null => "NULL".to_owned(),

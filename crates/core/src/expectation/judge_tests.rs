@@ -6,6 +6,7 @@ use jiff::civil::{Date, DateTime, date};
 use jiff::tz::{Offset, TimeZone};
 
 use super::*;
+use crate::ceiling::seen;
 use CheckOutcome::{Errored, Failed, Passed};
 
 fn clocks() -> Clocks {
@@ -47,7 +48,8 @@ fn judged(
     outcome: CheckOutcome,
     in_detail: &str,
 ) -> Judgement {
-    let judgement = expectation.judge(value, &clocks());
+    let mut judgement = expectation.judge(value, &clocks());
+    judgement.detail = seen(&judgement.detail);
     assert_eq!(
         judgement.outcome, outcome,
         "{expectation} of {value:?}: {}",
@@ -587,7 +589,8 @@ fn judged_json(
     outcome: CheckOutcome,
     in_detail: &str,
 ) -> Judgement {
-    let judgement = expectation.judge_json(&json, &clocks());
+    let mut judgement = expectation.judge_json(&json, &clocks());
+    judgement.detail = seen(&judgement.detail);
     assert_eq!(
         judgement.outcome, outcome,
         "{expectation} of {json}: {}",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::keys::{Key, Shape, Table, Words, needed};
+use crate::ceiling::{Ceiling, Ceilings};
+use crate::keys::{Key, Shape, Table, Words, key, needed};
 use crate::plan::override_problem;
 use crate::reader::{Item, Mistakes, Names, Notes, Section, hint, kind_of, optional};
 use crate::resource_type::{ResourceType, TypeKeys, known_names};
@@ -154,6 +155,7 @@ fn read_rule<'t>(
             ("never", Notify::Never),
         ])
     });
+    let values_leave = optional(rule.optional("values_leave"), read_ceilings);
     let checks_item = rule.optional("checks");
     let drafts = match &checks_item {
         Some(item) => check::read_all(item, about),
@@ -192,6 +194,7 @@ fn read_rule<'t>(
         keep_failed_for: keep_failed_for?,
         retry: retry?,
         notify: notify?.unwrap_or_default(),
+        values_leave: values_leave?.unwrap_or_default(),
         checks: checks?,
     };
     let size = serde_json::to_vec(&rule).map_or(0, |json| json.len());
@@ -431,6 +434,44 @@ fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
     Some(Objectives {
         recovery_time: recovery_time?,
         data_age: data_age?,
+    })
+}
+
+/// What may leave at most, in a word.
+pub(super) const CEILINGS: Words<Ceiling> = Words(&[
+    ("none", Ceiling::None),
+    ("numbers", Ceiling::Numbers),
+    ("text", Ceiling::Text),
+]);
+
+/// What may leave at most, for each way out.
+pub(super) static EACH_CEILING: Table = Table {
+    words: "For each way out. What is not named keeps the stack's ceiling.",
+    keys: &[&RECORD_CEILING, &LOG_CEILING, &MESSAGE_CEILING],
+};
+
+static RECORD_CEILING: Key<Words<Ceiling>> = key("record", "Into the record in S3.", CEILINGS);
+static LOG_CEILING: Key<Words<Ceiling>> =
+    key("log", "Into the event in CloudWatch Logs.", CEILINGS);
+static MESSAGE_CEILING: Key<Words<Ceiling>> =
+    key("message", "Into the message through SNS.", CEILINGS);
+
+fn read_ceilings(item: &Item<'_>) -> Option<Ceilings> {
+    if !matches!(item.value, DeValue::Table(_)) {
+        return CEILINGS.read(item).map(Ceilings::all);
+    }
+    let mut section = item.section()?;
+    let none_lowered = Ceilings::default();
+    let (record, log, message) = (
+        section.get(&RECORD_CEILING),
+        section.get(&LOG_CEILING),
+        section.get(&MESSAGE_CEILING),
+    );
+    section.finish();
+    Some(Ceilings {
+        record: record?.unwrap_or(none_lowered.record),
+        log: log?.unwrap_or(none_lowered.log),
+        message: message?.unwrap_or(none_lowered.message),
     })
 }
 

@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rule::{IAM, IAM_USER_PATTERN, LONGEST_NAME, METHODS, RESET};
+use super::rule::{CEILINGS, EACH_CEILING, IAM, IAM_USER_PATTERN, LONGEST_NAME, METHODS, RESET};
 use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS};
+use crate::keys::Shape;
 use crate::resource_type::{ResourceType, known_names};
 
 /// The JSON Schema (draft 2020-12) of a policy file. Editors use it for TOML as they do for JSON.
@@ -187,6 +188,11 @@ fn rule() -> Value {
             "notify",
             "When to send a message. Default: always.",
             words(&["always", "problems", "never"]),
+        ),
+        (
+            "values_leave",
+            "What of the restored data may leave at most: into record, log event and message alike, or into each apart. It lowers the stack's parameter ValuesLeave and never raises it.",
+            json!({ "oneOf": [CEILINGS.schema(), EACH_CEILING.schema()] }),
         ),
         (
             "checks",

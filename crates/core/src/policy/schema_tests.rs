@@ -24,7 +24,7 @@ fn policy(kind: &str) -> String {
     format!(
         "version = \"1\"\n[limits]\nconcurrent_restores_by_type = {{ RDS = 4 }}\n[[rules]]\nname = \"r\"\nmatch = {{ tags = {{ a = \"b\" }} }}\n{frequency}\n\
          ec2 = {{ instance_profile = \"none\" }}\nrds = {{ instance_class = \"db.t4g.micro\" }}\naurora = {{ min_capacity = 0.5 }}\nobjectives = {{ recovery_time = \"1h\" }}\ncredentials = {{ secret = \"s\" }}\n\
-         tls = \"verify\"\nnotify = \"never\"\n[[rules.checks]]\nname = \"c\"\nkind = \"{kind}\"\n{check}\n"
+         tls = \"verify\"\nvalues_leave = {{ record = \"none\", log = \"none\", message = \"none\" }}\nnotify = \"never\"\n[[rules.checks]]\nname = \"c\"\nkind = \"{kind}\"\n{check}\n"
     )
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::ceiling::Ceilings;
 use crate::expectation::Constant;
 use crate::resource_type::{InstanceProfile, ResourceType};
 
@@ -1250,6 +1251,35 @@ fn every_expectation_is_read() {
         expect("matches = '^a\\d$'"),
         Expectation::Matches("^a\\d$".into())
     );
+}
+
+#[test]
+fn a_rule_lowers_what_may_leave() {
+    let leaves = |lines: &str| fine(&rule(lines)).rules.remove(0).values_leave;
+    let each = |words: &str| words.parse::<Ceilings>().unwrap();
+    assert_eq!(leaves(""), each("text"));
+    assert_eq!(leaves("values_leave = \"none\""), each("none"));
+    assert_eq!(
+        leaves("values_leave = { record = \"numbers\", message = \"none\" }"),
+        each("numbers text none")
+    );
+    for (line, start) in [
+        (
+            "values_leave = \"all\"",
+            "rules[0].values_leave: unknown value \"all\"",
+        ),
+        ("values_leave = 1", "rules[0].values_leave: must be"),
+        (
+            "values_leave = { mail = \"none\" }",
+            "rules[0].values_leave.mail: unknown key",
+        ),
+        (
+            "values_leave = { log = \"text only\" }",
+            "rules[0].values_leave.log: unknown value",
+        ),
+    ] {
+        one(&rule(line), start);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Cleanup, RestoreJob, Stage, Validation};
+use crate::ceiling::Marked;
 use crate::evidence::Evidence;
 use crate::resource_type::ResourceType;
 
@@ -66,7 +67,7 @@ impl Validation {
         self.check_runs = 0;
         self.checks = Vec::new();
         self.verdict = None;
-        self.verdict_reason = String::new();
+        self.verdict_reason = Marked::default();
         self.verdict_at = None;
         self.verdict_logged = false;
         self.verdict_sent = false;

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ceiling::Ceiling;
 use crate::event::CopyState;
 
 const STACK: &str = "stack";
@@ -192,7 +193,7 @@ fn a_copy_that_failed_is_known_by_its_job_and_leaves_nothing_to_delete() {
     assert_eq!(validation.stage, Stage::Checked);
     assert_eq!(validation.verdict, Some(Verdict::CopyFailed));
     assert_eq!(
-        validation.verdict_reason,
+        validation.verdict_reason.at(Ceiling::None),
         "the copy failed: the key is gone"
     );
     assert_eq!(validation.verdict_at, Some(at(8)));
@@ -208,7 +209,7 @@ fn a_copy_that_failed_is_known_by_its_job_and_leaves_nothing_to_delete() {
     assert_eq!(silent.id, id(&format!("copy-job:{SOURCE}")));
     assert_eq!(silent.recovery_point.arn, SOURCE);
     assert_eq!(
-        silent.verdict_reason,
+        silent.verdict_reason.at(Ceiling::None),
         "the copy failed: AWS Backup gives no reason"
     );
 }
@@ -249,7 +250,7 @@ fn a_copy_that_is_there_in_part_is_known_by_its_recovery_point() {
     assert_eq!(nameless.id, by_job, "there is nothing else to know it by");
     assert_eq!(nameless.verdict, Some(Verdict::CopyFailed));
     assert_eq!(
-        nameless.verdict_reason,
+        nameless.verdict_reason.at(Ceiling::None),
         "the copy is PARTIAL: AWS Backup gives no reason"
     );
     assert_eq!(nameless.cleanup, Cleanup::NothingToDelete);

@@ -371,7 +371,9 @@ impl Run<'_> {
     }
 
     async fn log_cleanup(&self) -> failure::Result<()> {
-        let Some(record) = Record::of(&self.lease.validation) else {
+        let validation = &self.lease.validation;
+        let ceilings = validation.ceilings(self.app.config.values_leave);
+        let Some(record) = Record::of(validation, ceilings.log) else {
             return Ok(());
         };
         Ok(publish::log_cleanup(&self.app.aws, &self.app.config, &record, self.now()).await?)

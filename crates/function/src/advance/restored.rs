@@ -147,7 +147,10 @@ impl Run<'_> {
             for finding in ran.findings {
                 validation.find(finding);
             }
-            validation.checks = ran.results;
+            // What may leave nowhere is not kept either.
+            let kept = validation.ceilings(app.config.values_leave).highest();
+            let results = ran.results.into_iter();
+            validation.checks = results.map(|result| result.lowered(kept)).collect();
             let (verdict, reason) = verdict::of_checks(&validation.checks);
             return Ok(self.decide(verdict, reason).await?);
         }

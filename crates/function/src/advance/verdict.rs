@@ -66,7 +66,8 @@ impl Run<'_> {
     /// Writes the record as the validation stands.
     pub(super) async fn put_record(&self) -> failure::Result<()> {
         let (app, validation) = (self.app, &self.lease.validation);
-        let Some(record) = Record::of(validation) else {
+        let ceilings = validation.ceilings(app.config.values_leave);
+        let Some(record) = Record::of(validation, ceilings.record) else {
             return Err(Failure::Other(format!(
                 "validation {} has no verdict to record",
                 validation.id
@@ -88,7 +89,11 @@ impl Run<'_> {
     pub(super) async fn send_news(&self) -> Told {
         let (app, validation) = (self.app, &self.lease.validation);
         let mut told = Told::default();
-        let Some(record) = Record::of(validation) else {
+        let ceilings = validation.ceilings(app.config.values_leave);
+        let (Some(logged_record), Some(record)) = (
+            Record::of(validation, ceilings.log),
+            Record::of(validation, ceilings.message),
+        ) else {
             return told;
         };
         let key = validation.record_key();
@@ -102,7 +107,8 @@ impl Run<'_> {
             }
             let replan = validation.replan;
             let logged =
-                publish::log_verdict(&app.aws, &app.config, &record, replan, self.now()).await;
+                publish::log_verdict(&app.aws, &app.config, &logged_record, replan, self.now())
+                    .await;
             is_told(logged, "the verdict's log event is still to be written")
         };
         // Beside the log event, which does not wait for it.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use restore_proof_core::ceiling::number;
 use restore_proof_core::check::{Target, Trouble, address, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Judgement, compile_regex};
 use restore_proof_core::policy::ConnectCheck;
@@ -66,7 +67,10 @@ pub(super) async fn run(
     let length = greeting.len();
     let so_far = match length {
         0 => format!("port {port} takes connections and says nothing"),
-        _ => format!("port {port} greets with {length} bytes that do not match"),
+        _ => format!(
+            "port {port} greets with {} bytes that do not match",
+            number(length)
+        ),
     };
     // Half a greeting would perhaps have become the right one.
     let is_whole = match end {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, redirect, retry};
+use restore_proof_core::ceiling::{self, Marked};
 use restore_proof_core::check::body::{self, Body};
 use restore_proof_core::check::redirect::{Next, Server};
 use restore_proof_core::check::{Target, Trouble, address, ruling};
@@ -55,7 +56,7 @@ struct Visit {
 
 impl Visit {
     async fn take_steps(&self, clocks: Clocks, place: &Place) -> Result<Judgement, Trouble> {
-        let mut value = (None, None);
+        let mut last = None;
         let mut measured = Vec::new();
         let mut slowest: Option<(&str, Duration)> = None;
         for step in &self.check.steps {
@@ -70,7 +71,7 @@ impl Visit {
             measured.push(Measurement {
                 name: format!("{}, ms", step.name),
                 number: Some(took.as_secs_f64() * 1000.0),
-                text: Some(format!("status {status}")),
+                text: Some(Marked::from(format!("status {}", ceiling::number(status)))),
             });
             if let Some(judgement) = body::judge(step, read, &clocks)? {
                 if judgement.outcome != CheckOutcome::Passed {
@@ -80,7 +81,7 @@ impl Visit {
                         ..judgement
                     });
                 }
-                value = (judgement.value, judgement.value_number);
+                last = Some(judgement);
             }
             if let Some(most) = step.within
                 && took > most
@@ -102,14 +103,14 @@ impl Visit {
         let slowest = slowest.map_or_else(String::new, |(name, took)| {
             format!(", the slowest, {name:?}, within {} ms", took.as_millis())
         });
+        let passed = format!("{steps} answered as expected{slowest}");
+        let judgement = last.unwrap_or_else(|| ruling(CheckOutcome::Passed, String::new()));
         Ok(Judgement {
-            value: value.0,
-            value_number: value.1,
+            detail: passed,
             measured,
-            ..ruling(
-                CheckOutcome::Passed,
-                format!("{steps} answered as expected{slowest}"),
-            )
+            age_at_backup: None,
+            age_against_now: None,
+            ..judgement
         })
     }
 

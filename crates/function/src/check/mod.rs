@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use restore_proof_core::ceiling;
 use restore_proof_core::check::{Trouble, cut, expectation, result, ruling};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement};
 use restore_proof_core::policy::{Check, CheckKind, Rule};
@@ -134,12 +135,12 @@ impl Place {
     }
 }
 
-/// An error with all its causes, in one line.
+/// An error with all its causes, in one line, in which what the other side says of itself is marked.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
+    let mut words = told(error);
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let more = inner.to_string();
+        let more = told(inner);
         // Some libraries repeat the cause in their own words.
         if !words.ends_with(&more) {
             words = format!("{words}: {more}");
@@ -147,4 +148,25 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner.source();
     }
     words
+}
+
+/// What a library says of an error. The other side's words are in two kinds: the names in its certificate (rustls, the
+/// error `NotValidForNameContext`), and those of its own protocol, which libraries put into errors of input.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    const NAMES: &str = "certificate is only valid for ";
+    let words = error.to_string();
+    if let Some((before, names)) = words.split_once(NAMES) {
+        let names = ceiling::text_or(names, "other names");
+        return format!("{before}{NAMES}{names}");
+    }
+    match error.downcast_ref::<std::io::Error>() {
+        Some(input)
+            if input
+                .get_ref()
+                .is_some_and(|inner| !inner.is::<rustls::Error>()) =>
+        {
+            ceiling::text_or(&words, &input.kind().to_string())
+        }
+        _ => words,
+    }
 }

@@ -37,6 +37,14 @@ struct Server {
     connector: Connector,
 }
 
+impl Server {
+    /// The names that a login sends, which the server's messages may repeat.
+    fn names(&self) -> String {
+        let database = self.database.as_deref().unwrap_or_default();
+        format!("{} {} {database}", self.login.username, self.host)
+    }
+}
+
 /// Engines by the protocol that they speak.
 #[derive(Clone, Copy)]
 enum Engine {

@@ -8,6 +8,7 @@ mod server;
 mod tls;
 mod well_behaved;
 
+use restore_proof_core::ceiling::Ceiling;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -133,19 +134,27 @@ async fn try_all(timeout: Duration, cases: Vec<Case>) {
             result.outcome,
             took.as_millis(),
             memory,
-            result.detail
+            result.detail.at(Ceiling::Text)
         );
         assert_eq!(result.outcome, case.outcome, "{}: {result:#?}", case.name);
         assert!(
-            result.detail.contains(case.words),
+            result.detail.at(Ceiling::Text).contains(case.words),
             "{}: {:?} lacks {:?}",
             case.name,
-            result.detail,
+            result.detail.at(Ceiling::Text),
             case.words
         );
         // What a machine says stays in its answer.
-        assert!(!result.detail.contains("sesame"), "{}", result.detail);
-        assert!(result.detail.len() < 600, "{}", result.detail);
+        assert!(
+            !result.detail.at(Ceiling::Text).contains("sesame"),
+            "{}",
+            result.detail.at(Ceiling::Text)
+        );
+        assert!(
+            result.detail.at(Ceiling::Text).len() < 600,
+            "{}",
+            result.detail.at(Ceiling::Text)
+        );
         assert!(took <= timeout + MARGIN, "{} took {took:?}", case.name);
         assert!(memory <= MOST_MEMORY, "{} took {memory} KiB", case.name);
         for bystander in bystanders {

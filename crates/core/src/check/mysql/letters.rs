@@ -5,7 +5,7 @@
 //! with another parameter group than its source, and then a query that works there names what does not exist here. That is no
 //! fault of the backup.
 
-use super::Trouble;
+use super::{Trouble, overheard};
 
 /// A name that a server says it does not have.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,12 +69,13 @@ impl Missing {
         }
     }
 
-    /// What the server's answer says: that it has the name in other letters, if so.
-    pub fn judge(&self, setting: u64, stored: &str) -> Option<Trouble> {
+    /// What the server's answer says: that it has the name in other letters, if so. `sent` is what we have sent.
+    pub fn judge(&self, setting: u64, stored: &str, sent: &[&str]) -> Option<Trouble> {
         let Missing { name, kind } = self;
         if setting != 0 || stored == name {
             return None;
         }
+        let (name, stored) = (overheard::name(name, sent), overheard::name(stored, sent));
         let what = match kind {
             Kind::Database => format!("there is no database {name}, but there is {stored}"),
             Kind::Table => format!("there is no table {name}, but there is {stored}"),
@@ -123,7 +124,7 @@ mod tests {
             ),
         ] {
             let missing = Missing::of(code, message, query).unwrap();
-            match missing.judge(0, stored) {
+            match missing.judge(0, stored, &[query]) {
                 Some(Trouble::CannotTell(words)) => {
                     assert!(words.contains("lower_case_table_names = 0"), "{words}");
                     assert!(words.contains(stored), "{words}");
@@ -131,8 +132,8 @@ mod tests {
                 other => panic!("{other:?}"),
             }
             // A server that does not tell them apart has no such name at all; nor is the same name another one.
-            assert!(missing.judge(1, stored).is_none());
-            assert!(missing.judge(0, &missing.name).is_none());
+            assert!(missing.judge(1, stored, &[]).is_none());
+            assert!(missing.judge(0, &missing.name, &[]).is_none());
         }
     }
 

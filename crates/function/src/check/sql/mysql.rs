@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use mysql_async::consts::ColumnType;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Column, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
+use restore_proof_core::ceiling;
 use restore_proof_core::check::Trouble;
 use restore_proof_core::check::mysql::{Answer, Kind, Missing, read, sorted};
 use restore_proof_core::expectation::Value;
@@ -35,6 +36,8 @@ pub(super) struct Connection {
     client: Conn,
     budget: Arc<Budget>,
     is_mariadb: bool,
+    /// The names that were sent when it was opened, which the server's messages may repeat.
+    names: String,
 }
 
 impl Connection {
@@ -56,12 +59,13 @@ impl Connection {
                     ..server.clone()
                 };
                 let mut connection = Box::pin(Connection::open(&nowhere, limit)).await?;
+                connection.names = server.names();
                 return Err(connection.judge_error(error, "").await);
             }
             (Err(error), _) => {
                 let is_refused =
                     matches!(&error, Error::Server(error) if REFUSED_LOGINS.contains(&error.code));
-                let trouble = told(&budget, trouble(error));
+                let trouble = told(&budget, trouble(error, &[&server.names()]));
                 return Err(if is_refused {
                     server.login.refused(trouble)
                 } else {
@@ -73,6 +77,7 @@ impl Connection {
             client,
             budget,
             is_mariadb: version.is_some_and(|version| version.contains("MariaDB")),
+            names: server.names(),
         })
     }
 
@@ -88,7 +93,7 @@ impl Connection {
         self.budget.renew_first(LARGEST_PREAMBLE);
         self.clean(limit)
             .await
-            .map_err(|error| Unanswered::Unclean(told(&self.budget, trouble(error))))?;
+            .map_err(|error| Unanswered::Unclean(told(&self.budget, trouble(error, &[]))))?;
         self.ask(query, zone)
             .await
             .map_err(|trouble| Unanswered::Ended(told(&self.budget, trouble)))
@@ -97,7 +102,7 @@ impl Connection {
     /// What an error speaks against. A name that is missing may be there in other letters: the server is asked.
     async fn judge_error(&mut self, error: Error, query: &str) -> Trouble {
         let Some(missing) = missing(&error, query) else {
-            return trouble(error);
+            return trouble(error, &[query, &self.names]);
         };
         let asked = self
             .client
@@ -107,10 +112,10 @@ impl Connection {
             Ok(Some((setting, stored))) => {
                 let stored: String = stored;
                 missing
-                    .judge(setting, &stored)
-                    .unwrap_or_else(|| trouble(error))
+                    .judge(setting, &stored, &[query, &self.names])
+                    .unwrap_or_else(|| trouble(error, &[query, &self.names]))
             }
-            Ok(None) | Err(_) => trouble(error),
+            Ok(None) | Err(_) => trouble(error, &[query, &self.names]),
         }
     }
 
@@ -145,6 +150,8 @@ impl Connection {
                 )));
             }
         };
+        let sent = [query, &self.names];
+        let trouble = |error| trouble(error, &sent);
         let mut answer = self.client.query_iter(query).await.map_err(trouble)?;
         if answer.columns_ref().len() != 1 {
             return Err(Trouble::CannotTell(
@@ -271,9 +278,10 @@ fn kind(column: &Column) -> Kind {
 }
 
 /// Sorts an error of the server or of the driver: does it speak against the data, or did we just not get to see it?
-fn trouble(error: Error) -> Trouble {
+/// `sent` is what we have sent.
+fn trouble(error: Error, sent: &[&str]) -> Trouble {
     match error {
-        Error::Server(error) => sorted(error.code, &error.state, &error.message),
+        Error::Server(error) => sorted(error.code, &error.state, &error.message, sent),
         Error::Driver(DriverError::PacketTooLarge) => too_large(),
         Error::Io(mysql_async::IoError::Io(error))
             if error.to_string().contains("max_allowed_packet") =>
@@ -282,7 +290,15 @@ fn trouble(error: Error) -> Trouble {
         }
         // The driver's words hold nothing of what was read.
         Error::Io(mysql_async::IoError::Io(error)) => Trouble::CannotTell(chain(&error)),
-        error => Trouble::CannotTell(chain(&error)),
+        Error::Io(error @ mysql_async::IoError::Tls(_)) => Trouble::CannotTell(chain(&error)),
+        error @ Error::Driver(
+            DriverError::ConnectionClosed | DriverError::NoClientSslFlagFromServer,
+        ) => Trouble::CannotTell(chain(&error)),
+        // Other words of the driver may quote the server: the name of a plugin, a packet.
+        error => Trouble::CannotTell(ceiling::text_or(
+            &chain(&error),
+            "the server answers what the client does not understand",
+        )),
     }
 }
 

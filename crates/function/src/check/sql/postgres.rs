@@ -48,6 +48,8 @@ pub(super) struct Connection {
     opened_with: Duration,
     /// The encoding of the database's text, in PostgreSQL's words; empty when the server did not tell.
     encoding: String,
+    /// The names that were sent when it was opened, which the server's messages may repeat.
+    names: String,
 }
 
 impl Connection {
@@ -78,7 +80,9 @@ impl Connection {
         };
         let (client, encoding) = logged_in.map_err(|error| {
             let code = error.code().map(|code| code.code().to_owned());
-            let trouble = trouble_or_too_large(&budget, || sorted_error(error, "", sorted));
+            let sent = [server.names()];
+            let sent = [sent[0].as_str()];
+            let trouble = trouble_or_too_large(&budget, || sorted_error(error, "", &sent, sorted));
             if code.is_some_and(|code| code.starts_with(REFUSED_LOGINS)) {
                 server.login.refused(trouble)
             } else {
@@ -92,6 +96,7 @@ impl Connection {
             connector: server.connector.clone(),
             opened_with: limit,
             encoding,
+            names: server.names(),
         })
     }
 
@@ -127,8 +132,12 @@ impl Connection {
         zone: &TimeZone,
         limit: Duration,
     ) -> Result<Value, Unanswered> {
-        let ended = |error| Unanswered::Ended(self.trouble(error));
-        let reading = |error| Unanswered::Ended(self.trouble_while_reading(error));
+        let sent = [query, &self.names];
+        let sorted_by = |error, sort: fn(&ServerError<'_>) -> Trouble| {
+            sorted_error(error, &self.encoding, &sent, sort)
+        };
+        let ended = |error| Unanswered::Ended(sorted_by(error, sorted));
+        let reading = |error| Unanswered::Ended(sorted_by(error, sorted_while_reading));
         // Preparing refuses text with several statements, so that none of them can end the transaction. Both are sent at
         // once, and answered at once.
         let clean = clean_session(limit, self.opened_with);
@@ -137,7 +146,7 @@ impl Connection {
             self.client.prepare(query),
         )
         .await;
-        cleaned.map_err(|error| Unanswered::Unclean(self.trouble(error)))?;
+        cleaned.map_err(|error| Unanswered::Unclean(sorted_by(error, sorted)))?;
         let statement = prepared.map_err(ended)?;
         let kind = match statement.columns() {
             [column] => kind(column.type_()),
@@ -186,14 +195,6 @@ impl Connection {
             Connector::Plain => token.cancel_query_raw(stream, NoTls).await,
         };
         cancelled.map_err(|error| Trouble::CannotTell(chain(&error)))
-    }
-
-    fn trouble(&self, error: tokio_postgres::Error) -> Trouble {
-        sorted_error(error, &self.encoding, sorted)
-    }
-
-    fn trouble_while_reading(&self, error: tokio_postgres::Error) -> Trouble {
-        sorted_error(error, &self.encoding, sorted_while_reading)
     }
 }
 
@@ -275,6 +276,7 @@ fn kind(column: &Type) -> Kind {
 fn sorted_error(
     error: tokio_postgres::Error,
     encoding: &str,
+    sent: &[&str],
     sort: impl FnOnce(&ServerError<'_>) -> Trouble,
 ) -> Trouble {
     match error.as_db_error() {
@@ -283,6 +285,7 @@ fn sorted_error(
             message: db.message(),
             routine: db.routine().unwrap_or_default(),
             encoding,
+            sent,
         }),
         None => Trouble::CannotTell(chain(&error)),
     }

@@ -1,5 +1,6 @@
 //! Machines that speak https.
 
+use restore_proof_core::ceiling::Ceiling;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -58,7 +59,11 @@ async fn ask(server: &Server, host: &str, tls: Tls, certificates: Certificates) 
 #[track_caller]
 fn refused(result: &CheckResult) {
     assert_eq!(result.outcome, CheckOutcome::Errored, "{result:#?}");
-    assert!(result.detail.contains("certificate"), "{}", result.detail);
+    assert!(
+        result.detail.at(Ceiling::Text).contains("certificate"),
+        "{}",
+        result.detail.at(Ceiling::Text)
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Machines that answer as they should, or whose application does not.
 
+use restore_proof_core::ceiling::Ceiling;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -56,7 +57,11 @@ async fn steps(settings: &str, steps: &str) -> (CheckResult, Vec<String>) {
 #[track_caller]
 fn failed(result: &CheckResult, detail: &str) {
     assert_eq!(result.outcome, CheckOutcome::Failed, "{result:#?}");
-    assert!(result.detail.contains(detail), "{}", result.detail);
+    assert!(
+        result.detail.at(Ceiling::Text).contains(detail),
+        "{}",
+        result.detail.at(Ceiling::Text)
+    );
 }
 
 #[tokio::test]
@@ -79,6 +84,7 @@ async fn steps_that_answer_as_expected_pass() {
     assert!(
         result
             .detail
+            .at(Ceiling::Text)
             .starts_with("6 steps answered as expected, the slowest")
     );
     assert_eq!(seen.len(), 6);
@@ -112,7 +118,7 @@ async fn the_first_step_that_does_not_decides_and_is_named() {
         &result,
         "step \"/\": the body of 30 bytes does not hold the text \"Goodbye\"",
     );
-    assert!(!result.detail.contains("Welcome"));
+    assert!(!result.detail.at(Ceiling::Text).contains("Welcome"));
     let (result, _) = steps("", "{ path = \"/\", matches = \"^orders\" }").await;
     failed(&result, "does not match /^orders/");
     let (result, _) = steps(
@@ -164,19 +170,30 @@ async fn machines_that_cannot_be_reached_are_no_verdict() {
     let check = format!("kind = \"http\"\nport = {port}\nsteps = [{{ path = \"/\" }}]");
     let result = run(&check, &access()).await;
     assert_eq!(result.outcome, CheckOutcome::Errored);
-    assert!(result.detail.contains("refused"), "{}", result.detail);
+    assert!(
+        result.detail.at(Ceiling::Text).contains("refused"),
+        "{}",
+        result.detail.at(Ceiling::Text)
+    );
     // The address that is asked for is not there.
     let result = run(&format!("{check}\naddress = \"public\""), &access()).await;
     assert_eq!(result.outcome, CheckOutcome::Errored);
     assert!(
-        result.detail.contains("no public address"),
+        result
+            .detail
+            .at(Ceiling::Text)
+            .contains("no public address"),
         "{}",
-        result.detail
+        result.detail.at(Ceiling::Text)
     );
     // A name that is another address in disguise.
     for host in ["127.0.0.1", "0x7f.1", "169.254.169.254", "2130706433"] {
         let result = run(&format!("{check}\nhost = \"{host}\""), &access()).await;
         assert_eq!(result.outcome, CheckOutcome::Errored);
-        assert!(result.detail.contains("host"), "{}", result.detail);
+        assert!(
+            result.detail.at(Ceiling::Text).contains("host"),
+            "{}",
+            result.detail.at(Ceiling::Text)
+        );
     }
 }
