@@ -130,6 +130,22 @@ def test_the_zones_are_asked_of_every_interface_endpoint():
     assert set(command[1].split()) == with_endpoint
 
 
+def test_each_threat_has_a_test_that_is_there():
+    """A name of a test function, a file of tests, or a step of scripts/test.sh."""
+    section = re.search(r"^### Threat model\n(.*?)^###? ", README, re.M | re.S)[1]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    sources = "".join(file.read_text() for folder in ("tests", "crates", "scripts") for file in (ROOT / folder).rglob("*")
+                      if file.suffix in (".rs", ".py", ".sh"))
+    functions = set(re.findall(r"^\s*(?:async )?(?:fn|def) (?:step_)?(\w+)\(|^step_(\w+)\(\)", sources, re.M))
+    functions = {name for pair in functions for name in pair} | {
+        file.stem for file in (ROOT / "tests/conformance").glob("test_*.py")}
+    assert len(rows) >= 8
+    for row in rows:
+        named = re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])
+        assert named, f"no test: {row}"
+        assert set(named) <= functions, set(named) - functions
+
+
 def test_final_parameters_are_told():
     """What a parameter's own description calls final, the README lists under what may be changed."""
     section = re.search(r"^## Changing and upgrading\n(.*?)^###? ", README, re.M | re.S)[1]

@@ -3,6 +3,7 @@
 mod checks;
 mod clusters;
 mod iam;
+mod leaving;
 mod login;
 mod mysql;
 mod mysql_hostile;
