@@ -18,14 +18,14 @@ ENVIRONMENT = {
     "AWS_LAMBDA_FUNCTION_NAME": "restore-proof", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_LOG_GROUP_NAME": "function",
     "AWS_LAMBDA_LOG_STREAM_NAME": "stream", "_HANDLER": "bootstrap",
-    "LEDGER_TABLE": "ledger", "RESULTS_BUCKET": "results", "POLICY_URI": "s3://results/policy/policy.toml",
+    "LEDGER_TABLE": "ledger", "RESULTS_BUCKET": "results", "POLICY_KEY": "policy/policy.toml",
     "TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:topic", "RECORDS_LOG_GROUP": "records",
     "RESTORE_ROLE_ARN": "arn:aws:iam::123456789012:role/restore", "NAME_PREFIX": "restore-proof", "TYPES": "Aurora,EC2,RDS",
     "BACKUP_VAULT_NAMES": "central", "BACKUP_JOB_VAULT_NAMES": "", "NETWORK_CIDR": "10.255.0.0/24",
     "SUBNET_IDS": "subnet-1,subnet-2", "DB_SUBNET_GROUP": "isolated", "DB_SECURITY_GROUP_IDS": "sg-1",
     "EC2_SUBNET_IDS": "subnet-1", "EC2_SECURITY_GROUP_IDS": "sg-2", "EC2_VOLUME_KEY_ARN": "",
     "RESET_KEY_SECRET": "reset", "MAX_CONCURRENT_RESTORES": "4", "DATABASE_CA_BUNDLE_URI": "",
-    "CONFIRM_GONE_SECONDS": "120", "LOG_LEVEL": "info",
+    "LOG_LEVEL": "info",
 }
 
 

@@ -62,9 +62,10 @@ step_aws-limits() { python_tests tests/conformance/test_limits.py; }
 
 # The judge of recorded AWS calls finds what is wrong with a call on purpose; parliament looks through the IAM policies;
 # what the templates must say of roles, of encryption and of who is let in, they say. IAM's rules, the isolated network,
-# what AWS Backup sends to restore and what other services send are replayed against the templates.
+# what AWS Backup sends to restore and what other services send are replayed against the templates. The queries of Athena
+# are asked of histories.
 step_judge() {
-    python_tests tests/conformance/test_{judge,formats,policies,privilege,guards,iam,network,restores,services,readme,certificates}.py
+    python_tests tests/conformance/test_{judge,formats,policies,privilege,guards,iam,network,restores,services,readme,certificates,athena}.py
     python3 scripts/certificates.py --check
 }
 

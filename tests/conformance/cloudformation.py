@@ -1,5 +1,6 @@
 """CloudFormation's language: short forms, SAM's transform, intrinsic functions, conditions and rules."""
 
+import base64
 import copy
 import ipaddress
 import logging
@@ -119,6 +120,8 @@ class Resolver:
                 return argument[0].join(str(item) for item in self.resolve(argument[1]))
             case "Fn::Sub":
                 return self._sub(*((argument, {}) if isinstance(argument, str) else argument))
+            case "Fn::Base64":
+                return base64.b64encode(self.resolve(argument).encode()).decode()
             case "Fn::GetAZs":
                 region = self.resolve(argument) or self.answer("AWS::Region")
                 return [region + letter for letter in "abc"]

@@ -78,6 +78,8 @@ def java_pattern(pattern):
     for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s"), (r"\p{M}", ""), (r"\p{S}", ""),
                          (r"\p{P}", "")):
         pattern = pattern.replace(java, python)
+    # Java reads two surrogates as the one character they stand for.
+    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
     return re.compile(pattern)
 
 

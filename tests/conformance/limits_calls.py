@@ -318,6 +318,25 @@ def _bucket(p):
         yield "s3", "PutBucketTagging", bucket | {"Tagging": {"TagSet": p.get("Tags")}}
 
 
+def _glue_database(p):
+    yield "glue", "CreateDatabase", p.take("CatalogId", "DatabaseInput")
+
+
+def _glue_table(p):
+    yield "glue", "CreateTable", p.take("CatalogId", "DatabaseName", "TableInput")
+
+
+def _named_query(p):
+    yield "athena", "CreateNamedQuery", p.take("Database", "Description", "Name", "QueryString", "WorkGroup")
+
+
+def _work_group(p):
+    # What CloudFormation does itself: deletes queries and results' history with the workgroup.
+    p.get("RecursiveDeleteOption")
+    p.get("State")
+    yield "athena", "CreateWorkGroup", p.take("Description", "Name", Configuration="WorkGroupConfiguration")
+
+
 def _bucket_policy(p):
     yield "s3", "PutBucketPolicy", p.take("Bucket") | {"Policy": document(p.get("PolicyDocument"))}
 
@@ -378,6 +397,8 @@ def _secret_policy(p):
 #: The calls of each resource type. A type that is not here is red.
 CALLS = {
     "AWS::CloudFormation::Stack": _stack,
+    "AWS::Athena::NamedQuery": _named_query,
+    "AWS::Athena::WorkGroup": _work_group,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::DynamoDB::Table": _table,
@@ -394,6 +415,8 @@ CALLS = {
     "AWS::Events::EventBus": _event_bus,
     "AWS::Events::EventBusPolicy": _event_bus_policy,
     "AWS::Events::Rule": _rule,
+    "AWS::Glue::Database": _glue_database,
+    "AWS::Glue::Table": _glue_table,
     "AWS::IAM::ManagedPolicy": _managed_policy,
     "AWS::IAM::Role": _role,
     "AWS::KMS::Alias": _alias,

@@ -311,6 +311,7 @@ NAMED = {
     "AWS::CloudWatch::Alarm": ("AlarmName", 255, "~", "arn:@:cloudwatch:R:A:alarm:~"),
     "AWS::CloudWatch::CompositeAlarm": ("AlarmName", 255, "~", "arn:@:cloudwatch:R:A:alarm:~"),
     "AWS::DynamoDB::Table": ("TableName", 255, "~", "arn:@:dynamodb:R:A:table/~"),
+    "AWS::Athena::WorkGroup": ("Name", 128, "~", "arn:@:athena:R:A:workgroup/~"),
     "AWS::Events::EventBus": ("Name", 256, "~", "arn:@:events:R:A:event-bus/~"),
     "AWS::Events::Rule": ("Name", 64, "~", "arn:@:events:R:A:rule/~"),
     "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", 128, "arn:@:iam::A:policy/~", None),

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT, _from_environment
 
-TEMPLATES = ("template.yaml", "infra/network.yaml")
+TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/athena.yaml")
 #: Shorter than this is no reason.
 SHORTEST = 20
 

@@ -66,13 +66,14 @@ ALONE = {f"{name} alone": {"Types": name} for name in TYPES}
 #: Every stack that is looked at.
 STACKS = {"defaults": {}, "everything": EVERYTHING, "denied outside": {"DenyOutsideVpc": "true"}} | ALONE
 
-TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/forward.yaml")
+TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/athena.yaml", "infra/forward.yaml")
 
 
 def template(name="template.yaml", **given):
-    """A template; the nested one with what the other gives it."""
-    if name == "infra/network.yaml":
-        return template(**given).nested("Network")
+    """A template; a nested one with what the other gives it."""
+    nested = {"infra/network.yaml": "Network", "infra/athena.yaml": "Athena"}
+    if name in nested:
+        return template(**given).nested(nested[name])
     return Template(ROOT / name, NAMES | given)
 
 

@@ -404,8 +404,18 @@ def endpoint(p):
     assert p["PolicyDocument"]["Statement"], "without a policy everything passes"
 
 
+def workgroup(p):
+    # Answers hold what records hold: encrypted, in the bucket of the records, whatever a client asks for.
+    asked = p["WorkGroupConfiguration"]
+    assert asked["EnforceWorkGroupConfiguration"] is True and asked["BytesScannedCutoffPerQuery"] <= 10 ** 11
+    results = asked["ResultConfiguration"]
+    assert results["OutputLocation"].endswith("/athena/")
+    assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_KMS", "KmsKey": EVERYTHING["KmsKeyArn"]}
+
+
 #: A judge for each type that keeps or lets through anything.
 JUDGES = {
+    "AWS::Athena::WorkGroup": workgroup,
     "AWS::DynamoDB::Table": table, "AWS::EC2::Subnet": subnet, "AWS::EC2::VPCEndpoint": endpoint,
     "AWS::Events::Rule": rule, "AWS::KMS::Key": key, "AWS::Lambda::Permission": permission,
     "AWS::Logs::LogGroup": log_group,
@@ -416,6 +426,7 @@ JUDGES = {
 
 #: Types without a judge, and why they need none.
 NO_JUDGE = {
+    "AWS::Athena::NamedQuery": "a question", "AWS::Glue::Database": "names tables", "AWS::Glue::Table": "names columns",
     "AWS::CloudFormation::Stack": "its template is judged itself",
     "AWS::CloudWatch::Alarm": "holds numbers",
     "AWS::EC2::FlowLog": "says where rejected packets are noted",
@@ -581,6 +592,7 @@ def test_a_policy_that_lets_others_in_is_found(statement):
     ("AWS::S3::Bucket", {"BucketEncryption": {"ServerSideEncryptionConfiguration": []}}),
     ("AWS::S3::Bucket", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}),
     ("AWS::S3::Bucket", {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}}),
+    ("AWS::Athena::WorkGroup", {"WorkGroupConfiguration": {"EnforceWorkGroupConfiguration": False}}),
     ("AWS::DynamoDB::Table", {"SSESpecification": {"SSEEnabled": False}}),
     ("AWS::DynamoDB::Table", {"ResourcePolicy": {"PolicyDocument": {}}}),
     ("AWS::SQS::Queue", {"SqsManagedSseEnabled": False}),

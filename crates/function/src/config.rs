@@ -21,6 +21,10 @@ const FORBIDDEN_ADDRESSES: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
 ];
 
+/// How long apart two answers "not found" must be to mean gone, seconds. A deployment sets no other: the environment of a
+/// function has 4 KB in all.
+pub const CONFIRM_GONE_SECONDS: i64 = 120;
+
 /// What may leave of the restored data where no setting says so.
 const LEAVE_BY_DEFAULT: Ceilings = Ceilings::all(Ceiling::Numbers);
 
@@ -79,7 +83,7 @@ pub struct Config {
     pub ledger_table: String,
     /// Name of the bucket for records (`RESULTS_BUCKET`).
     pub results_bucket: String,
-    /// The policy file (`POLICY_URI`).
+    /// The policy file (`POLICY_KEY` in the bucket of the results).
     pub policy: S3Uri,
     /// ARN of the SNS topic (`TOPIC_ARN`).
     pub topic_arn: String,
@@ -129,7 +133,7 @@ pub struct Config {
     pub max_concurrent_restores: u32,
     /// Certificates that databases are verified by; none for those of Amazon RDS (`DATABASE_CA_BUNDLE_URI`).
     pub ca_bundle: Option<S3Uri>,
-    /// How long apart two answers "not found" must be to mean gone (`CONFIRM_GONE_SECONDS`).
+    /// How long apart two answers "not found" must be to mean gone (`CONFIRM_GONE_SECONDS`, where another time is wanted).
     pub confirm_gone: SignedDuration,
     /// The function's own name, to invoke itself (`AWS_LAMBDA_FUNCTION_NAME`).
     pub function_name: String,
@@ -156,7 +160,7 @@ impl Config {
         };
         let ledger_table = required("LEDGER_TABLE");
         let results_bucket = required("RESULTS_BUCKET");
-        let policy = required("POLICY_URI");
+        let policy_key = required("POLICY_KEY");
         let topic_arn = required("TOPIC_ARN");
         let records_log_group = required("RECORDS_LOG_GROUP");
         let restore_role_arn = required("RESTORE_ROLE_ARN");
@@ -172,9 +176,9 @@ impl Config {
         let subnets = list(&required("SUBNET_IDS"));
         let reset_key_secret = required("RESET_KEY_SECRET");
         let max_concurrent_restores = required("MAX_CONCURRENT_RESTORES");
-        let confirm_gone = required("CONFIRM_GONE_SECONDS");
         let function_name = required("AWS_LAMBDA_FUNCTION_NAME");
         let optional = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let confirm_gone = optional("CONFIRM_GONE_SECONDS");
         let ca_bundle = optional("DATABASE_CA_BUNDLE_URI");
         let volume_key_arn = optional("EC2_VOLUME_KEY_ARN");
         let backup_job_vaults = list(&optional("BACKUP_JOB_VAULT_NAMES").unwrap_or_default());
@@ -220,9 +224,12 @@ impl Config {
                 "MAX_CONCURRENT_RESTORES {max_concurrent_restores:?} must be a positive whole number"
             ),
         );
-        let confirm = confirm_gone.parse().ok().filter(|seconds| *seconds > 0);
+        let confirm = match &confirm_gone {
+            None => Some(CONFIRM_GONE_SECONDS),
+            Some(seconds) => seconds.parse().ok().filter(|seconds| *seconds > 0),
+        };
         check(
-            confirm_gone.is_empty() || confirm.is_some(),
+            confirm.is_some(),
             format!("CONFIRM_GONE_SECONDS {confirm_gone:?} must be a positive whole number"),
         );
         let cidr = network_cidr.parse::<Cidr>().ok();
@@ -268,11 +275,6 @@ impl Config {
                 format!("IAM_DATABASE_USERS {user:?} is no name of a database user"),
             );
         }
-        let policy_uri = s3_uri(&policy);
-        check(
-            policy.is_empty() || policy_uri.is_some(),
-            format!("POLICY_URI {policy:?} must be s3://bucket/key"),
-        );
         let ca_uri = ca_bundle.as_deref().and_then(s3_uri);
         check(
             ca_bundle.is_none() || ca_uri.is_some(),
@@ -285,27 +287,21 @@ impl Config {
         let (
             Some(types),
             Some(role),
-            Some(policy),
             Some(max_concurrent_restores),
             Some(confirm),
             Some(network_cidr),
             true,
-        ) = (
-            types,
-            role,
-            policy_uri,
-            max,
-            confirm,
-            cidr,
-            wrong.is_empty(),
-        )
+        ) = (types, role, max, confirm, cidr, wrong.is_empty())
         else {
             return Err(ConfigError(wrong));
         };
         Ok(Config {
             ledger_table,
+            policy: S3Uri {
+                bucket: results_bucket.clone(),
+                key: policy_key,
+            },
             results_bucket,
-            policy,
             topic_arn,
             records_log_group,
             partition: role.partition,
@@ -452,7 +448,7 @@ mod tests {
         let value = match name {
             "LEDGER_TABLE" => "ledger",
             "RESULTS_BUCKET" => "results",
-            "POLICY_URI" => "s3://results/policy/policy.toml",
+            "POLICY_KEY" => "policy/policy.toml",
             "TOPIC_ARN" => "arn:aws:sns:eu-central-1:111122223333:t",
             "RECORDS_LOG_GROUP" => "records",
             "RESTORE_ROLE_ARN" => "arn:aws:iam::111122223333:role/restore",
@@ -468,7 +464,6 @@ mod tests {
             "SUBNET_IDS" => "subnet-1,subnet-2",
             "RESET_KEY_SECRET" => "reset-key",
             "MAX_CONCURRENT_RESTORES" => "4",
-            "CONFIRM_GONE_SECONDS" => "120",
             "AWS_LAMBDA_FUNCTION_NAME" => "restore-proof",
             _ => return None,
         };
@@ -509,7 +504,7 @@ mod tests {
             "LEDGER_TABLE" => None,
             "NAME_PREFIX" => Some("restore-proof-r".to_owned()),
             "TYPES" => Some("EC2,Redshift".to_owned()),
-            "POLICY_URI" => Some("results/policy.toml".to_owned()),
+            "POLICY_KEY" => None,
             "CONFIRM_GONE_SECONDS" => Some("0".to_owned()),
             "HOURS_WITHOUT_POINT" => Some("two".to_owned()),
             "DATABASE_CA_BUNDLE_URI" => Some("/etc/ca.pem".to_owned()),
@@ -525,7 +520,7 @@ mod tests {
             "LEDGER_TABLE",
             "NAME_PREFIX \"restore-proof-r\"",
             "TYPES \"EC2,Redshift\"",
-            "POLICY_URI",
+            "POLICY_KEY",
             "CONFIRM_GONE_SECONDS",
             "HOURS_WITHOUT_POINT",
             "DATABASE_CA_BUNDLE_URI",

@@ -226,16 +226,12 @@ impl Stage {
             .iter()
             .map(|schedule| format!("{:.1} s", (schedule.every / HURRY).as_secs_f64()))
             .collect();
-        let confirm = self
-            .function
-            .environment
-            .get("CONFIRM_GONE_SECONDS")
-            .map_or("?", String::as_str);
         format!(
             "the sweeps run every {}, {HURRY} times as often as deployed; what waits is looked at again, and a \
-             deletion is confirmed, after {CONFIRM_GONE_SECONDS} s instead of {confirm} s; restores and boots take \
+             deletion is confirmed, after {CONFIRM_GONE_SECONDS} s instead of {} s; restores and boots take \
              seconds",
-            every.join(" and ")
+            every.join(" and "),
+            restore_proof_function::config::CONFIRM_GONE_SECONDS
         )
     }
 
@@ -260,11 +256,10 @@ struct Deploy<'a> {
 fn deploy(what: &Deploy<'_>) -> Result<(Function, Lambda)> {
     let function = what.template.function(FUNCTION, &deployment(what.limit))?;
     let mut hurried = function.clone();
-    let setting = "CONFIRM_GONE_SECONDS";
-    let known = hurried
-        .environment
-        .insert(setting.to_owned(), CONFIRM_GONE_SECONDS.to_owned());
-    known.with_context(|| format!("the template gives the function no {setting}"))?;
+    hurried.environment.insert(
+        "CONFIRM_GONE_SECONDS".to_owned(),
+        CONFIRM_GONE_SECONDS.to_owned(),
+    );
     let lambda = Lambda::new(LambdaOptions {
         function: hurried,
         bootstrap: what.bootstrap.to_owned(),

@@ -91,7 +91,6 @@ fn the_projects_own_template_gives_all_the_function_needs() {
         [
             "BACKUP_JOB_VAULT_NAMES",
             "BACKUP_VAULT_NAMES",
-            "CONFIRM_GONE_SECONDS",
             "DATABASE_CA_BUNDLE_URI",
             "DB_SECURITY_GROUP_IDS",
             "DB_SUBNET_GROUP",
@@ -105,7 +104,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "MAX_CONCURRENT_RESTORES",
             "NAME_PREFIX",
             "NETWORK_CIDR",
-            "POLICY_URI",
+            "POLICY_KEY",
             "RECORDS_LOCK",
             "RECORDS_LOG_GROUP",
             "RESET_KEY_SECRET",
@@ -119,10 +118,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "VALUES_LEAVE",
         ]
     );
-    assert_eq!(
-        function.environment["POLICY_URI"],
-        "s3://results/policy/policy.toml"
-    );
+    assert_eq!(function.environment["POLICY_KEY"], "policy/policy.toml");
     assert_eq!(function.environment["BACKUP_VAULT_NAMES"], "central,second");
     assert_eq!(function.environment["TYPES"], "Aurora,EC2,RDS");
     assert_eq!(function.environment["DB_SUBNET_GROUP"], "isolated");
