@@ -366,10 +366,8 @@ impl Call<'_> {
     /// its validation, and then nothing else is to be looked up: whose it is, is proved before anything is done to it.
     async fn restore(&self, restore: &RestoreJobEvent) -> failure::Result<Value> {
         let job_id = restore.restore_job_id.as_str();
-        let created: Option<Arn> = match &restore.created_resource_arn {
-            Some(arn) => arn.parse().ok(),
-            None => None,
-        };
+        let created = restore.created_resource_arn.as_deref();
+        let created: Option<Arn> = created.and_then(|arn| arn.parse().ok());
         let prefix = &self.app.config.name_prefix;
         let named = created.as_ref();
         let named = named.and_then(|arn| name::validation_named(prefix, arn.name()));
