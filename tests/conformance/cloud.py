@@ -141,7 +141,7 @@ class Cloud:
             "AWS::AccountId": ACCOUNT, "AWS::Region": REGION,
             "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic,
             "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE, "ResetKey": key,
-            "Network.Outputs.SubnetIds": ",".join(subnets),
+            "Network.Outputs.VpcId": vpc, "Network.Outputs.SubnetIds": ",".join(subnets),
             "Network.Outputs.DbSubnetGroupName": "isolated",
             "Network.Outputs.DatabaseSecurityGroupId": databases,
             "Network.Outputs.MachineSecurityGroupId": machines,

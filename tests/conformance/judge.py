@@ -70,6 +70,8 @@ EC2_ERRORS = {
     "DescribeImages": {"InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"},
     "DescribeInstanceTypes": {"InvalidInstanceType"},
     "DescribeInstances": {"InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound"},
+    "DescribeRouteTables": {"InvalidPaginationToken", "InvalidParameterValue", "InvalidRouteTableID.NotFound",
+                            "InvalidRouteTableId.Malformed", "OperationNotPermitted"},
     "DescribeSecurityGroups": {"InvalidGroup.NotFound", "InvalidGroupId.Malformed"},
     "DescribeVolumes": {"InvalidParameterValue", "InvalidVolume.NotFound", "InvalidVolumeID.Malformed"},
     "DeleteVolume": {"IncorrectState", "InvalidParameterValue", "InvalidVolume.NotFound",

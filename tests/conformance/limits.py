@@ -20,8 +20,8 @@ from botocore.exceptions import EndpointProviderError
 from limits_calls import CALLS, Properties
 from limits_table import FUNCTION, ROLE, RULES, is_network, listed
 from stacks import (
-    ACCOUNT, LONGEST_STACK_NAME, NAMED, REGIONS, Setting, Stack, Words, botocore_session, is_unbounded, nested_in,
-    partition_of, roots, url_suffix,
+    ACCOUNT, LONGEST_STACK_NAME, NAMED, OF_A_VPC, REGIONS, Setting, Stack, Words, botocore_session, is_unbounded,
+    nested_in, partition_of, roots, url_suffix,
 )
 
 
@@ -545,8 +545,8 @@ def called_by_roles(stack):
         for role in stack.resources.values():
             if role.type == ROLE and stack.values[f"{role.logical}.Arn"] == function.properties["Role"]:
                 arns = role.properties.get("ManagedPolicyArns", [])
-                managed = [p.properties for p in stack.resources.values()
-                           if p.type == "AWS::IAM::ManagedPolicy" and p.ref in arns]
+                managed = [p.properties for p in stack.resources.values() if p.type == "AWS::IAM::ManagedPolicy"
+                           and (p.ref in arns or role.ref in p.properties.get("Roles", []))]
                 for policy in role.properties.get("Policies", []) + managed:
                     for statement in policy["PolicyDocument"]["Statement"]:
                         if statement["Effect"] == "Allow":
@@ -568,6 +568,7 @@ def settings():
         for turn in range(23 if partition == "aws" else 2):
             found.append(Setting(f"the greatest values in {region} ({turn})", region, LONGEST_STACK_NAME, "maximal",
                                  turn))
+        found.append(Setting(f"a VPC that is there in {region}", region, LONGEST_STACK_NAME, "maximal", given=OF_A_VPC))
     return found
 
 

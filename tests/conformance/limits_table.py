@@ -200,7 +200,9 @@ def aws_policies():
 @rule("managed-policies", ROLE, source="IAM quotas: 10 managed policies a role; AWS managed policy reference guide")
 def _(r):
     arns = r.properties.get("ManagedPolicyArns", [])
-    yield at_most(len(arns), 10, "ManagedPolicyArns", "managed policies")
+    from_outside = [o.ref for o in r.stack.resources.values() if o.type == "AWS::IAM::ManagedPolicy"
+                    and r.ref in o.properties.get("Roles", [])]
+    yield at_most(len({*arns, *from_outside}), 10, "ManagedPolicyArns", "managed policies")
     for arn in arns:
         partition, _, name = arn.partition(":iam::aws:policy/")
         if name:

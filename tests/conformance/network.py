@@ -82,6 +82,11 @@ class Network:
 
     # --- security groups -------------------------------------------------------------------------
 
+    @property
+    def subnets(self):
+        """The isolated subnets, the stack's own or those that were there."""
+        return self.template.resolve(self.template.raw["Outputs"]["SubnetIds"]["Value"]).split(",")
+
     def group(self, name):
         """The id of a security group of the template."""
         return self.template.resolve({"Ref": name})
@@ -147,7 +152,10 @@ class Network:
         if endpoint["VpcEndpointType"] == "Gateway":
             tables = {a["SubnetId"]: a["RouteTableId"] for a in
                       self.template.resources("AWS::EC2::SubnetRouteTableAssociation").values()}
-            if not all(tables.get(subnet) in endpoint["RouteTableIds"] for subnet in subnets):
+            # Of a VPC that was there, whoever deploys says which tables are those of the subnets.
+            told = [table for table in self.template.values["RouteTableIds"].split(",") if table]
+            if not all(tables.get(subnet) in endpoint["RouteTableIds"] for subnet in subnets) and not (
+                    told and set(told) <= set(endpoint["RouteTableIds"])):
                 return f"no route to {service} from each of {subnets}"
             lists = {"s3": "S3PrefixListId", "dynamodb": "DynamoDbPrefixListId"}
             if not self.lets_out(group, HTTPS, prefix_list=self.template.values[lists[service]]):

@@ -140,13 +140,20 @@ class Template(Resolver):
     def statements(self, role):
         """The statements of a role's inline policies, and of those of the template that are attached to it."""
         properties = self.resolve(self.raw["Resources"][role]["Properties"])
-        managed = {self.arn(name): policy for name, policy in self.resources("AWS::IAM::ManagedPolicy").items()}
-        attached = [managed[arn] for arn in properties.get("ManagedPolicyArns", []) if ":iam::aws:" not in arn]
+        managed = self.resources("AWS::IAM::ManagedPolicy")
+        attached = [managed[name] for name in self.attached(role)]
         return [
             Statement.of(raw)
             for policy in properties["Policies"] + attached
             for raw in policy["PolicyDocument"]["Statement"]
         ]
+
+    def attached(self, role):
+        """The template's managed policies of a role, by name: those that the role names, and those that name the role."""
+        named = self.resolve(self.raw["Resources"][role]["Properties"]).get("ManagedPolicyArns", [])
+        own = self.resolve({"Ref": role})
+        return [name for name, policy in self.resources("AWS::IAM::ManagedPolicy").items()
+                if self.arn(name) in named or own in policy.get("Roles", [])]
 
     def policies(self):
         """Every policy document of the template: where it stands, and the document.

@@ -60,6 +60,12 @@ SAMPLES = {
     "Zones": lambda region: [f"{region}a,{region}b"],
 }
 
+#: Parameters of a deployment into a VPC that is there: all that fit together, or none.
+OF_A_VPC = {
+    "VpcId": "vpc-" + 17 * "0", "SubnetIds": ",".join(f"subnet-{n}" + 16 * "0" for n in (1, 2)),
+    "RouteTableIds": ",".join(f"rtb-{n}" + 16 * "0" for n in (1, 2)), "EndpointSecurityGroupId": "",
+}
+
 
 def longest_by_pattern(parameter):
     """The length of the longest value that a parameter's pattern allows; None without an end."""
@@ -250,6 +256,8 @@ class Setting:
         """The value of a parameter of a template that a user deploys."""
         if name in self.given:
             return self.given[name]
+        if name in OF_A_VPC:
+            return str(parameter["Default"])
         if self.values == "default" and "Default" in parameter:
             return str(parameter["Default"])
         if "AllowedValues" in parameter:

@@ -31,6 +31,15 @@ WORLD = {
     "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
     "subnets": [{"id": "subnet-1", "vpc_id": "vpc-1", "cidr": "10.255.0.0/25"}],
     "security_groups": [{"id": "sg-1", "vpc_id": "vpc-1"}],
+    "route_tables": [
+        {"id": "rtb-0150ca7ed0000000a", "vpc_id": "vpc-1", "subnets": ["subnet-1"],
+         "routes": [{"destination": "10.255.0.0/24", "target": "local"},
+                    {"destination": "pl-6ea54007", "target": "vpce-0150ca7ed0000000a"},
+                    {"destination": "::/0", "target": "eigw-0150ca7ed0000000a", "is_blackhole": True}]},
+        {"id": "rtb-0150ca7ed0000000b", "vpc_id": "vpc-1", "is_main": True,
+         "routes": [{"destination": "10.255.0.0/24", "target": "local"},
+                    {"destination": "10.0.0.0/8", "target": "tgw-0150ca7ed0000000a"}]},
+    ],
     "recovery_points": [
         {"arn": DATABASE, "created_at": "2026-11-20T00:00:00Z",
          "source_resource_arn": f"arn:aws:rds:{REGION}:111122223333:db:orders"},
@@ -240,6 +249,25 @@ def test_a_cluster(aws):
     assert aws("rds", "delete_db_cluster", **deletion)["DBCluster"]["Status"] == "deleting"
     eventually(lambda: code_of(aws, "rds", "describe_db_clusters", **named) == "DBClusterNotFoundFault",
                40, "the deletion")
+
+
+@with_both
+def test_routes_of_a_vpc(aws):
+    filters = [{"Name": "vpc-id", "Values": ["vpc-1"]}]
+    own, main = aws("ec2", "describe_route_tables", Filters=filters, MaxResults=100)["RouteTables"]
+    assert [association["SubnetId"] for association in own["Associations"]] == ["subnet-1"]
+    assert [association["Main"] for association in own["Associations"] + main["Associations"]] == [False, True]
+    assert "SubnetId" not in main["Associations"][0]
+    assert main["Associations"][0]["AssociationState"]["State"] == "associated"
+    local, gateway, out = own["Routes"]
+    assert (local["DestinationCidrBlock"], local["GatewayId"], local["Origin"]) == (
+        "10.255.0.0/24", "local", "CreateRouteTable")
+    assert (gateway["DestinationPrefixListId"], gateway["GatewayId"]) == ("pl-6ea54007", "vpce-0150ca7ed0000000a")
+    assert (out["DestinationIpv6CidrBlock"], out["EgressOnlyInternetGatewayId"], out["State"]) == (
+        "::/0", "eigw-0150ca7ed0000000a", "blackhole")
+    assert main["Routes"][1]["TransitGatewayId"] == "tgw-0150ca7ed0000000a"
+    assert code_of(aws, "ec2", "describe_route_tables", RouteTableIds=["rtb-0150ca7ed0000000c"]) == (
+        "InvalidRouteTableID.NotFound")
 
 
 @with_both

@@ -9,10 +9,12 @@ import pytest
 
 from deployment import PEOPLES, SETTINGS, Deployment
 from network import HTTPS, Network, hosts
-from test_policies import ACCOUNT, REGION
+from iam import Request, Statement, refusal
+from test_policies import ACCOUNT, EXISTING, REGION
 
-#: GovCloud as well, as far as names go.
-PLACES = SETTINGS | {"gov": {"AWS::Region": "us-gov-west-1", "AWS::Partition": "aws-us-gov"}}
+#: GovCloud as well, as far as names go; and a VPC that was there.
+PLACES = SETTINGS | {"gov": {"AWS::Region": "us-gov-west-1", "AWS::Partition": "aws-us-gov"},
+                     "existing VPC": EXISTING["existing VPC"]}
 
 
 def network(setting="defaults", change=lambda raw: None):
@@ -24,7 +26,7 @@ def network(setting="defaults", change=lambda raw: None):
 
 
 def function(net):
-    return net.group("FunctionSecurityGroup"), [net.template.resolve({"Ref": name}) for name in ("SubnetA", "SubnetB")]
+    return net.group("FunctionSecurityGroup"), net.subnets
 
 
 def no_way(net, service):
@@ -109,6 +111,109 @@ def test_the_function_goes_out_to_addresses_only_for_gateway_endpoints(setting):
     assert not kinds & {"AWS::EC2::Route", "AWS::EC2::InternetGateway", "AWS::EC2::NatGateway",
                         "AWS::EC2::VPCPeeringConnection", "AWS::EC2::TransitGatewayAttachment", "AWS::EC2::VPNGateway",
                         "AWS::EC2::EgressOnlyInternetGateway", "AWS::EC2::VPCGatewayAttachment"}
+
+
+# --- whom the endpoints serve ------------------------------------------------------------------------
+
+ANYTHING = [Statement.of({"Effect": "Allow", "Action": "*", "Resource": "*"})]
+
+
+def served(net, service, principal):
+    """What an endpoint lets pass of all that its policy names, for somebody who may do everything."""
+    policy = net.policy(service)
+    asked = {(action, resource.replace("*", "x")) for s in policy for action in s.actions for resource in s.resources}
+    assert asked
+    context = {"aws:PrincipalArn": principal, "aws:PrincipalAccount": principal.split(":")[4]}
+    return {ask for ask in asked if refusal(Request(*ask, context, principal), ANYTHING, endpoint=policy) is None}
+
+
+@pytest.mark.parametrize("setting", PLACES)
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_endpoint_serves_the_functions_role_and_nobody_else(service, setting):
+    stack = Deployment(PEOPLES | PLACES[setting])
+    net, ours = Network(stack.network), stack.main.arn("FunctionRole")
+    assert served(net, service, ours)
+    for other in (stack.main.arn("RestoreRole"), f"{ours}-2", ours.replace(":role/", ":role/path/"),
+                  ours.replace(":role/", ":user/"), ours.replace(stack.account, "444455556666"),
+                  *(f"{ours.split(':role/')[0]}:{name}" for name in ("root", "role/administrator"))):
+        assert not served(net, service, other), other
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_endpoint_that_serves_the_whole_account_is_found(service):
+    net = network()
+    for statement in net.endpoints[service]["PolicyDocument"]["Statement"]:
+        statement["Condition"] = {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}
+    assert served(net, service, f"arn:aws:iam::{ACCOUNT}:role/administrator")
+
+
+# --- a VPC that was there ----------------------------------------------------------------------------
+
+MADE_IN_IT = ("AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint", "AWS::Route53Resolver::FirewallRuleGroupAssociation")
+OF_A_VPC = ("AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::RouteTable", "AWS::EC2::SubnetRouteTableAssociation")
+
+
+@pytest.mark.parametrize("setting", EXISTING)
+def test_all_is_made_in_the_vpc_that_is_there(setting):
+    given = EXISTING[setting]
+    stack = Deployment(PEOPLES | given)
+    net = Network(stack.network)
+    subnets, zones = given["SubnetIds"].split(","), given["Zones"].split(",")
+    assert not net.template.resources(*OF_A_VPC)
+    made = net.template.resources(*MADE_IN_IT)
+    assert made and all(body["VpcId"] == given["VpcId"] for body in made.values())
+    group, = net.template.resources("AWS::RDS::DBSubnetGroup").values()
+    assert group["SubnetIds"] == subnets and given["VpcId"] in group["DBSubnetGroupName"]
+    function, = stack.main.resources("AWS::Lambda::Function").values()
+    assert function["VpcConfig"]["SubnetIds"] == subnets
+    told = function["Environment"]["Variables"]
+    many = int(given["MachineZones"])
+    assert told["VPC_ID"] == given["VpcId"] and told["NETWORK_CIDR"] == given["VpcCidr"]
+    assert told["SUBNET_IDS"].split(",") == subnets and told["EC2_SUBNET_IDS"].split(",") == subnets[:many]
+    ends, = (s for s in stack.main.statements("FunctionRole") if s.sid == "TerminateMachines")
+    assert ends.conditions["StringEquals"]["ec2:AvailabilityZone"] == zones[:many]
+    for endpoint in net.endpoints.values():
+        if endpoint["VpcEndpointType"] == "Gateway":
+            assert endpoint["RouteTableIds"] == given["RouteTableIds"].split(",")
+        else:
+            assert endpoint["SubnetIds"] == subnets[:1]
+
+
+def test_endpoints_that_are_there_are_reached_and_none_is_made():
+    net, given = Network(Deployment(PEOPLES | EXISTING["existing endpoints"]).network), EXISTING["existing endpoints"]
+    assert not net.endpoints and "EndpointSecurityGroup" not in net.template.resources("AWS::EC2::SecurityGroup")
+    group, _ = function(net)
+    theirs = given["EndpointSecurityGroupId"]
+    assert net.lets_out(group, HTTPS, to_group=theirs)
+    let_in = [rule for rule in net.template.resources("AWS::EC2::SecurityGroupIngress").values()
+              if rule["GroupId"] == theirs]
+    assert [(rule["FromPort"], rule["ToPort"], rule["SourceSecurityGroupId"]) for rule in let_in] == [
+        (HTTPS, HTTPS, group)]
+    for name in RESTORED:
+        assert not net.lets_out(net.group(name), HTTPS, to_group=theirs)
+
+
+ALL_OF_IT = EXISTING["existing VPC"] | EXISTING["existing endpoints"]
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    *[({key: value for key, value in EXISTING[setting].items() if key not in missing}, words)
+      for setting in EXISTING
+      for missing, words in [({"SubnetIds"}, "two of its subnets"), ({"Zones"}, "the zones that they lie in"),
+                             ({"VpcId"}, "give VpcId as well"),
+                             ({"RouteTableIds", "EndpointSecurityGroupId"}, "give either RouteTableIds")]],
+    (ALL_OF_IT, "give either RouteTableIds"),
+    *[({name: ALL_OF_IT[name]}, "give VpcId as well")
+      for name in ("SubnetIds", "RouteTableIds", "EndpointSecurityGroupId")],
+])
+def test_half_a_vpc_is_refused(given, words):
+    found = Deployment(PEOPLES | given).main.refusals()
+    assert len(found) == 1 and words in found[0], found
+
+
+@pytest.mark.parametrize("given", [{}, *EXISTING.values()])
+def test_a_whole_vpc_is_not_refused(given):
+    assert Deployment(PEOPLES | given).main.refusals() == []
 
 
 # --- planted faults ----------------------------------------------------------------------------------

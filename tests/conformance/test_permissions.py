@@ -17,13 +17,15 @@ import pytest
 
 import ends
 from deployment import PEOPLES, SETTINGS, Deployment
-from iam import Request, refusal, without
+from iam import Request, Statement, refusal, without
 from judge import answer, request_parameters, service_model
 from network import Network, hosts
 from permissions import ARNS, needed
 from restores import bystanders
 from test_policies import ACCOUNT, REGION
 
+#: A statement of an endpoint that serves everybody.
+ANYBODY = Statement.of({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"})
 REASONS = Path(__file__).with_name("allowed_but_not_called.toml")
 
 
@@ -407,6 +409,17 @@ def test_an_action_that_an_endpoint_does_not_let_pass_is_found(demo, one_of_each
         endpoints = demo.endpoints | {call.service: without(demo.endpoints[call.service], action)}
         found = demo.but(endpoints=endpoints).refused(call, parameters)
         assert found and all("the endpoint's policy does not allow it" in why for why in found), (action, found)
+
+
+def test_another_role_with_the_same_rights_gets_nothing_through_the_endpoints(demo, one_of_each):
+    other = demo.but(role=f"arn:aws:iam::{demo.account}:role/administrator")
+    for call, parameters in one_of_each:
+        action, resource = needed(call, parameters, demo.region, demo.account)[0]
+        found = other.refusals(call.service, action, resource)
+        assert found and all("endpoint" in why or "TheFunctionAlone" in why or "OnlyTheFunction" in why for why in found), (
+            action, found)
+        passed = other.but(endpoints=demo.endpoints | {call.service: [ANYBODY]})
+        assert all("endpoint" not in why for why in passed.refusals(call.service, action, resource))
 
 
 def test_an_action_that_the_role_does_not_allow_is_found(demo, one_of_each):

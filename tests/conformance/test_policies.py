@@ -64,7 +64,15 @@ EVERYTHING["Types"] = ",".join(TYPES)
 ALONE = {f"{name} alone": {"Types": name} for name in TYPES}
 
 #: Every stack that is looked at.
-STACKS = {"defaults": {}, "everything": EVERYTHING, "denied outside": {"DenyOutsideVpc": "true"}} | ALONE
+#: Stacks in a VPC that is there: one that gets its endpoints, one that has them.
+EXISTING = {"VpcId": "vpc-0a1b2c3d4e5f60719", "SubnetIds": "subnet-0a1b2c3d4e5f60711,subnet-0a1b2c3d4e5f60712",
+            "Zones": f"{REGION}b,{REGION}a", "VpcCidr": "10.20.0.0/22", "MachineZones": "2"}
+EXISTING = {
+    "existing VPC": EXISTING | {"RouteTableIds": "rtb-0a1b2c3d4e5f60711,rtb-0a1b2c3d4e5f60712"},
+    "existing endpoints": EXISTING | {"EndpointSecurityGroupId": "sg-0a1b2c3d4e5f60719", "MachineZones": "1"},
+}
+
+STACKS = {"defaults": {}, "everything": EVERYTHING, "denied outside": {"DenyOutsideVpc": "true"}} | ALONE | EXISTING
 
 TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/athena.yaml", "infra/forward.yaml")
 
@@ -145,8 +153,8 @@ def test_every_type_has_policies_of_its_own_and_they_are_attached_with_it_alone(
     raw = template().raw
     managed = {name for name, body in raw["Resources"].items() if body["Type"] == "AWS::IAM::ManagedPolicy"}
     own = {name: {f"Function{name.capitalize()}", f"Restore{name.capitalize()}"} for name in TYPES}
-    logins, inside = "FunctionIamDatabaseUsers", "OnlyFromInside"
-    assert managed == {"Fence", logins, inside}.union(*own.values())
+    logins, inside, restores = "FunctionIamDatabaseUsers", "OnlyFromInside", "FunctionRestores"
+    assert managed == {"Fence", logins, inside, restores}.union(*own.values())
     assert set(raw["Parameters"]["Types"]["AllowedValues"]) <= set(TYPES)
     for given in STACKS.values():
         stack = template(**given)
@@ -155,12 +163,11 @@ def test_every_type_has_policies_of_its_own_and_they_are_attached_with_it_alone(
             of_types.add(logins)
         if stack.conditions()["HasDenyOutsideVpc"]:
             of_types.add(inside)
-        assert set(stack.resources("AWS::IAM::ManagedPolicy")) == {"Fence"} | of_types
-        attached = [arn for name in ("FunctionRole", "RestoreRole")
-                    for arn in stack.resources("AWS::IAM::Role")[name]["ManagedPolicyArns"] if ":iam::aws:" not in arn]
-        fence, *rest = sorted(attached, key=lambda arn: arn != stack.arn("Fence"))
-        assert fence == rest.pop(0) == stack.arn("Fence"), "both roles have it"
-        assert sorted(rest) == sorted(stack.arn(name) for name in of_types)
+        assert set(stack.resources("AWS::IAM::ManagedPolicy")) == {"Fence", restores} | of_types
+        attached = {role: set(stack.attached(role)) for role in ("FunctionRole", "RestoreRole")}
+        restore = {name for name in of_types if name.startswith("Restore")}
+        assert attached["RestoreRole"] == {"Fence"} | restore
+        assert attached["FunctionRole"] == {"Fence", restores} | (of_types - restore)
 
 
 @pytest.mark.parametrize(("types", "has"), [

@@ -15,6 +15,7 @@ mod patience;
 mod planned;
 mod promises;
 mod reset;
+mod routes;
 mod triggers;
 mod verdicts;
 mod watcher;

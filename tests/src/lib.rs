@@ -26,8 +26,8 @@ use restore_proof_function::{App, handle};
 use restore_proof_local_aws::alarm::Alarm;
 use restore_proof_local_aws::template::{Deployment, Function, Rule, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, Machine, ObjectVersion, RecoveryPoint, RestoreBehaviour, Secret,
-    SecurityGroup, Subnet, Table, Vault, World, WorldOptions,
+    Bucket, DbSubnetGroup, Machine, ObjectVersion, RecoveryPoint, RestoreBehaviour, RouteTable,
+    Secret, SecurityGroup, Subnet, Table, Vault, World, WorldOptions,
 };
 use serde_json::{Value, json};
 
@@ -70,6 +70,14 @@ const SHOP_SECRET: &str = "restore-proof/shop";
 
 /// The subnet of restored machines.
 pub const SUBNET: &str = "subnet-0150ca7ed0000000a";
+/// All subnets of the isolated network.
+pub const SUBNETS: [&str; 2] = [SUBNET, "subnet-0150ca7ed0000000b"];
+/// Their route table.
+pub const ROUTE_TABLE: &str = "rtb-0150ca7ed0000000a";
+/// The main route table of their VPC.
+pub const MAIN_ROUTE_TABLE: &str = "rtb-0150ca7ed0000000b";
+/// The isolated network's addresses: where restored machines of the tests have theirs.
+pub const NETWORK_CIDR: &str = "127.77.0.0/16";
 /// The stack's own event bus, where it has one.
 pub const BUS: &str = "restore-proof-bus";
 /// The key of the volumes of restored machines.
@@ -591,8 +599,7 @@ fn deployment() -> Deployment {
             ("BackupJobVaultNames", BACKUP_JOB_VAULT),
             ("IamDatabaseUsers", "iam_check"),
             ("DatabaseCaBundleUri", &format!("s3://{BUCKET}/{CA_KEY}")),
-            // Where restored machines of the tests have their addresses.
-            ("VpcCidr", "127.77.0.0/16"),
+            ("VpcCidr", NETWORK_CIDR),
         ]),
         pseudo_parameters: map(&[
             ("AWS::AccountId", ACCOUNT),
@@ -611,10 +618,8 @@ fn deployment() -> Deployment {
             ("UndeliveredEvents.Arn", arn),
             ("ExhaustedRetries.Arn", arn),
             ("ResetKey", RESET_KEY_SECRET),
-            (
-                "Network.Outputs.SubnetIds",
-                &format!("{SUBNET},subnet-0150ca7ed0000000b"),
-            ),
+            ("Network.Outputs.VpcId", VPC),
+            ("Network.Outputs.SubnetIds", &SUBNETS.join(",")),
             (
                 "Network.Outputs.MachineSecurityGroupId",
                 MACHINE_SECURITY_GROUP,
@@ -635,6 +640,11 @@ fn deployment() -> Deployment {
 
 fn topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
+}
+
+/// The route table of the isolated subnets, as `infra/network.yaml` makes it.
+pub fn route_table() -> RouteTable {
+    RouteTable::isolated(ROUTE_TABLE, VPC, NETWORK_CIDR, &SUBNETS)
 }
 
 /// Puts into a world what the deployment and its owner would have put there, with this policy.
@@ -666,8 +676,10 @@ pub fn furnish(world: &World, policy: &str) {
     world.add_subnet(Subnet {
         id: SUBNET.to_owned(),
         vpc_id: VPC.to_owned(),
-        cidr: "127.77.0.0/16".to_owned(),
+        cidr: NETWORK_CIDR.to_owned(),
     });
+    world.add_route_table(route_table());
+    world.add_route_table(RouteTable::main(MAIN_ROUTE_TABLE, VPC, NETWORK_CIDR));
     for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
         world.add_security_group(SecurityGroup::closed(id, VPC));
     }

@@ -257,6 +257,8 @@ pub struct RecoveryPointEvent {
 pub struct RestoreJobEvent {
     /// Restore job id.
     pub restore_job_id: String,
+    /// ARN of what it made, if the event tells.
+    pub created_resource_arn: Option<String>,
 }
 
 /// A wish to validate one recovery point.
@@ -485,7 +487,10 @@ fn read_restore_job(event: &Value) -> Result<RestoreJobEvent, String> {
     let restore_job_id =
         text(detail, "restoreJobId").ok_or("the restore job event names no restoreJobId")?;
     match state(detail) {
-        Some("COMPLETED" | "FAILED" | "ABORTED") => Ok(RestoreJobEvent { restore_job_id }),
+        Some("COMPLETED" | "FAILED" | "ABORTED") => Ok(RestoreJobEvent {
+            restore_job_id,
+            created_resource_arn: text(detail, "createdResourceArn"),
+        }),
         Some(other) => Err(format!("the restore job has not ended: {}", shorten(other))),
         None => Err("the restore job event names no status".to_owned()),
     }

@@ -19,6 +19,7 @@ pub mod policy;
 mod reader;
 pub mod record;
 pub mod resource_type;
+pub mod routes;
 pub mod validation;
 pub mod verdict;
 mod wire;

@@ -14,6 +14,9 @@ pub enum Failure {
     /// The ledger holds something that is no item of this program: its key, and what is wrong.
     #[error("ledger item {0} cannot be read: {1}")]
     Unreadable(String, String),
+    /// The isolated network leads out: nothing is restored until somebody has mended it. What leads where, and what to do.
+    #[error("{0}")]
+    NotIsolated(String),
     /// Anything else, in words: what should not be, or what there was no time for.
     #[error("{0}")]
     Other(String),
@@ -27,7 +30,10 @@ impl Failure {
     pub fn aws(&self) -> Option<&AwsError> {
         match self {
             Failure::Aws(error) => Some(error),
-            Failure::LeaseLost(_) | Failure::Unreadable(..) | Failure::Other(_) => None,
+            Failure::LeaseLost(_)
+            | Failure::Unreadable(..)
+            | Failure::NotIsolated(_)
+            | Failure::Other(_) => None,
         }
     }
 }

@@ -27,9 +27,10 @@ use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::arn::Arn;
 use restore_proof_core::ceiling::Ceilings;
 use restore_proof_core::event::{
-    self, BackupJobEvent, BackupState, CopyJobEvent, JobRef, RecoveryPointEvent, Sweep, Trigger,
-    ValidateRequest,
+    self, BackupJobEvent, BackupState, CopyJobEvent, JobRef, RecoveryPointEvent, RestoreJobEvent,
+    Sweep, Trigger, ValidateRequest,
 };
+use restore_proof_core::name;
 use restore_proof_core::validation::{Cleanup, Heard, Validation};
 use restore_proof_core::verdict::Verdict;
 use serde_json::{Value, json};
@@ -105,7 +106,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> failure:
         Trigger::Copy(copy) => call.copy(copy).boxed().await,
         Trigger::Backup(backup) => call.backup(backup).boxed().await,
         Trigger::RecoveryPoint(point) => call.recovery_point(point).boxed().await,
-        Trigger::Restore(restore) => call.restore(&restore.restore_job_id).boxed().await,
+        Trigger::Restore(restore) => call.restore(&restore).boxed().await,
         Trigger::Notified(jobs) => call.notified(&jobs).boxed().await,
         Trigger::Sweep(Sweep::Due) => {
             let invoked = sweep::due(app, deadline).boxed().await?;
@@ -313,7 +314,13 @@ impl Call<'_> {
                 Ok(backup) => self.backup(backup).await,
                 Err(reason) => Ok(ignored(reason)),
             },
-            JobRef::Restore(id) => self.restore(id).await,
+            JobRef::Restore(id) => {
+                let restore = RestoreJobEvent {
+                    restore_job_id: id.clone(),
+                    created_resource_arn: None,
+                };
+                self.restore(&restore).await
+            }
         }
     }
 
@@ -357,9 +364,20 @@ impl Call<'_> {
         }))
     }
 
-    /// A restore job ended: only one that the ledger knows as ours means anything.
-    async fn restore(&self, job_id: &str) -> failure::Result<Value> {
-        match self.app.ledger.validation_of_job(job_id).await? {
+    /// A restore job ended: only one that the ledger knows as ours means anything. What it made may have a name that tells
+    /// its validation, and then nothing else is to be looked up: whose it is, is proved before anything is done to it.
+    async fn restore(&self, restore: &RestoreJobEvent) -> failure::Result<Value> {
+        let job_id = restore.restore_job_id.as_str();
+        let created = restore.created_resource_arn.as_deref();
+        let created: Option<Arn> = created.and_then(|arn| arn.parse().ok());
+        let prefix = &self.app.config.name_prefix;
+        let named = created.as_ref();
+        let named = named.and_then(|arn| name::validation_named(prefix, arn.name()));
+        let id = match named {
+            Some(id) => Some(id.to_owned()),
+            None => self.app.ledger.validation_of_job(job_id).await?,
+        };
+        match id {
             Some(id) => {
                 let (now, until) = (self.app.now(), self.lease_until());
                 let ledger = &self.app.ledger;

@@ -45,8 +45,8 @@ pub use world::inspect::{
 pub use world::seed::{
     Attachment, BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance,
     EgressRule, ImageDevice, Index, KeyAttribute, Machine, NetworkInterface, RecoveryPoint,
-    RestoreJob, Secret, SecurityGroup, ServerlessV2Range, SourceCluster, SourceDatabase, Subnet,
-    Table, Vault, Volume, WaysIn, WebBehaviour,
+    RestoreJob, Route, RouteTable, Secret, SecurityGroup, ServerlessV2Range, SourceCluster,
+    SourceDatabase, Subnet, Table, Vault, Volume, WaysIn, WebBehaviour,
 };
 pub use world::seed_file::{SeedFile, SeedObject};
 pub use world::{Clock, EventSink, InvokeSink, StartRestore, World, WorldOptions, system_clock};

@@ -15,8 +15,8 @@ use restore_proof_local_aws::runtime_api::{Lambda, LambdaOptions};
 use restore_proof_local_aws::schedule::Schedules;
 use restore_proof_local_aws::template::{Deployment, Function, Template};
 use restore_proof_local_aws::{
-    Bucket, DbSubnetGroup, Notice, RestoreJob, Secret, SecurityGroup, Server, Subnet, Table, Vault,
-    World, WorldOptions, serve, system_clock,
+    Bucket, DbSubnetGroup, Notice, RestoreJob, RouteTable, Secret, SecurityGroup, Server, Subnet,
+    Table, Vault, World, WorldOptions, serve, system_clock,
 };
 use serde_json::Value;
 
@@ -330,6 +330,7 @@ fn deployment(limit: u32) -> Deployment {
                 "ResetKey",
                 format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{RESET_KEY}"),
             ),
+            ("Network.Outputs.VpcId", VPC.to_owned()),
             ("Network.Outputs.SubnetIds", SUBNETS.join(",")),
             (
                 "Network.Outputs.MachineSecurityGroupId",
@@ -393,6 +394,12 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
             cidr: NETWORK_CIDR.to_owned(),
         });
     }
+    world.add_route_table(RouteTable::isolated(
+        "rtb-0150ca7ed0000000a",
+        VPC,
+        NETWORK_CIDR,
+        &SUBNETS,
+    ));
     for id in [SECURITY_GROUP, MACHINE_SECURITY_GROUP] {
         world.add_security_group(SecurityGroup::closed(id, VPC));
     }

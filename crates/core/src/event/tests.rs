@@ -376,12 +376,15 @@ fn jobs_that_have_not_ended_are_ignored_with_their_state() {
 fn a_restore_job_that_ended_is_read() {
     for key in ["status", "state"] {
         for word in ["COMPLETED", "FAILED", "ABORTED"] {
-            let mut detail = json!({ "restoreJobId": "r" });
-            detail[key] = json!(word);
-            let restore = RestoreJobEvent {
-                restore_job_id: "r".to_owned(),
-            };
-            assert_eq!(read(&job("Restore", detail)), Trigger::Restore(restore));
+            for arn in [None, Some("arn:1")] {
+                let mut detail = json!({ "restoreJobId": "r", "createdResourceArn": arn });
+                detail[key] = json!(word);
+                let restore = RestoreJobEvent {
+                    restore_job_id: "r".to_owned(),
+                    created_resource_arn: arn.map(str::to_owned),
+                };
+                assert_eq!(read(&job("Restore", detail)), Trigger::Restore(restore));
+            }
         }
     }
 }

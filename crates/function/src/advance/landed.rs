@@ -8,6 +8,7 @@ use restore_proof_core::admission::{self, Admission, Candidate, Decision, Reason
 use restore_proof_core::plan::{self, Source};
 use restore_proof_core::policy::{Credentials, Policy, Rule, readable_size};
 use restore_proof_core::resource_type::ResourceType;
+use restore_proof_core::routes;
 use restore_proof_core::validation::{Intent, PolicyUsed, Stage, Validation};
 use restore_proof_core::verdict::{FaultClass, Verdict};
 
@@ -32,8 +33,8 @@ impl Run<'_> {
         next
     }
 
-    /// 1. Takes a slot. 2. Looks the recovery point up. 3. Asks the policy. 4. Claims the day or week. 5. Plans, and
-    ///    writes the intent.
+    /// 1. Takes a slot. 2. Looks the recovery point up. 3. Asks the policy. 4. Claims the day or week. 5. Plans.
+    /// 6. Asserts that the network leads nowhere. 7. Writes the intent.
     ///
     /// The slot comes first, so that nothing is asked of AWS Backup for what is going to wait all the same, and no more is
     /// asked at one time than there are slots, however many copies land together.
@@ -229,7 +230,9 @@ impl Run<'_> {
         };
         let metadata = backup::restore_metadata(&app.aws, &point.vault_name, &point.arn);
         let chosen_type = resource::chosen_type(&app.aws, resource_type, &rule);
-        let (by, metadata, chosen_type) = future::join3(claimed, metadata, chosen_type).await;
+        let routes_out = resource::routes_out(app);
+        let (by, metadata, chosen_type, routes_out) =
+            future::join4(claimed, metadata, chosen_type, routes_out).await;
         let by = by?;
         if by != id {
             let reason =
@@ -283,6 +286,7 @@ impl Run<'_> {
             validation.fault_class = Some(FaultClass::Request);
             return self.decide_unrestored(Verdict::Inconclusive, problem).await;
         }
+        not_out(&routes_out?)?;
         validation.settings_differ = plan.settings_differ;
         validation.queued_since = None;
         validation.retry_at = None;
@@ -339,6 +343,15 @@ pub fn admit<'p>(
 /// That the vault of a validation's recovery point lies in another account or Region.
 pub fn elsewhere(config: &Config, validation: &Validation) -> Option<Reason> {
     admission::elsewhere(&stack(config), &as_told(validation))
+}
+
+/// That no route leads out of the network; where one does, people are called by the failure and mend it, as they do where a
+/// permission is missing, and the validation goes on.
+pub(super) fn not_out(ways: &[String]) -> failure::Result<()> {
+    match ways {
+        [] => Ok(()),
+        _ => Err(Failure::NotIsolated(routes::refusal(ways))),
+    }
 }
 
 /// Why the rule's checks could not log in to what is restored, if that is known beforehand.

@@ -8,6 +8,7 @@ use restore_proof_core::validation::{Cleanup, Intent, RestoreJob, Stage};
 use restore_proof_core::verdict::Verdict;
 use tracing::info;
 
+use super::landed::not_out;
 use super::restored::{Looked, UNSEEN_LOOKS};
 use super::{Next, POLL, Run};
 use crate::aws::AwsError;
@@ -163,14 +164,18 @@ impl Run<'_> {
         let point = self.lease.validation.recovery_point.clone();
         let resource_type = point.resource_type.as_deref().unwrap_or_default();
         let age = self.now().duration_since(intent.planned_at);
-        // Planned before, by a run that did not get so far: restores may be paused since.
-        if !self.has_planned && age < TOKEN_TRUSTED && self.is_paused().await? {
-            return match self.find_started(&intent).await? {
-                Found::Ours(job_id) => self.started(job_id).await,
-                Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
-                // When the token is forgotten a new attempt waits in line.
-                Found::None => Ok(Next::At(self.look_again())),
-            };
+        // Planned before, by a run that did not get so far: since then restores may have been paused, and routes made.
+        if !self.has_planned && age < TOKEN_TRUSTED {
+            let is_paused = self.is_paused().await?;
+            let isolated = not_out(&resource::routes_out(app).await?);
+            if is_paused || isolated.is_err() {
+                return match self.find_started(&intent).await? {
+                    Found::Ours(job_id) => self.started(job_id).await,
+                    Found::Unclear(jobs, why) => self.give_up_suspecting(jobs, why).await,
+                    // When the token is forgotten a new attempt waits in line.
+                    Found::None => isolated.map(|()| Next::At(self.look_again())),
+                };
+            }
         }
         if age < TOKEN_TRUSTED {
             let role = &app.config.restore_role_arn;

@@ -5,6 +5,7 @@ mod aurora;
 mod ec2;
 mod groups;
 mod rds;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -204,6 +205,15 @@ pub async fn ways_out(aws: &Aws, restored: &Restored) -> Result<Vec<String>, Aws
         return Ok(Vec::new());
     }
     groups::ways_out(aws, &restored.network.groups).await
+}
+
+/// The routes by which the isolated network leads out, each in words; nothing if it does not. All its subnets are asked
+/// about: databases may lie in each of them. Where they lead anybody may have changed since the network was made.
+///
+/// # Errors
+/// When EC2 refuses or does not answer: that says nothing of the isolation.
+pub async fn routes_out(app: &App) -> Result<Vec<String>, AwsError> {
+    routes::ways_out(&app.aws, &app.config.vpc, &app.config.subnets).await
 }
 
 /// Describes a part; none when its service says that there is none.

@@ -17,6 +17,7 @@ use crate::world::state::State;
 use super::Answer;
 
 mod groups;
+mod routes;
 
 pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let dry = request.param("DryRun");
@@ -31,6 +32,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         "CreateTags" => create_tags(state, request),
         "DescribeImages" => describe_images(state, request),
         "DescribeInstanceTypes" => describe_instance_types(state, request),
+        "DescribeRouteTables" => routes::describe(state, request),
         "DescribeSecurityGroups" => groups::describe(state, request),
         _ => Err(ServiceError::not_played(request)),
     }

@@ -30,6 +30,7 @@ fn deployment() -> Deployment {
                 "ScheduleRole.Arn",
                 "arn:aws:iam::111122223333:role/schedule",
             ),
+            ("Network.Outputs.VpcId", "vpc-1"),
             ("Network.Outputs.SubnetIds", "subnet-1,subnet-2"),
             ("Network.Outputs.FunctionSecurityGroupId", "sg-function"),
             ("Network.Outputs.DatabaseSecurityGroupId", "sg-database"),
@@ -116,6 +117,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "TYPES",
             "UNWATCHED_VAULT_NAMES",
             "VALUES_LEAVE",
+            "VPC_ID",
         ]
     );
     assert_eq!(function.environment["POLICY_KEY"], "policy/policy.toml");

@@ -31,7 +31,7 @@ use behaviour::{EventDelivery, RestoreBehaviour};
 use inspect::Call;
 use seed::{
     BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint,
-    RestoreJob, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
+    RestoreJob, RouteTable, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use state::{Effect, Instance, Job, Started, State};
 
@@ -303,6 +303,11 @@ impl World {
     /// Adds a security group, or replaces one.
     pub fn add_security_group(&self, group: SecurityGroup) {
         self.with_state(|state| state.security_groups.insert(group.id.clone(), group));
+    }
+
+    /// Adds a route table, or replaces one.
+    pub fn add_route_table(&self, table: RouteTable) {
+        self.with_state(|state| state.route_tables.insert(table.id.clone(), table));
     }
 
     /// Adds a subnet, which restored machines can lie in.

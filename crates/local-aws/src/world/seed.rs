@@ -10,11 +10,13 @@ use super::behaviour::{InstanceBehaviour, RestoreBehaviour};
 
 mod aurora;
 mod ec2;
+mod routes;
 
 pub use aurora::{DbCluster, ServerlessV2Range, SourceCluster, WaysIn};
 pub use ec2::{
     Attachment, Ec2Instance, ImageDevice, Machine, NetworkInterface, Subnet, Volume, WebBehaviour,
 };
+pub use routes::{Route, RouteTable};
 
 /// A backup vault of the world's account and Region.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::behaviour::EventDelivery;
 use super::seed::{
     BackupJob, Bucket, CopyJob, DbCluster, DbInstance, DbSubnetGroup, Ec2Instance, RecoveryPoint,
-    RestoreJob, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
+    RestoreJob, RouteTable, Secret, SecurityGroup, Subnet, Table, Vault, Volume,
 };
 use super::{World, WorldOptions};
 
@@ -41,6 +41,8 @@ pub struct SeedFile {
     pub db_subnet_groups: Vec<DbSubnetGroup>,
     /// Security groups.
     pub security_groups: Vec<SecurityGroup>,
+    /// Route tables.
+    pub route_tables: Vec<RouteTable>,
     /// Subnets.
     pub subnets: Vec<Subnet>,
     /// EC2 key pairs, by name.
@@ -115,6 +117,9 @@ impl SeedFile {
         self.security_groups
             .into_iter()
             .for_each(|group| world.add_security_group(group));
+        self.route_tables
+            .into_iter()
+            .for_each(|table| world.add_route_table(table));
         self.subnets
             .into_iter()
             .for_each(|subnet| world.add_subnet(subnet));

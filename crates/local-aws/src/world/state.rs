@@ -20,8 +20,8 @@ use super::ec2::{MachineState, PlannedMachine, VolumeState};
 use super::inspect::{Call, Deletion, LogEvent, Message, ObjectVersion};
 use super::listed::{Jobs, Listed};
 use super::seed::{
-    BackupJob, CopyJob, DbCluster, DbInstance, RecoveryPoint, RestoreJob, Secret, SecurityGroup,
-    Subnet, Vault,
+    BackupJob, CopyJob, DbCluster, DbInstance, RecoveryPoint, RestoreJob, RouteTable, Secret,
+    SecurityGroup, Subnet, Vault,
 };
 
 pub(crate) struct State {
@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub subnets_of_group: BTreeMap<String, Vec<String>>,
     /// By id.
     pub security_groups: BTreeMap<String, SecurityGroup>,
+    /// By id.
+    pub route_tables: BTreeMap<String, RouteTable>,
     /// By id.
     pub subnets: BTreeMap<String, Subnet>,
     pub key_pairs: BTreeSet<String>,
@@ -215,6 +217,7 @@ impl State {
             subnet_groups: BTreeMap::new(),
             subnets_of_group: BTreeMap::new(),
             security_groups: BTreeMap::new(),
+            route_tables: BTreeMap::new(),
             subnets: BTreeMap::new(),
             key_pairs: BTreeSet::new(),
             machines: BTreeMap::new(),
