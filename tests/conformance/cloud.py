@@ -100,12 +100,12 @@ class Cloud:
         self.client("s3").create_bucket(
             Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
         self.client("logs").create_log_group(logGroupName="records")
-        topic = self.client("sns").create_topic(Name="topic")["TopicArn"]
+        topic, urgent = (self.client("sns").create_topic(Name=name)["TopicArn"] for name in ("topic", "restore-proof-urgent"))
         sqs = self.client("sqs")
         self._queue = sqs.create_queue(QueueName="messages")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
-        self.client("sns").subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+        for one in (topic, urgent):
+            self.client("sns").subscribe(TopicArn=one, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
         # The network of infra/network.yaml, as far as moto can tell one from another.
         ec2 = self.client("ec2")
         vpc = ec2.create_vpc(CidrBlock="10.255.0.0/24")["Vpc"]["VpcId"]
@@ -139,7 +139,7 @@ class Cloud:
         #: What the template's references stand for here.
         self.names = {
             "AWS::AccountId": ACCOUNT, "AWS::Region": REGION,
-            "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic,
+            "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic, "UrgentTopic": urgent,
             "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE, "ResetKey": key,
             "Network.Outputs.VpcId": vpc, "Network.Outputs.SubnetIds": ",".join(subnets),
             "Network.Outputs.DbSubnetGroupName": "isolated",

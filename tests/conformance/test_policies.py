@@ -36,7 +36,7 @@ NAMES = {
     "RecordsLogGroup.Arn": arn("logs", "log-group:records:*"),
     "RestoreRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/restore",
     "ResultsBucket": "results", "ResultsBucket.Arn": "arn:aws:s3:::results",
-    "Topic": arn("sns", "topic"),
+    "Topic": arn("sns", "topic"), "UrgentTopic": arn("sns", "restore-proof-urgent"),
 }
 
 #: With every optional parameter, so that both branches of each condition are looked at.
@@ -45,7 +45,7 @@ EVERYTHING = {
     "DatabaseCaBundleUri": "s3://certificates/ca.pem", "IamDatabaseUsers": "restore_check,iam_check",
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
     "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
-    "NotificationEmail": "backup@example.com", "ReservedConcurrency": "6", "HoursWithoutPoint": "0",
+    "NotificationEmail": "backup@example.com", "UrgentEmail": "duty@example.org", "ReservedConcurrency": "6", "HoursWithoutPoint": "0",
     "VaultNotificationTopicArn": arn("sns", "vaults"), "Zones": f"{REGION}a,{REGION}b",
     "ForwardingBus": "own", "OrganizationId": "o-a1b2c3d4e5", "SourceAccountIds": "333344445555,666677778888",
     "KmsKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000003"), "MachineZones": "2",

@@ -41,9 +41,8 @@ def flows(stack):
     for name, alarm in template.resources("AWS::CloudWatch::Alarm").items():
         for topic in alarm.get("AlarmActions", []) + alarm.get("OKActions", []):
             yield from _publishes(template, "cloudwatch.amazonaws.com", topic, arn("cloudwatch", f"alarm:{name}"), arns)
-    # People may let a vault's notifications go to the stack's topic (README).
-    for name in template.resources("AWS::SNS::Topic"):
-        yield from _publishes(template, "backup.amazonaws.com", template.arn(name), VAULT, arns)
+    # People may let a vault's notifications go to the stack's topic of verdicts (README).
+    yield from _publishes(template, "backup.amazonaws.com", template.arn("Topic"), VAULT, arns)
     actors = {"backup.amazonaws.com": VAULT, "scheduler.amazonaws.com": SCHEDULES, "lambda.amazonaws.com": None,
               "vpc-flow-logs.amazonaws.com": FLOW_LOG}
     for part in stack.parts:

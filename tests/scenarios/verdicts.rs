@@ -17,7 +17,7 @@ use restore_proof_local_aws::{
 };
 use restore_proof_tests::{
     ACCOUNT, BUCKET, DAMAGED, NO_ROOM, POLICY_KEY, PREFIX, REGION, SECURITY_GROUP, Scene,
-    UNCHECKED, VPC,
+    UNCHECKED, VPC, urgent_topic,
 };
 use serde_json::{Value, json};
 

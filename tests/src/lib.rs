@@ -610,6 +610,7 @@ fn deployment() -> Deployment {
             ("Ledger", LEDGER),
             ("ResultsBucket", BUCKET),
             ("Topic", &topic()),
+            ("UrgentTopic", &urgent_topic()),
             ("RecordsLogGroup", LOG_GROUP),
             ("FunctionLogGroup", "function"),
             ("RestoreRole.Arn", RESTORE_ROLE),
@@ -638,6 +639,11 @@ fn deployment() -> Deployment {
     }
 }
 
+/// The topic of what is urgent.
+pub fn urgent_topic() -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-urgent")
+}
+
 fn topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
 }
@@ -662,6 +668,7 @@ pub fn furnish(world: &World, policy: &str) {
     world.put_object(BUCKET, POLICY_KEY, policy.to_owned());
     world.add_table(Table::ledger(LEDGER));
     world.add_topic(&topic());
+    world.add_topic(&urgent_topic());
     world.add_log_group(LOG_GROUP);
     world.add_function(PREFIX);
     world.add_vault(Vault {

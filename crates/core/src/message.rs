@@ -26,6 +26,9 @@ pub struct Message {
     pub body: String,
     /// For subscription filters.
     pub attributes: BTreeMap<&'static str, String>,
+    /// Whether somebody must look at once: a backup is bad, or something of ours is left or unknown. It goes to the topic of
+    /// what is urgent.
+    pub is_urgent: bool,
 }
 
 /// A recovery point that was restored, and whose checks all passed.
@@ -211,6 +214,15 @@ pub fn is_bad_news(validation: &Validation) -> bool {
         .is_some_and(|record| Opening::of(validation, &record).is_some())
 }
 
+/// Whether the verdict speaks against a backup or a copy, or the key of one is gone.
+fn is_urgent(validation: &Validation) -> bool {
+    match validation.verdict {
+        Some(Verdict::Failed | Verdict::RestoreFailed | Verdict::CopyFailed) => true,
+        Some(Verdict::Passed | Verdict::Inconclusive | Verdict::Unchecked | Verdict::NotTested)
+        | None => validation.fault_class == Some(FaultClass::Key),
+    }
+}
+
 /// Whether people are to hear of the verdict. What the policy chose not to test is in the records alone: it would
 /// drown the rest.
 pub fn is_wanted(validation: &Validation) -> bool {
@@ -280,6 +292,7 @@ pub fn of_verdict(
         subject: subject(&format!("{word}: {about}")),
         body: capped(body(record, &headline, records_uri)),
         attributes: attributes(record, "verdict"),
+        is_urgent: is_urgent(validation),
     }
 }
 
@@ -319,6 +332,7 @@ pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Me
         )),
         body: capped(body(record, &headline, records_uri)),
         attributes: attributes(record, "left_behind"),
+        is_urgent: true,
     }
 }
 
@@ -349,6 +363,7 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
             ("kind", "unknown_resource".to_owned()),
             ("resource_type", resource_type.to_owned()),
         ]),
+        is_urgent: true,
     }
 }
 
@@ -366,6 +381,7 @@ pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
         subject: subject(&format!("VAULT: {vault} {what}")),
         body: capped(format!("{opening}\n{headline}\n\n{to_do}\n")),
         attributes: BTreeMap::from([("kind", "vault".to_owned())]),
+        is_urgent: true,
     }
 }
 

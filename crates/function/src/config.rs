@@ -87,6 +87,8 @@ pub struct Config {
     pub policy: S3Uri,
     /// ARN of the SNS topic (`TOPIC_ARN`).
     pub topic_arn: String,
+    /// The topic of what is urgent. It has a name of its own, `<prefix>-urgent`: the environment has no room for its ARN.
+    pub urgent_topic_arn: String,
     /// Log group of verdicts and cleanups (`RECORDS_LOG_GROUP`).
     pub records_log_group: String,
     /// ARN of the role that restores run under, used by nobody else (`RESTORE_ROLE_ARN`).
@@ -305,6 +307,10 @@ impl Config {
                 key: policy_key,
             },
             results_bucket,
+            urgent_topic_arn: format!(
+                "arn:{}:sns:{region}:{}:{name_prefix}-urgent",
+                role.partition, role.account
+            ),
             topic_arn,
             records_log_group,
             partition: role.partition,

@@ -278,10 +278,15 @@ async fn log(aws: &Aws, config: &Config, event: &Value, now: Timestamp) -> Resul
 /// # Errors
 /// When SNS refuses or does not answer.
 pub async fn send(aws: &Aws, config: &Config, message: &Message) -> Result<(), AwsError> {
+    let topic = if message.is_urgent {
+        &config.urgent_topic_arn
+    } else {
+        &config.topic_arn
+    };
     let mut publish = aws
         .sns
         .publish()
-        .topic_arn(&config.topic_arn)
+        .topic_arn(topic)
         .subject(&message.subject)
         .message(&message.body);
     for (name, value) in &message.attributes {

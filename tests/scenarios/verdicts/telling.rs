@@ -161,6 +161,12 @@ async fn messages_have_a_short_plain_subject_and_attributes_to_filter_by() {
         .map(|message| message.attributes["verdict"].as_str())
         .collect();
     assert_eq!(kinds, ["unchecked", "restore_failed", "copy_failed"]);
+    // What somebody must look at goes to a topic of its own.
+    let are_urgent: Vec<bool> = messages
+        .iter()
+        .map(|message| message.topic_arn == urgent_topic())
+        .collect();
+    assert_eq!(are_urgent, [false, true, true]);
     for message in &messages {
         let subject = message.subject.as_deref().unwrap();
         assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");

@@ -319,6 +319,7 @@ fn deployment(limit: u32) -> Deployment {
             ("Ledger", LEDGER.to_owned()),
             ("ResultsBucket", BUCKET.to_owned()),
             ("Topic", topic_arn()),
+            ("UrgentTopic", urgent_topic_arn()),
             ("RecordsLogGroup", RECORDS_LOG_GROUP.to_owned()),
             ("FunctionLogGroup", format!("/aws/lambda/{PREFIX}")),
             ("RestoreRole.Arn", role("restore")),
@@ -359,6 +360,11 @@ fn topic_arn() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
 }
 
+/// The topic of what is urgent, by the name that the template gives it.
+fn urgent_topic_arn() -> String {
+    format!("{}-urgent", topic_arn())
+}
+
 /// The topic that AWS Backup notifies for the vault.
 fn vault_topic_arn() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:vaults")
@@ -381,6 +387,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
     world.put_object(BUCKET, CA_BUNDLE_KEY, ca_certificate.to_owned());
     world.add_table(Table::ledger(LEDGER));
     world.add_topic(&topic_arn());
+    world.add_topic(&urgent_topic_arn());
     world.add_log_group(RECORDS_LOG_GROUP);
     world.add_db_subnet_group(DbSubnetGroup {
         name: SUBNET_GROUP.to_owned(),
