@@ -318,6 +318,15 @@ def _bucket(p):
         yield "s3", "PutBucketTagging", bucket | {"Tagging": {"TagSet": p.get("Tags")}}
 
 
+def _dashboard(p):
+    yield "cloudwatch", "PutDashboard", p.take("DashboardBody", "DashboardName")
+
+
+def _query_definition(p):
+    yield "logs", "PutQueryDefinition", {
+        api: p.get(name) for api, name in (("name", "Name"), ("logGroupNames", "LogGroupNames"), ("queryString", "QueryString"))}
+
+
 def _glue_database(p):
     yield "glue", "CreateDatabase", p.take("CatalogId", "DatabaseInput")
 
@@ -401,6 +410,7 @@ CALLS = {
     "AWS::Athena::WorkGroup": _work_group,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
+    "AWS::CloudWatch::Dashboard": _dashboard,
     "AWS::DynamoDB::Table": _table,
     "AWS::EC2::FlowLog": _flow_log,
     "AWS::EC2::RouteTable": lambda p: [("ec2", "CreateRouteTable", p.take("VpcId") | tagged(p, "route-table"))],
@@ -425,6 +435,7 @@ CALLS = {
     "AWS::Lambda::Function": _function,
     "AWS::Lambda::Permission": _permission,
     "AWS::Logs::LogGroup": _log_group,
+    "AWS::Logs::QueryDefinition": _query_definition,
     "AWS::Logs::MetricFilter": _metric_filter,
     "AWS::RDS::DBSubnetGroup": _db_subnet_group,
     "AWS::Route53Resolver::FirewallDomainList": _domain_list,

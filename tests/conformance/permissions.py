@@ -18,6 +18,7 @@ PARTITION = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
 
 #: What `GetAtt …Arn` answers by type; what `Ref` answers where it is no plain name, under `REFS`.
 ARNS = {
+    "AWS::CloudWatch::Alarm": "arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}",
     "AWS::DynamoDB::Table": "arn:{partition}:dynamodb:{region}:{account}:table/{name}",
     "AWS::Events::EventBus": "arn:{partition}:events:{region}:{account}:event-bus/{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",

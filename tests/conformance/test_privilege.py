@@ -428,7 +428,8 @@ JUDGES = {
 NO_JUDGE = {
     "AWS::Athena::NamedQuery": "a question", "AWS::Glue::Database": "names tables", "AWS::Glue::Table": "names columns",
     "AWS::CloudFormation::Stack": "its template is judged itself",
-    "AWS::CloudWatch::Alarm": "holds numbers",
+    "AWS::CloudWatch::Alarm": "holds numbers", "AWS::CloudWatch::Dashboard": "shows what whoever looks at it may see",
+    "AWS::Logs::QueryDefinition": "a question",
     "AWS::EC2::FlowLog": "says where rejected packets are noted",
     "AWS::EC2::RouteTable": "without routes of its own (AWS::EC2::Route has no judge)",
     "AWS::EC2::SecurityGroup": "the network's own tests", "AWS::EC2::SecurityGroupIngress": "as above",

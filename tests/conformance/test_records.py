@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 import catalog
+import insights
 from conftest import ROOT
 from permissions import Template
 
@@ -280,3 +281,112 @@ def ours_in(template):
 
 def test_nothing_is_left_in_the_demo(table):
     assert table.execute("select * from records where cleanup in ('pending', 'left_behind')").fetchall() == []
+
+
+# --- Dashboard and saved queries of Logs Insights ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def log_events(demo_calls):
+    """What the log group of the records holds after the demo, as Logs Insights sees it."""
+    events = []
+    for call in demo_calls:
+        if (call.service, call.operation) == ("logs", "PutLogEvents"):
+            for event in json.loads(call.request_body)["logEvents"]:
+                events.append(json.loads(event["message"]) | {"@timestamp": event["timestamp"], "@message": event["message"]})
+    assert events
+    return events
+
+
+#: Where it is deployed.
+STACK = {"NamePrefix": "restore-proof", "AWS::AccountId": "111122223333", "AWS::Region": "eu-central-1", "AWS::StackName": "stack"}
+
+
+def dashboard():
+    template = Template(ROOT / "template.yaml", STACK)
+    board, = template.resources("AWS::CloudWatch::Dashboard").values()
+    return json.loads(board["DashboardBody"])
+
+
+def widgets(kind):
+    return [pytest.param(widget, id=widget["properties"]["title"]) for widget in dashboard()["widgets"] if widget["type"] == kind]
+
+
+def expanded(metrics):
+    """The metrics of a widget: namespace, name and dimensions. A dot stands for what the row above has there."""
+    for row in metrics:
+        names = [part for part in row if not isinstance(part, dict)]
+        assert "." not in names and "..." not in names
+        yield names[0], names[1], dict(zip(names[2::2], names[3::2]))
+
+
+@pytest.mark.parametrize("widget", widgets("metric"))
+def test_each_metric_of_the_dashboard_is_fed(widget, log_events):
+    """By the function in the demo, or by a scenario that reads it; or it is one that Lambda publishes of a function ("Types of
+    metrics for Lambda functions")."""
+    emitted = {(directive["Namespace"], metric["Name"], tuple(dimensions)) for event in log_events
+               for directive in event.get("_aws", {}).get("CloudWatchMetrics", [])
+               for metric in directive["Metrics"] for dimensions in directive["Dimensions"]}
+    verdicts = set(re.search(r"/// string\. (passed, .*) or (\w+)\.", (ROOT / "crates/core/src/record.rs").read_text()).groups())
+    verdicts = {word for words in verdicts for word in words.split(", ")}
+    read = "".join(file.read_text() for file in (ROOT / "tests/scenarios").rglob("*.rs"))
+    for namespace, name, dimensions in expanded(widget["properties"]["metrics"]):
+        if namespace == "AWS/Lambda":
+            assert name in ("Invocations", "Errors", "Throttles", "ConcurrentExecutions") and set(dimensions) == {"FunctionName"}
+            continue
+        assert (namespace, name, tuple(dimensions)) in emitted or f'"{name}"' in read, (namespace, name)
+        if "verdict" in dimensions:
+            assert dimensions["verdict"] in verdicts
+
+
+#: What each table of the dashboard and each saved query must show of the demo. What is not made there is asked in another way.
+SHOWN = {
+    "Latest results": lambda rows, events: len(rows) == sum(e["event"] == "verdict" and bool(e["source_account"]) for e in events),
+    "Recovery time against target, minutes": lambda rows, events: rows and all(r["longest"] >= r["average"] > 0 for r in rows),
+    "Last proved, longest ago first": lambda rows, events: {r["source_resource_arn"] for r in rows} == {
+        e["source_resource_arn"] for e in events if e["event"] == "verdict" and e["verdict"] == "passed"},
+    "Left behind or kept": lambda rows, events: rows == [],
+    "latest verdicts": lambda rows, events: len(rows) == sum(e["event"] == "verdict" for e in events),
+    "what failed and why": lambda rows, events: {r["verdict"] for r in rows} >= {"failed", "restore_failed", "copy_failed"},
+    "slowest recoveries": lambda rows, events: rows and rows == sorted(rows, key=lambda r: -r["longest"]),
+    "verdicts by day": lambda rows, events: sum(r["validations"] for r in rows) == sum(e["event"] == "verdict" for e in events),
+}
+
+
+def insights_queries():
+    template = Template(ROOT / "template.yaml", STACK)
+    for widget in dashboard()["widgets"]:
+        if widget["type"] == "log":
+            query = widget["properties"]["query"].replace("SOURCE_ACCOUNT", ".").replace("SOURCE_RESOURCE", ".")
+            yield widget["properties"]["title"], query
+    for saved in template.resources("AWS::Logs::QueryDefinition").values():
+        yield saved["Name"].partition("/")[2], saved["QueryString"]
+
+
+@pytest.mark.parametrize(("title", "query"), [pytest.param(*pair, id=pair[0]) for pair in insights_queries()])
+def test_each_insights_query_shows_what_it_promises(title, query, log_events):
+    if title.startswith(("one validation", "errors and warnings")):
+        # Of the function's own log, whose lines are tracing's.
+        lines = [{"@timestamp": 1, "@message": "validation 0123456789abcdef0123: moved", "level": "INFO"},
+                 {"@timestamp": 2, "@message": "trouble", "level": "WARN"}]
+        assert len(insights.ask(query, lines)) == 1
+        return
+    rows = insights.ask(query, log_events)
+    assert SHOWN[title](rows, log_events), rows
+
+
+def test_the_tables_of_the_dashboard_follow_its_fields(log_events):
+    """A field's pattern stands in the body, and what people type takes its place."""
+    body = dashboard()
+    for variable in body["variables"]:
+        assert variable["type"] == "pattern" and variable["pattern"] in json.dumps(body["widgets"])
+    table = next(w for w in body["widgets"] if w["properties"].get("title") == "Latest results")["properties"]["query"]
+    some = next(e for e in log_events if e["event"] == "verdict" and e["source_resource_arn"])
+    query = table.replace("SOURCE_ACCOUNT", ".").replace("SOURCE_RESOURCE", re.escape(some["source_resource_arn"]).replace("/", r"\/"))
+    assert {row["source_resource_arn"] for row in insights.ask(query, log_events)} == {some["source_resource_arn"]}
+
+
+def test_every_alarm_is_on_the_dashboard():
+    template = Template(ROOT / "template.yaml", STACK)
+    alarms = next(widget for widget in dashboard()["widgets"] if widget["type"] == "alarm")["properties"]["alarms"]
+    assert set(alarms) == {template.arn(name) for name in template.resources("AWS::CloudWatch::Alarm")}
