@@ -469,7 +469,12 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
         );
     }
     let objective = |measured: Option<f64>, target: Option<f64>, objective: Option<&str>| {
-        let measured = measured.map_or("not measured".to_owned(), readable_minutes);
+        // What was compared with a target was measured, and may not leave.
+        let unseen = match objective {
+            Some("met" | "missed") => "withheld",
+            _ => "not measured",
+        };
+        let measured = measured.map_or(unseen.to_owned(), readable_minutes);
         match (target, objective) {
             (Some(target), Some(word)) => {
                 format!("{measured}, target {}: {word}", readable_minutes(target))

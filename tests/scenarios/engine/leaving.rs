@@ -226,6 +226,11 @@ async fn without_a_ceiling_for_times_the_objective_alone_is_told() {
     assert_eq!(out.record["age_latest_db_tx"], Value::Null);
     assert!(out.record["recovery_time"].is_f64());
     assert!(!out.log.contains("\"DataAge\""), "{}", out.log);
+    assert!(
+        out.message.contains("withheld, target 15m: met"),
+        "{}",
+        out.message
+    );
 }
 
 #[tokio::test]
