@@ -43,7 +43,7 @@ enum Command {
     /// Asks the deployed function to validate a recovery point now
     Validate(validate::Args),
     /// Shows how the deployed function's work gets on: pause, slots, who waits, what is open
-    Status(operate::Args),
+    Status(operate::StatusArgs),
     /// Lets the deployed function begin no restore until `resume`; what runs is checked and deleted as ever
     Pause(operate::PauseArgs),
     /// Lets the deployed function begin restores again, those that waited first

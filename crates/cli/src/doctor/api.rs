@@ -48,13 +48,6 @@ const QUOTAS: Service = Service {
     host: "servicequotas",
 };
 
-/// A role of IAM.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Role {
-    /// Who may take it.
-    pub(super) trust: Value,
-}
-
 /// Calls these services.
 pub(super) struct Api {
     http: reqwest::Client,
@@ -159,13 +152,35 @@ impl Api {
         value.ok_or_else(|| unreadable(operation, "the quota has no value"))
     }
 
-    /// A role, by its name.
-    pub(super) async fn role(&self, name: &str) -> Result<Role, AwsError> {
+    /// The trust policy of a role.
+    pub(super) async fn trust(&self, role: &str) -> Result<Value, AwsError> {
         let operation = "iam:GetRole";
+        let asked = [("Action", "GetRole"), ("RoleName", role)];
+        self.iam(operation, &asked, "AssumeRolePolicyDocument")
+            .await
+    }
+
+    /// A policy that stands in a role itself.
+    pub(super) async fn role_policy(&self, role: &str, policy: &str) -> Result<Value, AwsError> {
+        let operation = "iam:GetRolePolicy";
+        let asked = [
+            ("Action", "GetRolePolicy"),
+            ("RoleName", role),
+            ("PolicyName", policy),
+        ];
+        self.iam(operation, &asked, "PolicyDocument").await
+    }
+
+    /// The policy document in an answer of IAM.
+    async fn iam(
+        &self,
+        operation: &'static str,
+        asked: &[(&str, &str)],
+        document: &str,
+    ) -> Result<Value, AwsError> {
         let body = form_urlencoded::Serializer::new(String::new())
-            .append_pair("Action", "GetRole")
+            .extend_pairs(asked)
             .append_pair("Version", "2010-05-08")
-            .append_pair("RoleName", name)
             .finish();
         let request = Unsigned {
             content_type: "application/x-www-form-urlencoded",
@@ -173,13 +188,11 @@ impl Api {
             body: body.into_bytes(),
         };
         let answer = self.send(&IAM, operation, &request).await?;
-        // The document is encoded as RFC 3986 has it ("GetRole", IAM API reference), so that there is no markup in it.
-        let encoded = between(&answer, "AssumeRolePolicyDocument").unwrap_or_default();
+        // Documents are encoded as RFC 3986 has it ("GetRole", IAM API reference), so that there is no markup in them.
+        let encoded = between(&answer, document).unwrap_or_default();
         let decoded = form_urlencoded::parse(encoded.as_bytes()).next();
-        let trust = decoded.and_then(|(document, _)| serde_json::from_str(&document).ok());
-        trust
-            .map(|trust| Role { trust })
-            .ok_or_else(|| unreadable(operation, "the role's trust policy is no JSON"))
+        let document = decoded.and_then(|(document, _)| serde_json::from_str(&document).ok());
+        document.ok_or_else(|| unreadable(operation, "the role's policy is no JSON"))
     }
 
     async fn json(

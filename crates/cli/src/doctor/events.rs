@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use restore_proof_core::validation::validation_id;
 use restore_proof_function::aws::AwsError;
-use restore_proof_function::backup::recovery_points_since;
+use restore_proof_function::backup::{is_refused_by_vault, recovery_points_since};
 use restore_proof_function::failure::Failure;
 use restore_proof_function::sweep::landed_at;
 use serde_json::Value;
@@ -50,7 +50,7 @@ async fn examine_landed(stack: &Stack, findings: &mut Findings) {
         }
     };
     let since = stack.now - LOOKED_BACK;
-    let mut landed = BTreeMap::new();
+    let (mut landed, mut is_all) = (BTreeMap::new(), true);
     for vault in config.watched_vaults() {
         match recovery_points_since(&stack.aws, vault, since).await {
             Ok(points) => {
@@ -64,8 +64,14 @@ async fn examine_landed(stack: &Stack, findings: &mut Findings) {
                 }
             }
             Err(error) => {
+                is_all = false;
                 let what = format!("what landed in vault {vault}");
-                findings.refused(examined, &what, &error);
+                if is_refused_by_vault(&error) {
+                    let words = format!("{what}: it does not exist, or its access policy refuses");
+                    findings.unseen(examined, words, "see the area vaults");
+                } else {
+                    findings.refused(examined, &what, &error);
+                }
             }
         }
     }
@@ -73,7 +79,10 @@ async fn examine_landed(stack: &Stack, findings: &mut Findings) {
         Ok(known) => {
             landed.retain(|id, _| !known.contains_key(id));
             let unknown: Vec<&str> = landed.values().map(String::as_str).collect();
-            judge_landed(findings, known.len(), &unknown, &config.name_prefix);
+            // Of what is seen in part nothing good is said.
+            if is_all || !unknown.is_empty() {
+                judge_landed(findings, known.len(), &unknown, &config.name_prefix);
+            }
         }
         Err(failure) => of_ledger(findings, config, &failure),
     }

@@ -203,7 +203,7 @@ pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Whether a text is what a pattern with `*` and `?` says.
-fn is_like(text: &str, pattern: &str) -> bool {
+pub(super) fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let (mut at, mut wanted) = (0, 0);
     // Where the last star stood, and how far it reached.

@@ -24,14 +24,18 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
         .chain(&config.machine_subnets)
         .map(String::as_str)
         .collect();
+    let mut routed = wanted.clone();
     match subnets(stack, &wanted).await {
-        Ok(there) => judge_subnets(findings, &wanted, &there),
+        Ok(there) => {
+            judge_subnets(findings, &wanted, &there);
+            routed.retain(|id| there.iter().any(|one| one.subnet_id() == Some(id)));
+        }
         Err(error) => findings.refused("subnets", "the isolated subnets", &error),
     }
     match route_tables(stack).await {
         Ok(tables) => {
             let mut used = BTreeSet::new();
-            for subnet in &wanted {
+            for subnet in &routed {
                 if let Some(table) = table_of(&tables, subnet) {
                     used.extend(table.route_table_id());
                     judge_routes(findings, subnet, table);

@@ -6,8 +6,10 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use restore_proof_core::policy::{self, Credentials, Policy};
 use restore_proof_function::aws::call;
 use restore_proof_function::config::Config;
+use serde_json::Value;
 
 use super::Findings;
+use super::grants::{is_like, list};
 use super::stack::{PolicyText, Stack};
 
 /// The most mistakes that are told here; `policy check` tells all.
@@ -24,8 +26,71 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
         return;
     };
     judge_logins(findings, &policy, &stack.config);
-    for secret in secrets(&policy) {
+    let secrets = secrets(&policy);
+    for secret in &secrets {
         examine_secret(stack, findings, secret, Some(secret)).await;
+    }
+    if !secrets.is_empty() {
+        examine_prefix(stack, findings, &secrets).await;
+    }
+}
+
+/// The policy in the function's role that lets it read secrets, as `template.yaml` calls it.
+const READS_SECRETS: &str = "remember";
+
+/// Whether the function's role may read the secrets: those whose names begin with the parameter SecretNamePrefix.
+async fn examine_prefix(stack: &Stack, findings: &mut Findings, secrets: &BTreeSet<&str>) {
+    let role = stack.function.role().unwrap_or_default();
+    // IAM knows a role by its name alone, whatever its path.
+    let role = role.rsplit('/').next().unwrap_or(role);
+    match stack.api.role_policy(role, READS_SECRETS).await {
+        Ok(policy) => judge_prefix(findings, &policy, secrets, &stack.config),
+        Err(error) => {
+            let what = "whether the function's role may read the secrets";
+            findings.refused("policy_secret_allowed", what, &error);
+        }
+    }
+}
+
+fn judge_prefix(
+    findings: &mut Findings,
+    policy: &Value,
+    secrets: &BTreeSet<&str>,
+    config: &Config,
+) {
+    let examined = "policy_secret_allowed";
+    let of_secrets = list(&policy["Statement"]).filter(|statement| {
+        let mut actions = list(&statement["Action"]);
+        statement["Effect"] == "Allow"
+            && actions.any(|action| action == "secretsmanager:GetSecretValue")
+    });
+    let resources = of_secrets.flat_map(|statement| list(&statement["Resource"]));
+    let allowed: Vec<&str> = resources.filter_map(Value::as_str).collect();
+    let Config {
+        partition,
+        region,
+        account,
+        ..
+    } = config;
+    for name in secrets {
+        // AWS puts a hyphen and six characters behind the name.
+        let arn = if name.starts_with("arn:") {
+            (*name).to_owned()
+        } else {
+            format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-AbCdEf")
+        };
+        if allowed.iter().any(|pattern| is_like(&arn, pattern)) {
+            findings.fine(
+                examined,
+                format!("the function's role may read secret {name}"),
+            );
+        } else {
+            findings.broken(
+                examined,
+                format!("the function's role may not read secret {name}, which the policy names"),
+                "give the secret a name that begins with the parameter SecretNamePrefix, or deploy with another prefix",
+            );
+        }
     }
 }
 

@@ -52,23 +52,18 @@ async fn examine_quota(
     quota: &Quota,
     used: Result<u32, AwsError>,
 ) {
-    let used = match used {
-        Ok(used) => used,
-        Err(error) => {
-            let what = format!("how many {} there are", quota.what);
-            findings.refused(quota.examined, &what, &error);
-            return;
-        }
-    };
-    match stack.api.quota(quota.service, quota.code).await {
-        Ok(limit) => {
-            let restores = stack.config.max_concurrent_restores;
-            judge(findings, quota, limit, used, restores);
-        }
-        Err(error) => {
-            let what = format!("the quota of {}", quota.what);
-            findings.refused(quota.examined, &what, &error);
-        }
+    let limit = stack.api.quota(quota.service, quota.code).await;
+    if let (Ok(limit), Ok(used)) = (&limit, &used) {
+        let restores = stack.config.max_concurrent_restores;
+        judge(findings, quota, *limit, *used, restores);
+    }
+    if let Err(error) = &limit {
+        let what = format!("the quota of {}", quota.what);
+        findings.refused(quota.examined, &what, error);
+    }
+    if let Err(error) = &used {
+        let what = format!("how many {} there are", quota.what);
+        findings.refused(quota.examined, &what, error);
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_function::aws::call;
+use serde_json::Value;
 
 use super::Findings;
-use super::api::Role;
 use super::grants::list;
 use super::stack::Stack;
 
@@ -29,7 +29,7 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
         linked.push(("AWSServiceRoleForRDS", "rds.amazonaws.com"));
     }
     for (name, service) in linked {
-        match stack.api.role(name).await {
+        match stack.api.trust(name).await {
             Ok(_) => findings.fine("service_role", format!("role {name} exists")),
             Err(error) if error.is(&["NoSuchEntity"]) => findings.broken(
                 "service_role",
@@ -43,8 +43,8 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
     let arn = &stack.config.restore_role_arn;
     // IAM knows a role by its name alone, whatever its path.
     let name = arn.rsplit('/').next().unwrap_or(arn);
-    match stack.api.role(name).await {
-        Ok(role) => judge_restore_role(findings, name, &role),
+    match stack.api.trust(name).await {
+        Ok(trust) => judge_restore_role(findings, name, &trust),
         Err(error) if error.is(&["NoSuchEntity"]) => findings.broken(
             "restore_role",
             format!("the restore role {name} does not exist"),
@@ -73,8 +73,8 @@ fn judge_type(findings: &mut Findings, one: ResourceType, opted_in: &HashMap<Str
     }
 }
 
-fn judge_restore_role(findings: &mut Findings, name: &str, role: &Role) {
-    let is_trusted = list(&role.trust["Statement"]).any(|statement| {
+fn judge_restore_role(findings: &mut Findings, name: &str, trust: &Value) {
+    let is_trusted = list(&trust["Statement"]).any(|statement| {
         let mut services = list(&statement["Principal"]["Service"]);
         let mut actions = list(&statement["Action"]);
         statement["Effect"] == "Allow"
@@ -121,10 +121,8 @@ mod tests {
     fn aws_backup_must_be_trusted() {
         let judged = |statement| {
             let mut findings = Findings::of(Area::Roles);
-            let role = Role {
-                trust: json!({ "Statement": statement }),
-            };
-            judge_restore_role(&mut findings, "restore", &role);
+            let trust = json!({ "Statement": statement });
+            judge_restore_role(&mut findings, "restore", &trust);
             findings.found[0].state
         };
         let trust = |effect: &str, service: &str| json!([{ "Effect": effect, "Principal": { "Service": service }, "Action": "sts:AssumeRole" }]);

@@ -162,6 +162,11 @@ impl Stack {
             let page = page.map_err(failed("ec2:DescribeVpcEndpoints"))?;
             endpoints.extend(page.vpc_endpoints.unwrap_or_default());
         }
+        // EC2 shows those that are gone for a while.
+        endpoints.retain(|one| {
+            let state = one.state().map_or("", |state| state.as_str());
+            !state.to_ascii_lowercase().starts_with("delet")
+        });
         Ok(endpoints)
     }
 
