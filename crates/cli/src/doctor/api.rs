@@ -376,7 +376,37 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn iam_is_one_for_all_regions_of_a_partition() {
+        let sdk = SdkConfig::builder().build();
+        let of = |partition: &str, region: &str, service: &Service| {
+            Api::new(&sdk, region, partition).unwrap().endpoint(service)
+        };
+        let wanted = |url: &str, region: &str| (url.to_owned(), region.to_owned());
+        assert_eq!(
+            of("aws", "eu-central-1", &IAM),
+            wanted("https://iam.amazonaws.com/", "us-east-1")
+        );
+        assert_eq!(
+            of("aws-us-gov", "us-gov-east-1", &IAM),
+            wanted("https://iam.us-gov.amazonaws.com/", "us-gov-west-1")
+        );
+        assert_eq!(
+            of("aws", "eu-central-1", &CLOUDWATCH),
+            wanted(
+                "https://monitoring.eu-central-1.amazonaws.com/",
+                "eu-central-1"
+            )
+        );
+        let own = SdkConfig::builder()
+            .endpoint_url("http://127.0.0.1:1")
+            .build();
+        let api = Api::new(&own, "eu-central-1", "aws").unwrap();
+        assert_eq!(api.endpoint(&KMS).0, "http://127.0.0.1:1");
+    }
 
     #[test]
     fn errors_are_read_in_both_their_forms() {
