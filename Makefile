@@ -35,7 +35,7 @@ deaths: ## Kill the function's processes again and again: TIME=5m for so long, S
 	@scripts/test.sh deaths
 
 conformance: ## AWS calls and IAM policies against what others wrote; the function against moto
-	@scripts/test.sh judge local-aws schema scenarios demo records calls moto
+	@scripts/test.sh judge local-aws schema doctor scenarios demo records calls moto
 
 mutants: ## Remove each safeguard in turn; the tests must notice
 	@scripts/mutants.sh

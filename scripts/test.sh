@@ -11,7 +11,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # One after the other: they share cargo's folder of unoptimised builds.
-tests=(fmt clippy doc unit local-aws schema scenarios demo interrupt canaries secrets records calls)
+tests=(fmt clippy doc unit local-aws schema doctor scenarios demo interrupt canaries secrets records calls)
 # Beside them: what compiles nothing, and the optimised build. One core is idle for much of either.
 beside=(deny templates checkov aws-limits judge sam package)
 # When all is over: mutants take the folder for another tree.
@@ -86,6 +86,13 @@ step_local-aws() {
 step_schema() {
     build_binaries
     CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_schema.py
+}
+
+# The doctor of deployed stacks, on one that is healthy and on the same broken in every way; moto plays most of AWS.
+step_doctor() {
+    build_binaries
+    CLI="$CARGO_TARGET_DIR/debug/restore-proof" BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" \
+        LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" python_tests tests/conformance/test_doctor.py
 }
 
 # Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.

@@ -5,6 +5,8 @@ moto plays too, the ledger's conditional writes above all, is said to both, and 
 the same.
 """
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -17,7 +19,9 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:topic"
 
 WORLD = {
     "account": ACCOUNT, "region": REGION, "page_size": 1,
-    "vaults": [{"name": "central"}, {"name": "closed", "refuses": True}],
+    "vaults": [{"name": "central"}, {"name": "closed", "refuses": True},
+               {"name": "locked", "locked_days": 30, "access_policy": '{"Version": "2012-10-17", "Statement": []}'}],
+    "opted_out": ["EFS"],
     "db_subnet_groups": [{"name": "isolated", "vpc_id": "vpc-1"}],
     "security_groups": [{"id": "sg-1", "vpc_id": "vpc-1"}],
     "recovery_points": [
@@ -134,8 +138,9 @@ def test_vaults(world):
     backup = client("backup", world.url)
     pages = list(backup.get_paginator("list_backup_vaults").paginate())
     found = [vault for page in pages for vault in page["BackupVaultList"]]
-    assert len(pages) == 2, "a page holds one"
-    assert [(v["BackupVaultName"], v["NumberOfRecoveryPoints"]) for v in found] == [("central", 2), ("closed", 0)]
+    assert len(pages) == 3, "a page holds one"
+    points = [(v["BackupVaultName"], v["NumberOfRecoveryPoints"]) for v in found]
+    assert points == [("central", 2), ("closed", 0), ("locked", 0)]
     assert all(v["VaultType"] == "BACKUP_VAULT" and v["CreationDate"] for v in found)
     # A vault that is not there is denied as one whose policy refuses.
     for vault in ("closed", "mistyped"):
@@ -146,9 +151,23 @@ def test_vaults(world):
             assert refused(operation, BackupVaultName=vault, **arguments) == "AccessDeniedException"
 
 
+def test_what_a_vault_and_a_region_are_set_to(world):
+    backup = client("backup", world.url)
+    pages = backup.get_paginator("list_backup_vaults").paginate().build_full_result()
+    (locked,) = [vault for vault in pages["BackupVaultList"] if vault["BackupVaultName"] == "locked"]
+    assert (locked["Locked"], locked["MinRetentionDays"]) == (True, 30)
+    policy = backup.get_backup_vault_access_policy(BackupVaultName="locked")["Policy"]
+    assert json.loads(policy)["Statement"] == []
+    get = backup.get_backup_vault_access_policy
+    assert refused(get, BackupVaultName="central") == "ResourceNotFoundException"
+    assert refused(get, BackupVaultName="closed") == "AccessDeniedException"
+    opted_in = backup.describe_region_settings()["ResourceTypeOptInPreference"]
+    assert (opted_in["RDS"], opted_in["EFS"]) == (True, False)
+
+
 def test_vaults_are_listed_as_moto_lists_them(world, moto):
     theirs = moto.client("backup")
-    for name in ("central", "closed"):
+    for name in ("central", "closed", "locked"):
         theirs.create_backup_vault(BackupVaultName=name)
     asked = theirs.list_backup_vaults()["BackupVaultList"]
     answered = client("backup", world.url).get_paginator("list_backup_vaults").paginate().build_full_result()
@@ -260,6 +279,7 @@ def test_messages_logs_secrets_and_invocations(world):
     answer = invoke(FunctionName="restore-proof", InvocationType="Event", Payload=b"{}")
     assert answer["StatusCode"] == 202
     assert refused(invoke, FunctionName="none", InvocationType="Event") == "ResourceNotFoundException"
+    assert invoke(FunctionName="restore-proof", InvocationType="DryRun")["StatusCode"] == 204
 
 
 def test_an_operation_nobody_plays_is_named(world):

@@ -10,6 +10,9 @@ from permissions import Template
 #: Prices of us-east-1, USD a month (aws.amazon.com: privatelink, kms, secrets-manager and cloudwatch pricing, 2026).
 ENDPOINT, KEY, SECRET, ALARM, METRIC = 7.30, 1.00, 0.40, 0.10, 0.30
 
+#: The doctor's own, in the one place where it keeps them.
+DOCTOR = (ROOT / "crates/cli/src/doctor/cost.rs").read_text()
+
 NUMBERS = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
            "seventeen eighteen nineteen twenty").split()
 
@@ -103,6 +106,13 @@ def test_metrics():
     assert usd == pytest.approx(more * METRIC)
     for name in counted | {"NewestPointHours"}:
         assert f"`{name}`" in README, f"the README does not name the metric {name}"
+
+
+def test_the_doctor_reckons_with_the_same_prices():
+    told = {name: float(usd) for name, usd in re.findall(r"^const (\w+): f64 = ([\d.]+);$", DOCTOR, re.M)}
+    assert told == {"ENDPOINT_IN_A_ZONE": ENDPOINT, "KEY": KEY, "SECRET": SECRET, "ALARM": ALARM, "METRIC": METRIC}
+    always = metrics() - {"NewestPointHours"} | {"RecoveryTime", "DataAge"}
+    assert int(re.search(r"^const METRICS: usize = (\d+);$", DOCTOR, re.M)[1]) == len(always - AT_AN_END)
 
 
 MAIN = Template(ROOT / "template.yaml", {}).raw

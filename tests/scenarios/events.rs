@@ -248,6 +248,7 @@ fn read(payload: &Value) -> String {
         Trigger::Pause(_) => "pause".to_owned(),
         Trigger::Resume => "resume".to_owned(),
         Trigger::Status => "status".to_owned(),
+        Trigger::Doctor => "doctor".to_owned(),
         Trigger::Ignored(reason) => format!("ignored: {reason}"),
     }
 }

@@ -5,6 +5,7 @@
 mod calls;
 mod canaries;
 mod clusters;
+mod doctor;
 mod engine;
 mod events;
 mod formats;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::ProvideCredentials as _;
 use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
@@ -15,6 +15,40 @@ use crate::exit::Problem;
 /// The longest a function runs, and a little.
 const ANSWER: Duration = Duration::from_secs(15 * 60 + 30);
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// What the environment tells of Region and credentials, and the Region.
+///
+/// # Errors
+/// When it tells none.
+pub(crate) async fn environment() -> Result<(SdkConfig, String), Problem> {
+    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    let region = config.region().map(ToString::to_string).ok_or_else(|| {
+        Problem::cannot_run("no AWS Region is given")
+            .help("set AWS_REGION, or region in the profile of ~/.aws/config")
+    })?;
+    let no_credentials = |why: &str| {
+        // The chain's own words name every place that was looked at, over several lines.
+        let why = match why {
+            why if why.contains("no credentials found in chain") => String::new(),
+            why => format!(": {}", crate::output::one_line(why)),
+        };
+        Problem::cannot_run(format!("there are no AWS credentials{why}")).help(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
+             eval \"$(aws configure export-credentials --format env)\"",
+        )
+    };
+    match config.credentials_provider() {
+        None => return Err(no_credentials("none are configured")),
+        Some(provider) => {
+            // Asked for here, for the call itself would hide why there are none.
+            provider
+                .provide_credentials()
+                .await
+                .map_err(|error| no_credentials(&chain(&error)))?;
+        }
+    }
+    Ok((config, region))
+}
 
 /// A Lambda function.
 pub(crate) struct Function {
@@ -33,35 +67,8 @@ impl Function {
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ANSWER)
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Problem::cannot_run("no AWS Region is given")
-                .help("set AWS_REGION, or region in the profile of ~/.aws/config")
-        })?;
-        let no_credentials = |why: &str| {
-            // The chain's own words name every place that was looked at, over several lines.
-            let why = match why {
-                why if why.contains("no credentials found in chain") => String::new(),
-                why => format!(": {}", crate::output::one_line(why)),
-            };
-            Problem::cannot_run(format!("there are no AWS credentials{why}")).help(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
-                 eval \"$(aws configure export-credentials --format env)\"",
-            )
-        };
-        match config.credentials_provider() {
-            None => return Err(no_credentials("none are configured")),
-            Some(provider) => {
-                // Asked for here, for the call itself would hide why there are none.
-                provider
-                    .provide_credentials()
-                    .await
-                    .map_err(|error| no_credentials(&chain(&error)))?;
-            }
-        }
+        let (config, region) = environment().await?;
+        let config = config.into_builder().timeout_config(timeouts).build();
         Ok(Function {
             client: Client::new(&config),
             name: name.to_owned(),

@@ -14,6 +14,10 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const CANNOT_TELL: u8 = 3;
 /// It could not be done: no network, no credentials, AWS refuses.
 pub(crate) const CANNOT_RUN: u8 = 4;
+/// The stack that is looked at has something that keeps it from working.
+pub(crate) const BROKEN: u8 = 5;
+/// Nothing broken was found in the stack, but not all of it could be seen.
+pub(crate) const UNSEEN: u8 = 6;
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -25,6 +29,8 @@ Exit codes:
   2  the command line, or a file named there, cannot be used
   3  it cannot be told: a check errored, nothing was checked, a verdict is neither good nor bad
   4  it cannot be done: no network, no credentials, AWS refuses
+  5  doctor: something in the stack is broken
+  6  doctor: nothing is broken, but not everything could be seen
   130  interrupted";
 
 /// What could not be done, where, and what to do about it.

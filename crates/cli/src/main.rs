@@ -4,6 +4,7 @@ mod aws;
 mod check;
 mod completions;
 mod demo;
+mod doctor;
 mod exit;
 mod operate;
 mod output;
@@ -42,11 +43,13 @@ enum Command {
     /// Asks the deployed function to validate a recovery point now
     Validate(validate::Args),
     /// Shows how the deployed function's work gets on: pause, slots, who waits, what is open
-    Status(operate::Args),
+    Status(operate::StatusArgs),
     /// Lets the deployed function begin no restore until `resume`; what runs is checked and deleted as ever
     Pause(operate::PauseArgs),
     /// Lets the deployed function begin restores again, those that waited first
     Resume(operate::Args),
+    /// Examines the deployed stack: what would keep a validation from working, and what mends it
+    Doctor(doctor::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -109,6 +112,7 @@ fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Status(args) => operate::status(&args, json),
         Command::Pause(args) => operate::pause(&args, json),
         Command::Resume(args) => operate::resume(&args, json),
+        Command::Doctor(args) => doctor::run(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -1,6 +1,9 @@
 //! `restore-proof status`, `pause` and `resume`: how the deployed function's work gets on, and "not now".
 
+use std::convert::Infallible;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -10,14 +13,34 @@ use serde_json::{Value, json};
 use crate::aws::{self, Function};
 use crate::exit::{self, Problem};
 use crate::output::{self, BLUE, Cell, GREEN, PLAIN, RED, YELLOW, cell, paint, printable, table};
+use crate::validate::every;
 
-/// Options of `status` and `resume`.
+/// How often in a row the function may not be reached while its status is watched.
+const TROUBLES: u32 = 5;
+/// Clears a terminal and begins at its top.
+const CLEARED: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Options of `resume`, and of the others too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::CODES)]
 pub(crate) struct Args {
     /// Name or ARN of the function: the stack's parameter NamePrefix
     #[arg(long, value_name = "NAME", default_value = "restore-proof")]
     function: String,
+}
+
+/// Options of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::CODES)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    of: Args,
+    /// Show it again and again, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// With --watch: how often to ask
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = every)]
+    every: Duration,
 }
 
 /// Options of `pause`.
@@ -35,8 +58,66 @@ pub(crate) struct PauseArgs {
 ///
 /// # Errors
 /// When the function cannot be invoked.
-pub(crate) fn status(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    ask(args, &json!({ "status": {} }), json)
+pub(crate) fn status(args: &StatusArgs, json: bool) -> anyhow::Result<ExitCode> {
+    if !args.watch {
+        return ask(&args.of, &json!({ "status": {} }), json);
+    }
+    runtime()?.block_on(async {
+        tokio::select! {
+            ended = watch(args, json) => match ended {
+                Ok(never) => match never {},
+                Err(error) => Err(error),
+            },
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(exit::INTERRUPTED)),
+        }
+    })
+}
+
+/// Shows the status again and again: in a terminal in place of the last, elsewhere whenever it is another, in JSON each time
+/// on a line of its own.
+async fn watch(args: &StatusArgs, json: bool) -> anyhow::Result<Infallible> {
+    let name = &args.of.function;
+    let function = Function::find(name).await?;
+    let is_terminal = std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    let mut troubles = 0;
+    loop {
+        match function.ask(&json!({ "status": {} })).await {
+            Ok(told) if !told["slots"].is_object() => return Err(aws::is_another(name).into()),
+            Ok(told) => {
+                troubles = 0;
+                let now = Timestamp::now();
+                let text = summary(&told, now);
+                if json {
+                    output::say_json_line(&told)?;
+                } else if is_terminal {
+                    output::print(std::io::stdout(), CLEARED)?;
+                    let at = now.strftime("%H:%M:%S UTC");
+                    output::say(&format!("{}  {at}, Ctrl-C ends\n\n{text}", printable(name)))?;
+                } else if text != shown {
+                    let before = if shown.is_empty() { "" } else { "\n" };
+                    output::say(&format!("{before}{text}"))?;
+                    shown = text;
+                }
+            }
+            Err(problem) => {
+                troubles += 1;
+                if troubles >= TROUBLES {
+                    return Err(problem.into());
+                }
+                let words = printable(&problem.to_string());
+                output::warn(&format!("{} {words}\n", paint(YELLOW, "trouble")))?;
+            }
+        }
+        tokio::time::sleep(args.every).await;
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
 }
 
 /// No restore is begun from now on.
@@ -60,11 +141,7 @@ pub(crate) fn resume(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn ask(args: &Args, wish: &Value, json: bool) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
-    let told = runtime.block_on(async {
+    let told = runtime()?.block_on(async {
         let function = Function::find(&args.function).await?;
         function.ask(wish).await
     })?;

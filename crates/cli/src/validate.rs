@@ -50,7 +50,8 @@ fn long_help() -> String {
     )
 }
 
-fn every(text: &str) -> Result<Duration, String> {
+/// How often to ask: at least a second apart.
+pub(crate) fn every(text: &str) -> Result<Duration, String> {
     let every = parse_duration(text).map_err(|problem| problem.to_string())?;
     if every < Duration::from_secs(1) {
         return Err("at least 1s".to_owned());

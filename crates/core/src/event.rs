@@ -50,6 +50,8 @@ pub enum Trigger {
     Resume,
     /// Somebody asks how the work gets on.
     Status,
+    /// Somebody asks which services answer the function.
+    Doctor,
     /// Nothing to do; the reason says why, in words for the log.
     Ignored(String),
 }
@@ -316,7 +318,7 @@ pub fn read(payload: &Value) -> Trigger {
 type Reader = fn(&Value) -> Trigger;
 
 /// What people and the function itself may ask for, by its key in the payload.
-const WISHES: [(&str, Reader); 7] = [
+const WISHES: [(&str, Reader); 8] = [
     ("sweep", read_sweep),
     ("advance", |wish| {
         of_validation("advance", wish, |validation_id| Trigger::Advance {
@@ -332,6 +334,7 @@ const WISHES: [(&str, Reader); 7] = [
     ("pause", read_pause),
     ("resume", |_| Trigger::Resume),
     ("status", |_| Trigger::Status),
+    ("doctor", |_| Trigger::Doctor),
 ];
 
 fn read_sweep(wish: &Value) -> Trigger {

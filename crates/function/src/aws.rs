@@ -21,6 +21,8 @@ const BACKUP_TRIES: u32 = 8;
 /// What the budget of retries that the SDK keeps for a client regains, in tokens a second; a retry costs five or more. Without,
 /// an execution environment that is throttled for hours comes to try once only.
 const BACKUP_BUDGET_REGAINS: f32 = 5.0;
+/// How long a call of [`Aws::impatient`] may take.
+const IMPATIENCE: Duration = Duration::from_secs(5);
 
 /// One client for each service the function calls.
 #[derive(Clone, Debug)]
@@ -63,13 +65,31 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(20))
             .build();
         let config = config.to_builder().timeout_config(timeouts).build();
+        Aws::of(config, BACKUP_TRIES)
+    }
+
+    /// The same clients for one try that is over in a few seconds: whether a service answers at all.
+    pub fn impatient(&self) -> Aws {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_timeout(IMPATIENCE)
+            .build();
+        let once = RetryConfig::standard().with_max_attempts(1);
+        let config = self.config.to_builder();
+        Aws::of(
+            config.timeout_config(timeouts).retry_config(once).build(),
+            1,
+        )
+    }
+
+    fn of(config: SdkConfig, backup_tries: u32) -> Aws {
         let retries = config.retry_config().cloned();
         let retries = retries.unwrap_or_else(RetryConfig::standard);
         let budget = TokenBucket::builder()
             .refill_rate(BACKUP_BUDGET_REGAINS)
             .build();
         let patient = aws_sdk_backup::config::Builder::from(&config)
-            .retry_config(retries.with_max_attempts(BACKUP_TRIES))
+            .retry_config(retries.with_max_attempts(backup_tries))
             .retry_partition(
                 RetryPartition::custom("AWS Backup")
                     .token_bucket(budget)
@@ -185,6 +205,8 @@ impl AwsError {
             "AccessDenied",
             "AccessDeniedException",
             "UnauthorizedOperation",
+            // SNS ("Common Error Types", Amazon SNS API reference).
+            "AuthorizationError",
         ])
     }
 }

@@ -372,6 +372,12 @@ impl Config {
         }
     }
 
+    /// Whether a type that is validated is RDS's: else the stack has neither permissions nor an endpoint for it.
+    pub fn calls_rds(&self) -> bool {
+        let mut types = self.types.iter();
+        types.any(|one| one.facts().created.service == "rds")
+    }
+
     /// The vaults this stack watches, each once: those of copies and those of backups, which may name the same.
     pub fn watched_vaults(&self) -> BTreeSet<&str> {
         let both = self.vaults.iter().chain(&self.backup_job_vaults);

@@ -804,11 +804,8 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn installed_at(&self, now: Timestamp) -> failure::Result<Timestamp> {
-        let known = |item: &Item| text(item, "at").and_then(|at| at.parse().ok());
-        if let Some(item) = self.get(INSTALLED).await? {
-            return known(&item).ok_or_else(|| {
-                Failure::Unreadable(INSTALLED.to_owned(), "at is no time".to_owned())
-            });
+        if let Some(at) = self.installed().await? {
+            return Ok(at);
         }
         let result = self
             .client
@@ -824,8 +821,20 @@ impl Ledger {
             .await;
         Ok(match written_by_us(result.map(drop), "")? {
             Written::Yes => now,
-            Written::No(item) => known(&item).unwrap_or(now),
+            Written::No(item) => installed_of(&item).unwrap_or(now),
         })
+    }
+
+    /// The same without noting anything; none while nothing has run yet.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item cannot be read.
+    pub async fn installed(&self) -> failure::Result<Option<Timestamp>> {
+        let Some(item) = self.get(INSTALLED).await? else {
+            return Ok(None);
+        };
+        let unreadable = || Failure::Unreadable(INSTALLED.to_owned(), "at is no time".to_owned());
+        installed_of(&item).map(Some).ok_or_else(unreadable)
     }
 
     /// Those of these keys that the table has an item of, a hundred looked up with each call.
@@ -1103,4 +1112,8 @@ fn text(item: &Item, name: &str) -> Option<String> {
 
 fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn installed_of(item: &Item) -> Option<Timestamp> {
+    text(item, "at").and_then(|at| at.parse().ok())
 }

@@ -7,6 +7,7 @@ pub mod aws;
 pub mod backup;
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod failure;
 pub mod ledger;
 pub mod policy_file;
@@ -127,6 +128,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> failure:
         Trigger::Pause(pause) => status::pause(app, pause.reason.as_deref()).await,
         Trigger::Resume => status::resume(app).await,
         Trigger::Status => status::status(app).await,
+        Trigger::Doctor => Ok(doctor::answers(app).await),
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }
 }

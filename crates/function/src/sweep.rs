@@ -186,7 +186,7 @@ async fn look_through_vaults(
 }
 
 /// When a recovery point landed, whole or in part; none while it has not, and when it is on its way out.
-pub(crate) fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
+pub fn landed_at(point: &DescribedPoint) -> Option<Timestamp> {
     let is_there = matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE" | "PARTIAL");
     point.completed_at.or(point.created_at).filter(|_| is_there)
 }

@@ -4,7 +4,7 @@ use restore_proof_local_aws::RestoreBehaviour;
 use restore_proof_tests::{Scene, UNCHECKED};
 use serde_json::{Value, json};
 
-use crate::validate::run;
+use crate::validate::{interrupted, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restores_are_paused_and_begun_again() {
@@ -64,4 +64,24 @@ async fn what_is_no_reason_or_no_function_is_said() {
             .table_items(restore_proof_tests::LEDGER)
             .is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_is_watched_until_somebody_interrupts_it() {
+    let scene = Scene::set(UNCHECKED).await;
+    let watch = ["--json", "status", "--watch", "--every", "1s"];
+    let watched = interrupted(&scene, &watch).await;
+    assert_eq!(watched.code, 130, "{}", watched.err);
+    let looks: Vec<Value> = watched
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(looks.len() >= 2, "{}", watched.out);
+    assert!(looks.iter().all(|look| look["open"] == json!(0)));
+    // Without a terminal only what is new is shown.
+    let watched = interrupted(&scene, &watch[1..]).await;
+    assert_eq!(watched.code, 130, "{}", watched.err);
+    assert_eq!(watched.out.matches("are begun as copies land").count(), 1);
+    assert!(!watched.out.contains('\u{1b}'), "{}", watched.out);
 }

@@ -63,6 +63,18 @@ pub async fn run(scene: &Scene, arguments: &[&str]) -> Ran {
     ran(scene, program(arguments)).await
 }
 
+/// The same for three seconds and a half, then Ctrl-C (`timeout` is of coreutils).
+pub async fn interrupted(scene: &Scene, arguments: &[&str]) -> Ran {
+    let mut line = Command::new("/usr/bin/timeout");
+    line.args(["--preserve-status", "--signal=INT", "3.5"])
+        .arg(env!("CARGO_BIN_EXE_restore-proof"))
+        .args(arguments)
+        .env_clear()
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    ran(scene, line).await
+}
+
 async fn ran(scene: &Scene, mut program: Command) -> Ran {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

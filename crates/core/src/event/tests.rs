@@ -104,6 +104,7 @@ fn wishes_are_read() {
         ),
         (json!({ "resume": {} }), Trigger::Resume),
         (json!({ "status": {} }), Trigger::Status),
+        (json!({ "doctor": {} }), Trigger::Doctor),
     ] {
         assert_eq!(read(&wish), trigger, "{wish}");
     }

@@ -12,7 +12,7 @@ const ONESELF: &str = "127.0.0.1/32";
 ///
 /// # Errors
 /// When EC2 refuses or does not answer; an answer without all the groups is an error too, never "closed".
-pub(super) async fn ways_out(aws: &Aws, ids: &[String]) -> Result<Vec<String>, AwsError> {
+pub async fn ways_out(aws: &Aws, ids: &[String]) -> Result<Vec<String>, AwsError> {
     const OPERATION: &str = "ec2:DescribeSecurityGroups";
     let answer = call(
         OPERATION,

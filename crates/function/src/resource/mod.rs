@@ -3,7 +3,7 @@
 
 mod aurora;
 mod ec2;
-mod groups;
+pub mod groups;
 mod rds;
 mod routes;
 

@@ -13,6 +13,25 @@ use crate::world::{StartRestore, metadata, restore};
 
 use super::{Answer, json_body};
 
+/// The types that a Region's settings name ("UpdateRegionSettings", AWS Backup API reference: its example and the developer
+/// guide's "Service opt-in").
+const OPT_IN_TYPES: [&str; 14] = [
+    "Aurora",
+    "CloudFormation",
+    "DocumentDB",
+    "DynamoDB",
+    "EBS",
+    "EC2",
+    "EFS",
+    "FSx",
+    "Neptune",
+    "RDS",
+    "Redshift",
+    "S3",
+    "Storage Gateway",
+    "VirtualMachine",
+];
+
 pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let value = match request.operation.as_str() {
         "StartRestoreJob" => start(state, request)?,
@@ -43,6 +62,14 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
             })
         }
         "ListBackupVaults" => list_vaults(state, request)?,
+        "GetBackupVaultAccessPolicy" => access_policy(state, request)?,
+        "DescribeRegionSettings" => {
+            let types = OPT_IN_TYPES.iter().map(|name| {
+                let is_in = !state.opted_out.contains(*name);
+                ((*name).to_owned(), Value::from(is_in))
+            });
+            json!({ "ResourceTypeOptInPreference": types.collect::<Map<_, _>>() })
+        }
         "ListRecoveryPointsByBackupVault" => list_points(state, request)?,
         _ => return Err(ServiceError::not_played(request)),
     };
@@ -349,19 +376,39 @@ fn list_vaults(state: &State, request: &Request) -> Result<Value, ServiceError> 
             let points = state.recovery_points.iter();
             let points = points.filter(|point| point.vault == vault.name).count();
             let (region, account) = (&state.options.region, &state.options.account);
-            json!({
+            let key = vault.key_arn.clone().unwrap_or_else(|| {
+                format!("arn:aws:kms:{region}:{account}:key/0b5e0000-0000-4000-8000-000000000001")
+            });
+            let mut listed = json!({
                 "BackupVaultName": vault.name,
                 "BackupVaultArn": state.vault_arn(&vault.name),
                 "VaultType": KIND,
                 "CreationDate": vault.created_at.map(epoch),
-                "EncryptionKeyArn":
-                    format!("arn:aws:kms:{region}:{account}:key/0b5e0000-0000-4000-8000-000000000001"),
+                "EncryptionKeyArn": key,
                 "NumberOfRecoveryPoints": points,
-                "Locked": false,
-            })
+                "Locked": vault.locked_days.is_some(),
+            });
+            if let Some(days) = vault.locked_days {
+                listed["MinRetentionDays"] = days.into();
+            }
+            listed
         }
     });
     page(state, request, "BackupVaultList", found)
+}
+
+fn access_policy(state: &State, request: &Request) -> Result<Value, ServiceError> {
+    let name = vault(state, request)?;
+    let policy = state
+        .vaults
+        .get(name)
+        .and_then(|vault| vault.access_policy.as_deref());
+    let none = || not_found(&format!("Backup vault {name} has no access policy"));
+    Ok(json!({
+        "BackupVaultName": name,
+        "BackupVaultArn": state.vault_arn(name),
+        "Policy": policy.ok_or_else(none)?,
+    }))
 }
 
 fn list_points(state: &State, request: &Request) -> Result<Value, ServiceError> {

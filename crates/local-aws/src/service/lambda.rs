@@ -1,4 +1,4 @@
-//! Lambda: asynchronous Invoke (restJson1).
+//! Lambda: Invoke, asynchronous or as a dry run (restJson1).
 
 use crate::wire::{Reply, Request, ServiceError};
 use crate::world::state::{Effect, State};
@@ -15,9 +15,10 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let kind = request
         .header("x-amz-invocation-type")
         .unwrap_or("RequestResponse");
-    if kind != "Event" {
-        let message =
-            format!("local-aws does not play lambda:Invoke with InvocationType {kind}, only Event");
+    if !matches!(kind, "Event" | "DryRun") {
+        let message = format!(
+            "local-aws does not play lambda:Invoke with InvocationType {kind}, only Event and DryRun"
+        );
         return Err(ServiceError::new("NotImplemented", 501, &message));
     }
     let given = request.path.get(2).map(String::as_str).unwrap_or_default();
@@ -53,6 +54,10 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
         let message = format!("Could not parse request body into json: {error}");
         ServiceError::new("InvalidRequestContentException", 400, &message)
     })?;
+    // "Validate parameter values and verify that the user or role has permission" (Invoke, API reference): 204.
+    if kind == "DryRun" {
+        return Ok(Reply::empty(204));
+    }
     state.outbox.push(Effect::Invoke(name, payload));
     Ok(Reply::empty(202))
 }

@@ -254,7 +254,9 @@ impl Request {
             ("GET", ["restore-jobs"]) => "ListRestoreJobs",
             ("GET", ["restore-jobs", _]) => "DescribeRestoreJob",
             ("GET", ["restore-jobs", _, "metadata"]) => "GetRestoreJobMetadata",
+            ("GET", ["account-settings"]) => "DescribeRegionSettings",
             ("GET", ["backup-vaults"]) => "ListBackupVaults",
+            ("GET", ["backup-vaults", _, "access-policy"]) => "GetBackupVaultAccessPolicy",
             ("GET", ["backup-vaults", _, "recovery-points"]) => "ListRecoveryPointsByBackupVault",
             ("GET", ["backup-vaults", _, "recovery-points", _]) => "DescribeRecoveryPoint",
             ("GET", ["backup-vaults", _, "recovery-points", _, "restore-metadata"]) => {

@@ -188,6 +188,11 @@ impl World {
         self.with_state(|state| state.put_vault(vault));
     }
 
+    /// Leaves a resource type out of the Region's settings of AWS Backup.
+    pub fn opt_out(&self, resource_type: &str) {
+        self.with_state(|state| state.opted_out.insert(resource_type.to_owned()));
+    }
+
     /// Adds a recovery point, or replaces the one with the same ARN; its vault is added when missing.
     pub fn add_recovery_point(&self, point: RecoveryPoint) {
         self.with_state(|state| {

@@ -30,6 +30,15 @@ pub struct Vault {
     /// Its access policy denies every call about it and about what lies in it. Lists of vaults show it all the same.
     #[serde(default)]
     pub refuses: bool,
+    /// Its access policy as it is shown, JSON; none if it has none. What it denies, `refuses` does.
+    #[serde(default)]
+    pub access_policy: Option<String>,
+    /// ARN of the key of what lands in it; `None`: one of the account's.
+    #[serde(default)]
+    pub key_arn: Option<String>,
+    /// The least days for which a lock keeps what lands in it; `None`: no lock.
+    #[serde(default)]
+    pub locked_days: Option<u32>,
 }
 
 /// A recovery point in one of the world's vaults, with all that AWS knows about the resource it

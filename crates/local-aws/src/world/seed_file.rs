@@ -23,6 +23,8 @@ pub struct SeedFile {
     pub events: EventDelivery,
     /// Largest page of a list.
     pub page_size: Option<usize>,
+    /// Resource types that the Region's settings of AWS Backup leave out.
+    pub opted_out: Vec<String>,
     /// Vaults.
     pub vaults: Vec<Vault>,
     /// Recovery points.
@@ -90,6 +92,7 @@ impl SeedFile {
             page_size: self.page_size.unwrap_or(options.page_size),
             ..options
         });
+        self.opted_out.iter().for_each(|one| world.opt_out(one));
         self.vaults
             .into_iter()
             .for_each(|vault| world.add_vault(vault));

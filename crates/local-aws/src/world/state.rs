@@ -33,6 +33,8 @@ pub(crate) struct State {
     ids: u64,
     /// By name.
     pub vaults: BTreeMap<String, Vault>,
+    /// Resource types that the Region's settings of AWS Backup leave out.
+    pub opted_out: BTreeSet<String>,
     /// By ARN.
     pub recovery_points: Listed<RecoveryPoint>,
     pub jobs: Jobs,
@@ -207,6 +209,7 @@ impl State {
             ticking: false,
             ids: 0,
             vaults: BTreeMap::new(),
+            opted_out: BTreeSet::new(),
             recovery_points: Listed::new(|point| point.arn.clone()),
             jobs: Jobs::default(),
             backup_jobs: Listed::new(|job| job.id.to_ascii_uppercase()),

@@ -144,7 +144,7 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
         Trigger::Show { validation_id } => nothing(format!(
             "Somebody asks how validation {validation_id} is. Nothing is decided by it."
         )),
-        Trigger::Pause(_) | Trigger::Resume | Trigger::Status => nothing(
+        Trigger::Pause(_) | Trigger::Resume | Trigger::Status | Trigger::Doctor => nothing(
             "Somebody asks how the work gets on, or that no restore is begun for a while: it is about all validations."
                 .to_owned(),
         ),

@@ -129,6 +129,47 @@ fn a_vault_that_is_missing_or_refuses_denies_access() {
 }
 
 #[test]
+fn a_vault_shows_its_access_policy_lock_and_key() {
+    let (world, _) = still_world(|_| ());
+    let policy = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let key = "arn:aws:kms:eu-central-1:111111111111:key/5ea50000-0000-4000-8000-00000000000b";
+    world.add_vault(crate::Vault {
+        name: "locked".into(),
+        access_policy: Some(policy.to_owned()),
+        key_arn: Some(key.to_owned()),
+        locked_days: Some(30),
+        ..crate::Vault::default()
+    });
+    let shown = get(&world, "/backup-vaults/locked/access-policy").json();
+    assert_eq!(shown["Policy"], policy);
+    let none = get(&world, "/backup-vaults/central/access-policy");
+    let kind = none.headers["x-amzn-errortype"].to_str().unwrap();
+    assert_eq!((none.status, kind), (400, "ResourceNotFoundException"));
+    let missing = get(&world, "/backup-vaults/mistyped/access-policy");
+    assert_eq!(missing.status, 403);
+    let vaults = get(&world, "/backup-vaults/").json()["BackupVaultList"].clone();
+    let locked = &vaults[1];
+    assert_eq!(locked["EncryptionKeyArn"], key);
+    assert_eq!(
+        (&locked["Locked"], &locked["MinRetentionDays"]),
+        (&json!(true), &json!(30))
+    );
+    assert_eq!(vaults[0].get("MinRetentionDays"), None);
+}
+
+#[test]
+fn a_region_says_which_types_are_opted_in() {
+    let (world, _) = still_world(|_| ());
+    world.opt_out("EC2");
+    let settings = get(&world, "/account-settings").json();
+    let opted_in = &settings["ResourceTypeOptInPreference"];
+    assert_eq!(
+        (&opted_in["RDS"], &opted_in["EC2"]),
+        (&json!(true), &json!(false))
+    );
+}
+
+#[test]
 fn vaults_are_listed_also_those_that_refuse() {
     let (world, _) = still_world(|_| ());
     for (name, refuses) in [("airtight", true), ("empty", false)] {
@@ -136,6 +177,7 @@ fn vaults_are_listed_also_those_that_refuse() {
             name: name.into(),
             created_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             refuses,
+            ..crate::Vault::default()
         });
     }
     let vaults = get(&world, "/backup-vaults/").json()["BackupVaultList"].clone();

@@ -1,0 +1,279 @@
+//! Whether people hear of verdicts and alarms: the topic, its subscriptions and its key.
+
+use std::collections::HashMap;
+
+use aws_sdk_sns::types::Subscription;
+use restore_proof_function::aws::{AwsError, call, failed};
+use serde_json::Value;
+
+use super::Findings;
+use super::grants::{Grant, Principal, grant};
+use super::key::{Key, Trouble};
+use super::stack::Stack;
+
+/// Services that publish to the topic: of alarms, and of vault notifications.
+const PUBLISHERS: [&str; 2] = ["cloudwatch.amazonaws.com", "backup.amazonaws.com"];
+
+/// Who publishes, and of what.
+struct Account<'a> {
+    id: &'a str,
+    /// The ARN of an alarm of this account: CloudWatch names it. What AWS Backup names is not documented.
+    alarm: String,
+}
+
+impl Account<'_> {
+    fn asks<'a>(&'a self, name: &'a str) -> Principal<'a> {
+        Principal::Service {
+            name,
+            account: self.id,
+            source: name.starts_with("cloudwatch.").then_some(&self.alarm),
+        }
+    }
+}
+/// What a publisher needs of the key ("Enable compatibility between event sources from AWS services and encrypted topics",
+/// Amazon SNS developer guide).
+const OF_KEY: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
+
+pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
+    let config = &stack.config;
+    let topic = &config.topic_arn;
+    let account = Account {
+        id: &config.account,
+        alarm: format!(
+            "arn:{}:cloudwatch:{}:{}:alarm:any",
+            config.partition, config.region, config.account
+        ),
+    };
+    match subscriptions(stack, topic).await {
+        Ok(there) => judge_subscriptions(findings, topic, &there),
+        Err(error) if error.is(&["NotFound", "NotFoundException"]) => {}
+        Err(error) => findings.refused("subscription", "the topic's subscriptions", &error),
+    }
+    let asked = stack.aws.sns.get_topic_attributes().topic_arn(topic).send();
+    match call("sns:GetTopicAttributes", asked).await {
+        Ok(answer) => {
+            let attributes = answer.attributes.unwrap_or_default();
+            judge_policy(findings, topic, &attributes, &account);
+            examine_key(stack, findings, &attributes, &account).await;
+        }
+        Err(error) if error.is(&["NotFound", "NotFoundException"]) => findings.broken(
+            "topic_policy",
+            format!("the topic {topic} does not exist: nobody hears of verdicts and alarms"),
+            "deploy the stack again: sam deploy; what is missing: aws cloudformation detect-stack-drift",
+        ),
+        Err(error) => findings.refused("topic_policy", "the topic", &error),
+    }
+}
+
+async fn subscriptions(stack: &Stack, topic: &str) -> Result<Vec<Subscription>, AwsError> {
+    let asked = stack.aws.sns.list_subscriptions_by_topic();
+    let mut pages = asked.topic_arn(topic).into_paginator().send();
+    let mut there = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed("sns:ListSubscriptionsByTopic"))?;
+        there.extend(page.subscriptions.unwrap_or_default());
+    }
+    Ok(there)
+}
+
+fn judge_subscriptions(findings: &mut Findings, topic: &str, there: &[Subscription]) {
+    // Else SNS says PendingConfirmation, or Deleted, in its place.
+    let arns = there.iter().filter_map(Subscription::subscription_arn);
+    let confirmed = arns.filter(|arn| arn.starts_with("arn:")).count();
+    let waiting = there
+        .iter()
+        .filter(|one| one.subscription_arn() == Some("PendingConfirmation"))
+        .count();
+    let examined = "subscription";
+    if confirmed > 0 {
+        findings.fine(examined, format!("{confirmed} confirmed subscriptions"));
+    } else if waiting > 0 {
+        findings.broken(
+            examined,
+            format!("{waiting} subscriptions of the topic wait to be confirmed, and none is: nobody hears of verdicts and alarms"),
+            "open the mail of AWS Notifications and follow its link; it is good for three days, then: aws sns subscribe \
+             sends another",
+        );
+    } else {
+        findings.broken(
+            examined,
+            "nobody is subscribed to the topic: nobody hears of verdicts and alarms",
+            format!(
+                "the parameter NotificationEmail, or: aws sns subscribe --topic-arn {topic} --protocol email \
+                 --notification-endpoint <address>"
+            ),
+        );
+    }
+}
+
+fn judge_policy(
+    findings: &mut Findings,
+    topic: &str,
+    attributes: &HashMap<String, String>,
+    account: &Account<'_>,
+) {
+    let examined = "topic_policy";
+    let text = attributes.get("Policy").map_or("", String::as_str);
+    let policy: Value = serde_json::from_str(text).unwrap_or_default();
+    for service in PUBLISHERS {
+        let why = match grant(&policy, account.asks(service), "SNS:Publish") {
+            Grant::Allowed | Grant::ByAccount => {
+                findings.fine(
+                    examined,
+                    format!("the topic's policy lets {service} publish"),
+                );
+                continue;
+            }
+            Grant::Unclear(sid) => {
+                findings.unseen(
+                    examined,
+                    format!(
+                        "whether the topic's policy lets {service} publish: statement {sid} depends on what cannot be known \
+                         here"
+                    ),
+                    "read that statement",
+                );
+                continue;
+            }
+            Grant::Denied(sid) => format!("statement {sid} denies it"),
+            Grant::Silent => "nothing allows it".to_owned(),
+        };
+        findings.broken(
+            examined,
+            format!("the topic's policy does not let {service} publish: {why}"),
+            format!(
+                "deploy the stack again, or: aws sns set-topic-attributes --topic-arn {topic} --attribute-name Policy \
+                 --attribute-value file://policy.json"
+            ),
+        );
+    }
+}
+
+async fn examine_key(
+    stack: &Stack,
+    findings: &mut Findings,
+    attributes: &HashMap<String, String>,
+    account: &Account<'_>,
+) {
+    let examined = "topic_key";
+    let id = attributes.get("KmsMasterKeyId").filter(|id| !id.is_empty());
+    let Some(id) = id else {
+        findings.fine(
+            examined,
+            "the topic has no key, and keeps no message from being sent",
+        );
+        return;
+    };
+    match Key::find(&stack.api, id).await {
+        Ok(key) => judge_key(findings, &key, account),
+        Err(error) if error.is(&["NotFoundException"]) => findings.broken(
+            examined,
+            format!("the topic's key {id} is gone: nothing can be published"),
+            "the parameter KmsKeyArn: another key, or none; then deploy again",
+        ),
+        Err(error) => findings.refused(examined, "the topic's key", &error),
+    }
+}
+
+fn judge_key(findings: &mut Findings, key: &Key, account: &Account<'_>) {
+    let (examined, arn) = ("topic_key", &key.arn);
+    if key.is_of_aws() {
+        findings.broken(
+            examined,
+            "the topic is encrypted under a key that AWS manages, whose policy lets no alarm use it",
+            "deploy the stack again: sam deploy gives it a key of its own",
+        );
+        return;
+    }
+    for service in PUBLISHERS {
+        match key.trouble(account.asks(service), &OF_KEY) {
+            Trouble::None => {
+                findings.fine(examined, format!("{service} may use the topic's key"));
+            }
+            Trouble::Unusable(state, mended) => {
+                let words = format!("the topic's key {arn} is {state}: nothing can be published");
+                findings.broken(examined, words, mended);
+                return;
+            }
+            Trouble::NotAllowed(why) => findings.broken(
+                examined,
+                format!("the policy of the topic's key {arn} does not let {service} use it, and what it publishes is lost without a word: {why}"),
+                format!(
+                    "add the statements of README, \"A key of yours\": aws kms put-key-policy --key-id {arn} --policy \
+                     file://policy.json"
+                ),
+            ),
+            Trouble::Unclear(sid) => findings.unseen(
+                examined,
+                format!(
+                    "whether {service} may use the topic's key: statement {sid} of its policy depends on what cannot be \
+                     known here"
+                ),
+                "read that statement",
+            ),
+            Trouble::Unseen(error) => {
+                findings.refused(examined, "the policy of the topic's key", error);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Area, State};
+    use super::*;
+
+    fn states(judge: impl FnOnce(&mut Findings)) -> Vec<State> {
+        let mut findings = Findings::of(Area::Topic);
+        judge(&mut findings);
+        findings.found.iter().map(|one| one.state).collect()
+    }
+
+    #[test]
+    fn somebody_must_have_confirmed() {
+        let subscription = |arn: &str| Subscription::builder().subscription_arn(arn).build();
+        let judged = |arns: &[&str]| {
+            let there: Vec<_> = arns.iter().map(|arn| subscription(arn)).collect();
+            states(|findings| judge_subscriptions(findings, "topic", &there))[0]
+        };
+        assert_eq!(judged(&["arn:aws:sns:r:1:t:2"]), State::Fine);
+        assert_eq!(
+            judged(&["PendingConfirmation", "arn:aws:sns:r:1:t:2"]),
+            State::Fine
+        );
+        assert_eq!(judged(&["PendingConfirmation"]), State::Broken);
+        assert_eq!(judged(&["Deleted"]), State::Broken);
+        assert_eq!(judged(&[]), State::Broken);
+    }
+
+    #[test]
+    fn alarms_and_vaults_must_be_let_publish() {
+        let judged = |services: Value, condition: Value| {
+            let policy = json!({ "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": services }, "Action": "sns:Publish", "Resource": "*",
+                "Condition": condition,
+            }] });
+            let attributes = HashMap::from([("Policy".to_owned(), policy.to_string())]);
+            let account = Account {
+                id: "111122223333",
+                alarm: "arn:aws:cloudwatch:eu-central-1:111122223333:alarm:any".to_owned(),
+            };
+            states(|findings| judge_policy(findings, "topic", &attributes, &account))
+        };
+        assert_eq!(judged(json!(PUBLISHERS), json!({})), [State::Fine; 2]);
+        let ours = json!({ "StringEquals": { "aws:SourceAccount": "111122223333" } });
+        assert_eq!(judged(json!(PUBLISHERS), ours), [State::Fine; 2]);
+        let other = json!({ "StringEquals": { "aws:SourceAccount": "999999999999" } });
+        assert_eq!(judged(json!(PUBLISHERS), other), [State::Broken; 2]);
+        let one = judged(json!("cloudwatch.amazonaws.com"), json!({}));
+        assert_eq!(one, [State::Fine, State::Broken]);
+        let alarms = json!({ "ArnLike": { "aws:SourceArn": "arn:aws:cloudwatch:*" } });
+        assert_eq!(
+            judged(json!(PUBLISHERS), alarms),
+            [State::Fine, State::Unseen]
+        );
+    }
+}
