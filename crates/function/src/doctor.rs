@@ -76,9 +76,12 @@ pub async fn answers(app: &App) -> Value {
         Ok(slots) => (pause(&slots), Heard::Answered(None)),
         Err(Failure::Aws(error)) => (Value::Null, Heard::of::<()>(Err(error))),
         // DynamoDB did answer; that its item cannot be read is the function's own trouble, and `status` tells it.
-        Err(Failure::LeaseLost(_) | Failure::Unreadable(..) | Failure::Other(_)) => {
-            (Value::Null, Heard::Answered(Some("Unreadable".to_owned())))
-        }
+        Err(
+            Failure::LeaseLost(_)
+            | Failure::Unreadable(..)
+            | Failure::NotIsolated(_)
+            | Failure::Other(_),
+        ) => (Value::Null, Heard::Answered(Some("Unreadable".to_owned()))),
     };
     let mut services = Map::new();
     services.insert("dynamodb".to_owned(), of_ledger.told());
