@@ -78,12 +78,12 @@ async fn carries_nothing(kind: Kind, database: &str, ways: &[(&str, &str, &str)]
             "42P01", "42703", "42883", "42601", "(1146)", "(1054)", "(1064)", "(1305)",
         ] {
             assert!(
-                !detail.contains(missing) || name.contains("as a name"),
+                !detail.contains(missing) || ["as a name", "a query"].contains(name),
                 "{name}: {detail}"
             );
         }
         for value in [&check["value"], &check["value_number"]] {
-            assert!(value.to_string().len() <= 26, "{name}: {value}");
+            assert!(value.to_string().len() <= 40, "{name}: {value}");
         }
         if check["value"].is_null() && check["outcome"] == "passed" {
             assert_eq!(check["value_withheld"]["withheld"], "text", "{name}");

@@ -25,7 +25,7 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         // RFC 6750 and RFC 7617.
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9+/_.~=-]{16,}",
         // A name and what follows it: settings, forms, JSON, connection strings, signed URLs.
-        r#"(?i)(?P<keep>\b(?:[a-z0-9]+[_-])*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|x-amz-signature|x-amz-credential|x-amz-security-token)["']?\s*[:=]\s*["']?)(?P<credential>[^\s"',;&)]+)"#,
+        r#"(?i)(?P<keep>\b(?:[a-z0-9]+[_-])*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|x-amz-signature|x-amz-credential|x-amz-security-token)(?:["']?\s*=\s*["']?|["']\s*:\s*["']?|:["']?))(?P<credential>[^\s"',;&)]+)"#,
         // crypt(5): hashes of passwords; also Argon2 and PBKDF2 in the same form.
         r"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:i|d|id)|scrypt|pbkdf2[a-z0-9-]*)\$[^\s]{8,}",
         // PostgreSQL's manual, "pg_authid": rolpassword.
@@ -47,6 +47,12 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
+/// A name and what follows it as people write it; in our own sentences a colon follows such a word, too.
+static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)\b(?:password|passwd|pwd|passphrase|secret|token|api[ _-]?key)\s*:\s+(\S+)")
+        .expect("the form is written here")
+});
+
 /// Words without what looks like a credential in them.
 pub fn without_credentials(words: &str) -> Cow<'_, str> {
     let mut out = Cow::Borrowed(words);
@@ -60,7 +66,12 @@ pub fn without_credentials(words: &str) -> Cow<'_, str> {
 
 /// Whether a value, as a whole or in a part, looks like a credential.
 pub fn looks_like_credential(value: &str) -> bool {
-    is_secret_access_key(value) || without_credentials(value) != value
+    // MySQL says of a login that was refused whether a password was used.
+    let is_written =
+        |found: Captures<'_>| !found[1].starts_with("YES") && !found[1].starts_with("NO");
+    is_secret_access_key(value)
+        || WRITTEN.captures(value).is_some_and(is_written)
+        || without_credentials(value) != value
 }
 
 fn withheld(found: &Captures<'_>) -> String {
@@ -173,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn what_people_write_is_a_value_but_no_sentence_of_ours() {
+        let words = "RDS refuses to set a master password: InvalidParameterValue";
+        assert_eq!(without_credentials(words), words);
+        assert!(looks_like_credential("user: reader\npassword: hunter2"));
+    }
+
+    #[test]
     fn what_is_no_credential_stays() {
         for words in [
             "",
@@ -183,6 +201,7 @@ mod tests {
             "password authentication failed for user \"reader\": invalid_password (28P01)",
             "the secret restore-proof/orders could not be read: secretsmanager:GetSecretValue: AccessDeniedException",
             "a login by a token of IAM needs both",
+            "the password is set anew",
             "da39a3ee5e6b4b0d3255bfef95601890afd80709",
             "s3://records/restore-proof/records/year=2026/month=11/day=21/abc.json",
             "arn:aws:backup:eu-central-1:111122223333:recovery-point:8DF2A0B1-0001-4E6A-9C3D-0123456789AB",
