@@ -117,7 +117,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "TOPIC_ARN",
             "TYPES",
             "UNWATCHED_VAULT_NAMES",
-            "VPC_ID",
+            "VPC",
         ]
     );
     assert_eq!(
