@@ -46,6 +46,9 @@ class Place:
         self.subnets, self.groups = subnet_ids.split(","), told["EC2_SECURITY_GROUP_IDS"].split(",")
         self.zones = {stack.network.resolve({"Ref": name}): subnet["AvailabilityZone"]
                       for name, subnet in stack.network.resources("AWS::EC2::Subnet").items()}
+        if not self.zones:
+            # Subnets that were there: whoever deploys says in which zones.
+            self.zones = dict(zip(told["SUBNET_IDS"].split(","), stack.main.values["Zones"].split(",")))
 
     def arn(self, service, rest, account=None):
         account = self.account if account is None else account
@@ -53,8 +56,9 @@ class Place:
 
     # --- EC2 -------------------------------------------------------------------------------------
 
-    def run_instances(self, subnet=None, group=None, instance=(), interface=(), more=(), key_pair=True):
-        """A machine, and all that the request names. `instance` and `interface` are keys that replace ours."""
+    def run_instances(self, subnet=None, group=None, instance=(), interface=(), place=(), more=(), key_pair=True):
+        """A machine, and all that the request names. `instance`, `interface` and `place` (the subnet's) are keys that
+        replace ours."""
         subnet, group = subnet or self.subnets[0], group or self.groups[0]
         zone = {"ec2:AvailabilityZone": self.zones.get(subnet, f"{self.region}a")}
         region = {"ec2:Region": self.region}
@@ -76,8 +80,9 @@ class Place:
         ]
         if key_pair:
             asks.append(Asks(run, self.arn("ec2", "key-pair/operators"), region, {"ec2:KeyPairName": "operators"}))
-        return [_changed(ask, "instance/*", dict(instance)) for ask in
-                (_changed(ask, "network-interface/*", dict(interface)) for ask in asks)]
+        for resource, keys in (("network-interface/*", interface), (f"subnet/{subnet}", place), ("instance/*", instance)):
+            asks = [_changed(ask, resource, dict(keys)) for ask in asks]
+        return asks
 
     def tags(self, *kinds, action="RunInstances"):
         """Tags of what a request makes: checked on each, with the action that makes it (`ec2:CreateAction`)."""
@@ -204,6 +209,7 @@ def refused(here):
         "a public address": run(interface={"ec2:AssociatePublicIpAddress": "true"}),
         "a public address in other letters": run(interface={"ec2:AssociatePublicIpAddress": "True"}),
         "another subnet": run("subnet-0a0production0000"),
+        "a subnet of ours in a zone that is not": run(place={"ec2:AvailabilityZone": other_zone}),
         "another group": run(group="sg-0a0production0000"),
         "IMDSv1": run(instance={"ec2:MetadataHttpTokens": "optional"}),
         # Then the image or the account decides, whatever they say today (EC2 user guide, Order of precedence for

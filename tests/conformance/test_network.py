@@ -168,7 +168,7 @@ def test_all_is_made_in_the_vpc_that_is_there(setting):
     assert function["VpcConfig"]["SubnetIds"] == subnets
     told = function["Environment"]["Variables"]
     many = int(given["MachineZones"])
-    assert told["VPC_ID"] == given["VpcId"] and told["NETWORK_CIDR"] == given["VpcCidr"]
+    assert told["VPC"] == given["VpcId"] and told["NETWORK_CIDR"] == given["VpcCidr"]
     assert told["SUBNET_IDS"].split(",") == subnets and told["EC2_SUBNET_IDS"].split(",") == subnets[:many]
     ends, = (s for s in stack.main.statements("FunctionRole") if s.sid == "TerminateMachines")
     assert ends.conditions["StringEquals"]["ec2:AvailabilityZone"] == zones[:many]

@@ -520,8 +520,8 @@ def lets_in(place, statement):
     where = f"{place} {statement['Sid']}" if "Sid" in statement else place
     principal, condition = statement["Principal"], statement.get("Condition", {})
     if "Endpoint" in place:
-        # A rule of what passes, not a right; and for this account's principals alone.
-        return None if condition == {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}} else f"{where}: everybody passes"
+        # A rule of what passes, not a right; and for the function's role alone.
+        return None if condition == {"ArnEquals": {"aws:PrincipalArn": FUNCTION_ROLE}} else f"{where}: others pass"
     if statement["Action"] == "events:PutEvents":
         return None if forwards(principal, condition) else f"{where}: {principal} under {condition}"
     if not isinstance(principal, dict) or set(principal) - {"AWS", "Service"}:

@@ -120,7 +120,7 @@ pub struct Config {
     pub machine_subnets: Vec<String>,
     /// The addresses of that network (`NETWORK_CIDR`): checks connect to no private address outside of it.
     pub network_cidr: Cidr,
-    /// Id of the isolated VPC (`VPC_ID`).
+    /// Id of the isolated VPC (`VPC`).
     pub vpc: String,
     /// Ids of all subnets of the isolated network (`SUBNET_IDS`, separated by commas).
     pub subnets: Vec<String>,
@@ -177,7 +177,7 @@ impl Config {
         let machine_subnets = list(&required("EC2_SUBNET_IDS"));
         let machine_security_groups = list(&required("EC2_SECURITY_GROUP_IDS"));
         let network_cidr = required("NETWORK_CIDR");
-        let vpc = required("VPC_ID");
+        let vpc = required("VPC");
         let subnets = list(&required("SUBNET_IDS"));
         let reset_key_secret = required("RESET_KEY_SECRET");
         let max_concurrent_restores = required("MAX_CONCURRENT_RESTORES");
@@ -477,7 +477,7 @@ mod tests {
             "EC2_SUBNET_IDS" => "subnet-1,subnet-2",
             "EC2_SECURITY_GROUP_IDS" => "sg-2",
             "NETWORK_CIDR" => "10.255.0.0/24",
-            "VPC_ID" => "vpc-1",
+            "VPC" => "vpc-1",
             "SUBNET_IDS" => "subnet-1,subnet-2",
             "RESET_KEY_SECRET" => "reset-key",
             "MAX_CONCURRENT_RESTORES" => "4",

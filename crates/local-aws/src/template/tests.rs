@@ -117,7 +117,7 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             "TYPES",
             "UNWATCHED_VAULT_NAMES",
             "VALUES_LEAVE",
-            "VPC_ID",
+            "VPC",
         ]
     );
     assert_eq!(function.environment["POLICY_KEY"], "policy/policy.toml");
