@@ -66,11 +66,11 @@ class Front:
     """Listens on loopback. A context manager.
 
     `players` are the addresses of who plays a service, by the name that its requests are signed for; `None` stands for
-    all others. An `invoke` function answers Lambda's synchronous invocations.
+    all others. `invoke` answers Lambda's invocations: status, headers and body for a payload's bytes.
     """
 
     def __init__(self, players, invoke=None):
-        self._players, self._invoke = players, invoke
+        self._players, self._invoke = dict(players), invoke
         self._denied, self._silent, self._changed = set(), set(), {}
         self.calls = []
 
@@ -101,10 +101,26 @@ class Front:
 
     @contextmanager
     def changing(self, operation, change):
-        """Meanwhile `change` makes another answer of that of the operation: of its JSON, or of its text."""
-        self._changed[operation] = change
+        """Meanwhile `change` makes another answer of that of the operation: of its JSON, or of its text. Changes add up."""
+        before = self._changed.get(operation, [])
+        self._changed[operation] = [*before, change]
         yield
-        del self._changed[operation]
+        self._changed[operation] = before
+
+    @contextmanager
+    def playing(self, service, url):
+        """Meanwhile another plays a service."""
+        before = self._players[service]
+        self._players[service] = url
+        yield
+        self._players[service] = before
+
+    @contextmanager
+    def invoking(self, invoke):
+        """Meanwhile another answers invocations."""
+        before, self._invoke = self._invoke, invoke
+        yield
+        self._invoke = before
 
     def answer(self, method, target, headers, body):
         """Status, headers and body; None for no answer."""
@@ -120,11 +136,11 @@ class Front:
         elif name in self._denied:
             answered = refusal(service, operation, form)
         elif name == "lambda:Invoke" and self._invoke is not None:
-            answered = self._invoke(json.loads(body))
+            answered = self._invoke(body)
         else:
             answered = self._pass_on(service, method, target, headers, body)
-            if name in self._changed:
-                answered = _changed(answered, self._changed[name])
+            for change in self._changed.get(name, []):
+                answered = _changed(answered, change) if answered[0] == 200 else answered
         status, sent, text = answered or (0, {}, b"")
         self.calls.append(Call(MODELS.get(service, service), operation, method, url.path, url.query, dict(headers), body,
                                status, {key.lower(): value for key, value in sent.items()}, text))

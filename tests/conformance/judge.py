@@ -236,8 +236,10 @@ def _request_rest(call, model, problems):
         for name, member in (shape.members.items() if shape else ())
         if member.serialization.get("location") == "querystring"
     }
+    # Some operations are told from others of the same path by what stands there: `?list-type=2`.
+    fixed = dict(parse_qsl(model.http["requestUri"].partition("?")[2], keep_blank_values=True))
     for key in query:
-        if key not in known | TRANSPORT_QUERY:
+        if key not in known | TRANSPORT_QUERY | fixed.keys():
             problems.add(f"query.{key}", "no parameter of this operation")
     parameters = wire.located(shape, "uri", labels, "path", problems)
     parameters |= wire.located(shape, "querystring", query, "query", problems)

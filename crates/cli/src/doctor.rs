@@ -424,24 +424,25 @@ impl Report {
             }
         }
         let (broken, unseen) = (self.number(State::Broken), self.number(State::Unseen));
-        out += &match (broken, unseen) {
-            (0, 0) => paint(
+        let (style, sum) = match (broken, unseen) {
+            (0, 0) => (
                 GREEN,
-                &format!(
-                    "\nNothing keeps validations from working: {} examined.\n",
+                format!(
+                    "Nothing keeps validations from working: {} examined.",
                     count(self.found.len(), "thing")
                 ),
             ),
-            (0, unseen) => paint(
+            (0, unseen) => (
                 YELLOW,
-                &format!("\nNothing broken was found, but {unseen} could not be seen.\n"),
+                format!("Nothing broken was found, but {unseen} could not be seen."),
             ),
-            (broken, 0) => paint(RED, &format!("\n{broken} broken.\n")),
-            (broken, unseen) => paint(
+            (broken, 0) => (RED, format!("{broken} broken.")),
+            (broken, unseen) => (
                 RED,
-                &format!("\n{broken} broken, and {unseen} could not be seen.\n"),
+                format!("{broken} broken, and {unseen} could not be seen."),
             ),
         };
+        out += &format!("\n{}\n", paint(style, &sum));
         out
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use futures_util::{FutureExt, future};
 use serde_json::{Map, Value, json};
 
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_lambda::types::InvocationType;
 
 use crate::App;
@@ -15,8 +16,8 @@ use crate::ledger::{Ledger, Slots};
 
 /// No version of a secret is staged so: Secrets Manager has nothing to hand out.
 const NO_STAGE: &str = "restore-proof-doctor";
-/// No log stream may be called so ("CreateLogStream", CloudWatch Logs API reference: no colon, no asterisk).
-const NO_STREAM: &str = "restore-proof:doctor";
+/// Nobody makes a log stream of this name: CloudWatch Logs has nowhere to put an event.
+const NO_STREAM: &str = "restore-proof-doctor";
 
 /// How one service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,11 +153,18 @@ fn questions<'a>(app: &'a App, aws: &'a Aws) -> Vec<Asked<'a>> {
         (
             "logs",
             heard(call(
-                "logs:CreateLogStream",
+                "logs:PutLogEvents",
                 aws.logs
-                    .create_log_stream()
+                    .put_log_events()
                     .log_group_name(&config.records_log_group)
                     .log_stream_name(NO_STREAM)
+                    .log_events(
+                        InputLogEvent::builder()
+                            .timestamp(app.now().as_millisecond())
+                            .message("doctor")
+                            .build()
+                            .expect("timestamp and message are set"),
+                    )
                     .send(),
             )),
         ),

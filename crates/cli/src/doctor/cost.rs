@@ -9,6 +9,7 @@ use restore_proof_function::aws::call;
 use super::Findings;
 use super::alarms;
 use super::stack::Stack;
+use crate::output::count;
 
 /// When these prices were looked up, and where: aws.amazon.com, privatelink, kms, secrets-manager and cloudwatch pricing,
 /// USD a month. `tests/conformance/test_readme.py` holds the README to the same.
@@ -61,16 +62,16 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
         .collect();
     let vaults = stack.config.watched_vaults().len();
     let items = [
-        Item::new("endpoints in zones", zones(endpoints), ENDPOINT_IN_A_ZONE),
-        Item::new("keys", keys.len(), KEY),
-        Item::new("secrets", named.len() + 1, SECRET),
-        Item::new("alarms", alarms, ALARM),
-        Item::new("metrics", METRICS + vaults, METRIC),
+        Item::new("endpoint", zones(endpoints), ENDPOINT_IN_A_ZONE),
+        Item::new("key", keys.len(), KEY),
+        Item::new("secret", named.len() + 1, SECRET),
+        Item::new("alarm", alarms, ALARM),
+        Item::new("metric", METRICS + vaults, METRIC),
     ];
     findings.note(examined, told(&items));
 }
 
-/// What there is some of, and what each costs a month.
+/// What there is some of, in the singular, and what each costs a month.
 struct Item {
     what: &'static str,
     number: usize,
@@ -99,10 +100,11 @@ fn told(items: &[Item]) -> String {
     let all: f64 = items.iter().map(Item::usd).sum();
     let parts = items
         .iter()
-        .map(|item| format!("{} {} {:.2}", item.number, item.what, item.usd()));
+        .map(|item| format!("{} {:.2}", count(item.number, item.what), item.usd()));
     let parts: Vec<String> = parts.collect();
     format!(
-        "about {all:.0} USD a month while nothing is restored: {} (an estimate, by prices of {PRICES_OF})",
+        "about {all:.0} USD a month while nothing is restored: {} (an estimate by prices of {PRICES_OF}; an endpoint counts in each \
+         of its zones)",
         parts.join(", ")
     )
 }
@@ -126,7 +128,7 @@ mod tests {
             endpoint(VpcEndpointType::Gateway, &[]),
         ];
         assert_eq!(zones(&there), 3);
-        let told = told(&[Item::new("endpoints in zones", zones(&there), 7.30)]);
+        let told = told(&[Item::new("endpoint", zones(&there), 7.30)]);
         assert!(told.starts_with("about 22 USD"), "{told}");
     }
 }

@@ -1,6 +1,6 @@
 //! The isolated network: there, in two zones, and without a way out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, Route, RouteTable, Subnet, VpcEndpoint, VpcEndpointType};
 use aws_sdk_rds::types::DbSubnetGroup;
@@ -34,18 +34,22 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
     }
     match route_tables(stack).await {
         Ok(tables) => {
-            let mut used = BTreeSet::new();
+            let mut used: BTreeMap<&str, (&RouteTable, Vec<&str>)> = BTreeMap::new();
             for subnet in &routed {
                 if let Some(table) = table_of(&tables, subnet) {
-                    used.extend(table.route_table_id());
-                    judge_routes(findings, subnet, table);
+                    let id = table.route_table_id().unwrap_or_default();
+                    let (_, subnets) = used.entry(id).or_insert((table, Vec::new()));
+                    subnets.push(subnet);
                 } else {
                     let words = format!("subnet {subnet} has no route table in the network");
                     findings.broken("routes", words, DRIFT);
                 }
             }
+            for (table, subnets) in used.values() {
+                judge_routes(findings, subnets, table);
+            }
             if let Ok(endpoints) = stack.endpoints().await {
-                judge_gateways(findings, endpoints, &used);
+                judge_gateways(findings, endpoints, &used.into_keys().collect());
             }
         }
         Err(error) => findings.refused("routes", "the routes of the network", &error),
@@ -184,15 +188,16 @@ fn table_of<'t>(tables: &'t [RouteTable], subnet: &str) -> Option<&'t RouteTable
     all.find(associated).or_else(|| tables.iter().find(is_main))
 }
 
-fn judge_routes(findings: &mut Findings, subnet: &str, table: &RouteTable) {
+fn judge_routes(findings: &mut Findings, subnets: &[&str], table: &RouteTable) {
     let id = table.route_table_id().unwrap_or_default();
+    let subnets = subnets.join(" and ");
     let ways_out: Vec<(String, &str)> = table
         .routes()
         .iter()
         .filter_map(|route| Some((destination_of(route), way_out(route)?)))
         .collect();
     if ways_out.is_empty() {
-        let words = format!("the routes of subnet {subnet} lead nowhere but to endpoints");
+        let words = format!("the routes of {subnets} lead nowhere but to endpoints");
         findings.fine("routes", words);
     }
     for (destination, to) in ways_out {
@@ -205,9 +210,7 @@ fn judge_routes(findings: &mut Findings, subnet: &str, table: &RouteTable) {
         };
         findings.broken(
             "routes",
-            format!(
-                "subnet {subnet} has a way out of the isolated network: {destination} leads to {to}"
-            ),
+            format!("there is a way out of {subnets}: the route {destination} leads to {to}"),
             format!("aws ec2 delete-route --route-table-id {id} {option} {destination}"),
         );
     }
@@ -323,12 +326,12 @@ mod tests {
         let closed = [("10.255.0.0/24", "local"), ("pl-1", "vpce-1")];
         let good = table("rtb-1", association.clone(), &closed);
         assert_eq!(
-            found(|f| judge_routes(f, "subnet-1", &good))[0].state,
+            found(|f| judge_routes(f, &["subnet-1"], &good))[0].state,
             State::Fine
         );
         for to in ["igw-1", "nat-1"] {
             let open = table("rtb-1", association.clone(), &[("0.0.0.0/0", to)]);
-            let found = found(|f| judge_routes(f, "subnet-1", &open));
+            let found = found(|f| judge_routes(f, &["subnet-1"], &open));
             assert_eq!(found[0].state, State::Broken, "{to}");
             assert_eq!(
                 found[0].remedy.as_deref(),

@@ -86,13 +86,17 @@ fn judge_subscriptions(findings: &mut Findings, topic: &str, there: &[Subscripti
         .count();
     let examined = "subscription";
     if confirmed > 0 {
-        findings.fine(examined, format!("{confirmed} confirmed subscriptions"));
+        findings.fine(examined, format!("confirmed subscriptions: {confirmed}"));
     } else if waiting > 0 {
         findings.broken(
             examined,
-            format!("{waiting} subscriptions of the topic wait to be confirmed, and none is: nobody hears of verdicts and alarms"),
-            "open the mail of AWS Notifications and follow its link; it is good for three days, then: aws sns subscribe \
-             sends another",
+            format!(
+                "of the topic's subscriptions none is confirmed ({waiting} waiting): nobody hears of verdicts and alarms"
+            ),
+            format!(
+                "open the mail of AWS Notifications and follow its link; `aws sns subscribe --topic-arn {topic} --protocol \
+                 email --notification-endpoint <address>` sends another"
+            ),
         );
     } else {
         findings.broken(
