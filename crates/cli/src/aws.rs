@@ -1,13 +1,14 @@
-//! The deployed function, and what keeps us from it.
+//! The deployed function, the bucket with its records, and what keeps us from them.
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::ProvideCredentials as _;
 use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_s3::config::http::HttpResponse;
 use serde_json::Value;
 
 use crate::exit::Problem;
@@ -29,43 +30,11 @@ impl Function {
     /// # Errors
     /// When it tells none.
     pub(crate) async fn find(name: &str) -> Result<Function, Problem> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ANSWER)
-            .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        let region = config.region().map(ToString::to_string).ok_or_else(|| {
-            Problem::cannot_run("no AWS Region is given")
-                .help("set AWS_REGION, or region in the profile of ~/.aws/config")
-        })?;
-        let no_credentials = |why: &str| {
-            // The chain's own words name every place that was looked at, over several lines.
-            let why = match why {
-                why if why.contains("no credentials found in chain") => String::new(),
-                why => format!(": {}", crate::output::one_line(why)),
-            };
-            Problem::cannot_run(format!("there are no AWS credentials{why}")).help(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
-                 eval \"$(aws configure export-credentials --format env)\"",
-            )
-        };
-        match config.credentials_provider() {
-            None => return Err(no_credentials("none are configured")),
-            Some(provider) => {
-                // Asked for here, for the call itself would hide why there are none.
-                provider
-                    .provide_credentials()
-                    .await
-                    .map_err(|error| no_credentials(&chain(&error)))?;
-            }
-        }
+        let config = configured().await?;
         Ok(Function {
             client: Client::new(&config),
             name: name.to_owned(),
-            region,
+            region: region_of(&config),
         })
     }
 
@@ -180,4 +149,174 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner.source();
     }
     words
+}
+
+/// What all clients are made of: the Region and the credentials that the environment tells.
+///
+/// # Errors
+/// When it tells none.
+async fn configured() -> Result<SdkConfig, Problem> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ANSWER)
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .load()
+        .await;
+    if config.region().is_none() {
+        return Err(Problem::cannot_run("no AWS Region is given")
+            .help("set AWS_REGION, or region in the profile of ~/.aws/config"));
+    }
+    let no_credentials = |why: &str| {
+        // The chain's own words name every place that was looked at, over several lines.
+        let why = match why {
+            why if why.contains("no credentials found in chain") => String::new(),
+            why => format!(": {}", crate::output::one_line(why)),
+        };
+        Problem::cannot_run(format!("there are no AWS credentials{why}")).help(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; after a single sign-on: \
+             eval \"$(aws configure export-credentials --format env)\"",
+        )
+    };
+    match config.credentials_provider() {
+        None => return Err(no_credentials("none are configured")),
+        Some(provider) => {
+            // Asked for here, for the call itself would hide why there are none.
+            provider
+                .provide_credentials()
+                .await
+                .map_err(|error| no_credentials(&chain(&error)))?;
+        }
+    }
+    Ok(config)
+}
+
+fn region_of(config: &SdkConfig) -> String {
+    config.region().map(ToString::to_string).unwrap_or_default()
+}
+
+/// A bucket with records.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+    region: String,
+}
+
+impl Bucket {
+    /// The bucket of this name.
+    ///
+    /// # Errors
+    /// When the environment tells no Region or no credentials.
+    pub(crate) async fn find(name: &str) -> Result<Bucket, Problem> {
+        let config = configured().await?;
+        Ok(Bucket {
+            client: aws_sdk_s3::Client::new(&config),
+            name: name.to_owned(),
+            region: region_of(&config),
+        })
+    }
+
+    /// The bucket that a deployed function writes its records to.
+    ///
+    /// # Errors
+    /// When the function cannot be asked for, or names none.
+    pub(crate) async fn of_function(name: &str) -> Result<Bucket, Problem> {
+        let function = Function::find(name).await?;
+        let asked = function.client.get_function_configuration();
+        let told = asked.function_name(name).send().await.map_err(|error| {
+            let code = error.code().map(str::to_owned);
+            let message = error.message().map(str::to_owned);
+            match code.as_deref() {
+                Some("AccessDeniedException" | "AccessDenied") => Problem::cannot_run(format!(
+                    "AWS refuses to tell how {name} is configured: {}",
+                    message.unwrap_or_default()
+                ))
+                .help("these credentials need the permission lambda:GetFunctionConfiguration on it; or name the bucket with --bucket"),
+                Some(_) | None => function.problem(code, message, &error),
+            }
+        })?;
+        let variables = told
+            .environment()
+            .and_then(|environment| environment.variables());
+        let bucket = variables.and_then(|variables| variables.get("RESULTS_BUCKET"));
+        Bucket::find(bucket.ok_or_else(|| is_another(name))?).await
+    }
+
+    /// The objects whose keys begin so, with their sizes, in the order of the keys.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub(crate) async fn keys(&self, prefix: &str) -> Result<Vec<(String, u64)>, Problem> {
+        let asked = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(prefix);
+        let mut pages = asked.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.problem("s3:ListBucket", &error))?;
+            keys.extend(
+                page.contents
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|object| {
+                        let size = object.size.and_then(|size| u64::try_from(size).ok());
+                        Some((object.key?, size.unwrap_or_default()))
+                    }),
+            );
+        }
+        Ok(keys)
+    }
+
+    /// An object; none when it is not there.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub(crate) async fn object(&self, key: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let asked = self.client.get_object().bucket(&self.name).key(key);
+        let found = match asked.send().await {
+            Ok(found) => found,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(self.problem("s3:GetObject", &error)),
+        };
+        let body = found.body.collect().await.map_err(|error| {
+            Problem::cannot_run(format!(
+                "reading {key} of {} broke off: {}",
+                self.name,
+                chain(&error)
+            ))
+        })?;
+        Ok(Some(body.to_vec()))
+    }
+
+    fn problem<E>(&self, permission: &str, error: &SdkError<E, HttpResponse>) -> Problem
+    where
+        E: std::error::Error + aws_sdk_s3::error::ProvideErrorMetadata + 'static,
+    {
+        let Bucket { name, region, .. } = self;
+        let said = error.message().or(error.code()).unwrap_or_default();
+        match error.code() {
+            Some("NoSuchBucket") => Problem::cannot_run(format!("there is no bucket {name}"))
+                .help("the stack's output ResultsBucketName names it"),
+            Some("AccessDenied") => {
+                Problem::cannot_run(format!("AWS refuses to read the bucket {name}: {said}")).help(format!(
+                    "these credentials need the permission {permission} on it, and the use of its key"
+                ))
+            }
+            Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                Problem::cannot_run(format!("the bucket {name} is not in {region}: {said}"))
+                    .help("set AWS_REGION to the Region of the stack")
+            }
+            Some(
+                "ExpiredToken" | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch",
+            ) => Problem::cannot_run(format!("AWS does not take the credentials: {said}"))
+                .help("they may have expired, or be those of another account: log in again"),
+            Some(_) => Problem::cannot_run(format!("reading the bucket {name} failed: {said}")),
+            None => Problem::cannot_run(format!("reading the bucket {name} failed: {}", chain(error)))
+                .help("is there a way to AWS from here? AWS_ENDPOINT_URL and the Region decide where it leads"),
+        }
+    }
 }

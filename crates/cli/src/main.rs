@@ -8,6 +8,7 @@ mod exit;
 mod operate;
 mod output;
 mod policy;
+mod report;
 mod validate;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Command {
     Pause(operate::PauseArgs),
     /// Lets the deployed function begin restores again, those that waited first
     Resume(operate::Args),
+    /// Says over a period what is proved and what is not: recovery times, coverage, failures, trend, cost
+    Report(report::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -109,6 +112,7 @@ fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Status(args) => operate::status(&args, json),
         Command::Pause(args) => operate::pause(&args, json),
         Command::Resume(args) => operate::resume(&args, json),
+        Command::Report(args) => report::run(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }
