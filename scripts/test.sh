@@ -85,7 +85,7 @@ step_local-aws() {
 # The JSON Schema of policy files, against policies good and bad.
 step_schema() {
     build_binaries
-    CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_schema.py
+    CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_{schema,report}.py
 }
 
 # Every AWS call of the scenarios is recorded, for the step `calls`. One of them, `deaths`, needs the function as a program.
