@@ -237,41 +237,52 @@ impl Bucket {
                 Some(_) | None => function.problem(code, message, &error),
             }
         })?;
-        let variables = told
-            .environment()
-            .and_then(|environment| environment.variables());
+        // A key that these credentials may not use hides the variables.
+        let environment = told.environment();
+        let hidden = environment.and_then(|environment| environment.error()?.message());
+        if let Some(why) = hidden {
+            return Err(Problem::cannot_run(format!(
+                "AWS does not tell the bucket of {name}: {why}"
+            ))
+            .help("name it with --bucket"));
+        }
+        let variables = environment.and_then(|environment| environment.variables());
         let bucket = variables.and_then(|variables| variables.get("RESULTS_BUCKET"));
         Bucket::find(bucket.ok_or_else(|| is_another(name))?).await
     }
 
-    /// The objects whose keys begin so, with their sizes, in the order of the keys.
+    /// The objects whose keys begin with `prefix` and stand behind `after` and before `end`, with their sizes.
     ///
     /// # Errors
     /// When S3 refuses or cannot be reached.
-    pub(crate) async fn keys(&self, prefix: &str) -> Result<Vec<(String, u64)>, Problem> {
-        let asked = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.name)
-            .prefix(prefix);
+    pub(crate) async fn keys(
+        &self,
+        prefix: &str,
+        after: &str,
+        end: &str,
+    ) -> Result<Vec<(String, u64)>, Problem> {
+        let asked = self.client.list_objects_v2().bucket(&self.name);
+        let asked = asked.prefix(prefix).start_after(after);
         let mut pages = asked.into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.problem("s3:ListBucket", &error))?;
-            keys.extend(
-                page.contents
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|object| {
-                        let size = object.size.and_then(|size| u64::try_from(size).ok());
-                        Some((object.key?, size.unwrap_or_default()))
-                    }),
-            );
+            for object in page.contents.unwrap_or_default() {
+                let Some(key) = object.key else {
+                    continue;
+                };
+                // S3 lists in the order of the keys.
+                if key.as_str() >= end {
+                    return Ok(keys);
+                }
+                let size = object.size.and_then(|size| u64::try_from(size).ok());
+                keys.push((key, size.unwrap_or_default()));
+            }
         }
         Ok(keys)
     }
 
-    /// An object; none when it is not there.
+    /// An object; None if it is not there.
     ///
     /// # Errors
     /// When S3 refuses or cannot be reached.

@@ -23,6 +23,9 @@ use crate::exit::{self, Problem};
 use crate::output;
 use outline::Outline;
 
+/// The longest period, days.
+const MAX_DAYS: u32 = 3660;
+
 /// Options of the report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::CODES)]
@@ -182,21 +185,26 @@ fn code(report: &Report) -> u8 {
 
 fn period(args: &Args, today: Date) -> Result<Period, Problem> {
     let to = args.to.unwrap_or(today);
-    match args.from {
+    let from = match args.from {
+        Some(from) => Some(from),
+        None => Period::last(args.last.unwrap_or(30), to).map(|period| period.from),
+    };
+    match from {
         Some(from) if from > to => Err(Problem::usage(format!(
             "the period ends on {to}, before it begins on {from}"
         ))),
-        Some(from) => Ok(Period { from, to }),
-        None => Period::last(args.last.unwrap_or(30), to)
-            .ok_or_else(|| Problem::usage("there are not so many days before that one")),
+        Some(from) if Period { from, to }.days() <= MAX_DAYS => Ok(Period { from, to }),
+        Some(_) | None => Err(Problem::usage(format!(
+            "the period is longer than {MAX_DAYS} days"
+        ))),
     }
 }
 
 fn days(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('d').unwrap_or(text).parse().ok();
     number
-        .filter(|days| (1..=3660).contains(days))
-        .ok_or_else(|| "give a number of days up to 3660, such as 30d".to_owned())
+        .filter(|days| (1..=MAX_DAYS).contains(days))
+        .ok_or_else(|| format!("give a number of days up to {MAX_DAYS}, such as 30d"))
 }
 
 fn read_inventory(file: &Path) -> Result<Vec<Listed>, Problem> {

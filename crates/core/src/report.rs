@@ -28,7 +28,7 @@ pub use reckon::Reckoning;
 /// The version of the report as JSON. A new one only adds to it.
 pub const FORMAT: u32 = 1;
 
-/// The most entries of each list that can grow with the number of records; how many there were is told beside it.
+/// The most entries of each list that can grow with the number of records; their full number stands beside them.
 pub const LONGEST_LIST: usize = 1000;
 
 /// The longest text that is taken over from a record, characters.
@@ -44,7 +44,7 @@ pub struct Period {
 }
 
 impl Period {
-    /// So many days up to this one. None when there is no such day.
+    /// So many days up to this one. None if there is no such day.
     pub fn last(days: u32, to: Date) -> Option<Period> {
         let from = to.checked_sub(i64::from(days.max(1) - 1).days()).ok()?;
         Some(Period { from, to })
@@ -55,7 +55,7 @@ impl Period {
         u32::try_from((self.to - self.from).get_days() + 1).unwrap_or_default()
     }
 
-    /// The period of the same length right before it. None when there is no such day.
+    /// The period of the same length right before it. None if there is no such day.
     pub fn before(self) -> Option<Period> {
         Period::last(self.days(), self.from.yesterday().ok()?)
     }
@@ -97,7 +97,7 @@ pub struct Report {
     pub failed: Capped<BadNews>,
     /// Copies of the period that failed, newest first.
     pub copy_failures: Capped<BadNews>,
-    /// Verdicts of the period that say nothing of the backup, by kind.
+    /// Verdicts of the period that are neither for nor against the backup, by kind.
     pub untold: Vec<Untold>,
     /// The period of the same length before.
     pub before: Option<Before>,
@@ -252,7 +252,7 @@ pub struct Latest {
     pub checks_not_passed: Vec<CheckNotPassed>,
     /// What was noticed besides, at most ten.
     pub findings: Vec<String>,
-    /// What became of what was restored.
+    /// How its cleanup ended.
     pub cleanup: String,
 }
 
@@ -270,7 +270,7 @@ pub struct CheckNotPassed {
 /// Validations in numbers. Names and meanings are those of the saved query "The auditor's month".
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Totals {
-    /// Recovery points that were told of.
+    /// Recovery points that records name.
     pub recovery_points: u64,
     /// Resources among them.
     pub resources: u64,
@@ -442,7 +442,7 @@ pub struct BadNews {
     pub validation_id: String,
 }
 
-/// Verdicts of one kind that say nothing of the backup.
+/// Verdicts of one kind that are neither for nor against the backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Untold {
     /// The verdict.

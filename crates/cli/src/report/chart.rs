@@ -328,12 +328,15 @@ mod tests {
         for most in [0.02, 1.0, 3.0, 7.0, 99.0, 1e9] {
             let scale = nice(most);
             assert!(scale.len() >= 2 && scale.len() <= 11, "{most}: {scale:?}");
-            assert!(*scale.last().unwrap() >= most, "{most}: {scale:?}");
+            assert!(
+                *scale.last().expect("never empty") >= most,
+                "{most}: {scale:?}"
+            );
         }
         for most in [60.0, 1e300] {
             let scale = powers(0.5, most);
             assert!(scale.len() <= 12 && scale[0] <= 0.5, "{scale:?}");
-            assert!(*scale.last().unwrap() >= most, "{scale:?}");
+            assert!(*scale.last().expect("never empty") >= most, "{scale:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use restore_proof_core::verdict::Verdict;
 pub(super) struct Outline {
     /// What it is, and over which days.
     pub(super) title: String,
-    /// What to know before reading on.
+    /// What to know first.
     pub(super) lead: Vec<String>,
     /// The few numbers that matter most.
     pub(super) figures: Vec<Figure>,
@@ -46,7 +46,7 @@ pub(super) struct Column {
 
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
-    /// What there is to know besides: name and value.
+    /// More about the row: names and values.
     pub(super) detail: Vec<(String, String)>,
 }
 
@@ -295,14 +295,14 @@ fn figures(report: &Report) -> Vec<Figure> {
             about: format!("of {}", counted(totals.recovery_points, "recovery point")),
         },
         Figure {
-            label: "Still there",
+            label: "Not deleted",
             value: report.left_behind.count.to_string(),
             tone: if report.left_behind.count == 0 {
                 Tone::Good
             } else {
                 Tone::Open
             },
-            about: "restored resources not deleted".to_owned(),
+            about: "restored resources left behind or kept".to_owned(),
         },
     ];
     if coverage.overdue > 0 {
@@ -617,7 +617,7 @@ fn totals(report: &Report) -> Section {
             "totals",
             "Totals and success rate",
             &[
-                "The success rate is the share of \"restored and passed\" among what was restored and passed or failed, or could not be restored. What could not be told is not in it.",
+                "The success rate is the share of \"restored and passed\" among what was restored and passed or failed, or could not be restored. Inconclusive, unchecked and untested ones are not in it.",
             ],
         )
     }
@@ -883,7 +883,7 @@ fn untold(report: &Report) -> Section {
         rows: rows.collect(),
         ..section(
             "untold",
-            "What could not be told",
+            "Inconclusive, unchecked or not tested",
             &["Verdicts that speak neither for nor against the backup, by kind."],
         )
     }
@@ -1043,7 +1043,7 @@ fn left_behind(report: &Report) -> Section {
         rows: rows.collect(),
         ..section(
             "left-behind",
-            "Still there",
+            "Left behind",
             &[
                 "What was restored and is not known to be deleted, oldest first, from whatever day. Each costs money every hour, and holds production data.",
             ],

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
@@ -28,19 +28,27 @@ pub(super) fn folder(folder: &Path, into: &mut Reckoning) -> Result<(), Problem>
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.map_err(|error| cannot(&folder, error))?;
-        let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
-        paths.sort();
-        for path in paths {
-            let about = fs::metadata(&path).map_err(|error| cannot(&path, error))?;
+        let mut entries = entries.map_err(|error| cannot(&folder, error))?;
+        entries.sort_by_key(fs::DirEntry::path);
+        for entry in entries {
+            let path = entry.path();
+            // A link to a folder is not followed: it may lead back here.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+                continue;
+            }
             let ends_so = path
                 .extension()
                 .is_some_and(|end| end == "json" || end == "jsonl");
-            if about.is_dir() {
-                folders.push(path);
-            } else if ends_so && about.len() > LARGEST {
+            if !ends_so {
+                continue;
+            }
+            let size = fs::metadata(&path)
+                .map_err(|error| cannot(&path, error))?
+                .len();
+            if size > LARGEST {
                 into.unreadable(&path.to_string_lossy(), "too large for a record");
-            } else if ends_so {
+            } else {
                 let text = fs::read(&path).map_err(|error| cannot(&path, error))?;
                 into.read(&path.to_string_lossy(), &text);
             }
@@ -59,46 +67,38 @@ pub(super) async fn bucket(
     to: Date,
     into: &mut Reckoning,
 ) -> Result<(), Problem> {
-    let progress = if !io::stderr().is_terminal() {
-        ProgressBar::hidden()
+    let folder = |day: Date| format!("records/dt={day}");
+    let end = to.tomorrow().map_or("records/dt=~".to_owned(), folder);
+    let keys = bucket.keys("records/dt=", &folder(from), &end).await?;
+    let progress = if io::stderr().is_terminal() {
+        let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} records");
+        ProgressBar::new(keys.len() as u64)
+            .with_style(style.unwrap_or(ProgressStyle::default_bar()))
     } else {
-        let style = ProgressStyle::with_template("{msg} {pos} records, {elapsed}");
-        ProgressBar::new_spinner().with_style(style.unwrap_or(ProgressStyle::default_spinner()))
+        ProgressBar::hidden()
     };
-    let mut day = from;
+    let mut keys = keys.into_iter();
+    let mut fetched = JoinSet::new();
     loop {
-        progress.set_message(format!("reading {day}:"));
-        let mut keys = bucket
-            .keys(&format!("records/dt={day}/"))
-            .await?
-            .into_iter();
-        let mut fetched = JoinSet::new();
-        loop {
-            while fetched.len() < AT_ONCE
-                && let Some((key, size)) = keys.next()
-            {
-                if size > LARGEST {
-                    into.unreadable(&key, "too large for a record");
-                    continue;
-                }
-                let bucket = bucket.clone();
-                fetched.spawn(async move { bucket.object(&key).await.map(|body| (key, body)) });
+        while fetched.len() < AT_ONCE
+            && let Some((key, size)) = keys.next()
+        {
+            if size > LARGEST {
+                into.unreadable(&key, "too large for a record");
+                continue;
             }
-            let Some(done) = fetched.join_next().await else {
-                break;
-            };
-            let done =
-                done.map_err(|error| Problem::cannot_run(format!("reading failed: {error}")))?;
-            match done? {
-                (key, Some(body)) => into.read(&key, &body),
-                (key, None) => into.unreadable(&key, "gone since it was listed"),
-            }
-            progress.inc(1);
+            let bucket = bucket.clone();
+            fetched.spawn(async move { bucket.object(&key).await.map(|body| (key, body)) });
         }
-        match day.tomorrow() {
-            Ok(next) if next <= to => day = next,
-            _ => break,
+        let Some(done) = fetched.join_next().await else {
+            break;
+        };
+        let broken = |error| Problem::cannot_run(format!("reading the bucket broke off: {error}"));
+        match done.map_err(broken)?? {
+            (key, Some(body)) => into.read(&key, &body),
+            (key, None) => into.unreadable(&key, "deleted after it was listed"),
         }
+        progress.inc(1);
     }
     progress.finish_and_clear();
     Ok(())

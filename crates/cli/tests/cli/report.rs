@@ -92,10 +92,10 @@ fn a_terminal_shows_gaps_first_and_all_sections() {
         "\nCoverage\n",
         "\nFailing\n",
         "\nFlapping\n",
-        "What could not be told",
+        "Inconclusive, unchecked or not tested",
         "\nTrend\n",
         "Copies that failed",
-        "\nStill there\n",
+        "\nLeft behind\n",
         "\nCost\n",
     ];
     assert!(sections.map(at).is_sorted());

@@ -133,7 +133,7 @@ mod tests {
             ("arn,target\narn:1,0", 2, "days"),
             ("arn,owner\narn:1,\"anna", 2, "quote"),
         ] {
-            let error = inventory(list).unwrap_err();
+            let error = inventory(list).expect_err("no list");
             assert_eq!(error.line, line, "{list:?}");
             assert!(error.what.contains(what), "{list:?}: {error}");
         }

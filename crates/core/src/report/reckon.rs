@@ -96,11 +96,6 @@ impl Reckoning {
         }
     }
 
-    /// How many records have been read.
-    pub fn records(&self) -> u64 {
-        self.read.records + self.read.later
-    }
-
     /// Takes a record.
     pub fn add(&mut self, line: Line) {
         let day = line.opened_time.day();
