@@ -74,7 +74,7 @@ fn a_terminal_shows_gaps_first_and_all_sections() {
         &[
             "Recovery tests from 2026-11-01 to 2026-11-30",
             "knows only resources whose backups ever landed",
-            "Success rate 66.6 % 2 of 3 restores passed",
+            "Success rate 66.7 % 2 of 3 restores passed",
             "db:crm never proved never",
             "db:billing failing 2026-11-03 04:30 27 2026-11-03 03:00 12.5 min failed",
             "db:orders proved 2026-11-10 04:30 20 2026-11-10 03:00 12.5 min on another class passed",
