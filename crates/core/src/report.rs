@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use jiff::ToSpan as _;
+use jiff::Span;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -46,7 +46,8 @@ pub struct Period {
 impl Period {
     /// So many days up to this one. None if there is no such day.
     pub fn last(days: u32, to: Date) -> Option<Period> {
-        let from = to.checked_sub(i64::from(days.max(1) - 1).days()).ok()?;
+        let back = Span::new().try_days(days.max(1) - 1).ok()?;
+        let from = to.checked_sub(back).ok()?;
         Some(Period { from, to })
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use restore_proof_core::report::Report;
 
 use super::chart::{self, Chart, HEIGHT, WIDTH};
-use super::outline::{Outline, Tone};
+use super::outline::{Cell, Outline, Tone};
 
 /// What makes tables sortable and the like. The page's policy allows this script and no other.
 const SCRIPT: &str = include_str!("../../templates/report.js");
@@ -55,6 +55,15 @@ impl Tone {
             Tone::Open => "open",
             Tone::Bad => "bad",
         }
+    }
+}
+
+impl Cell {
+    /// Whether it has a word so long that it has to be broken, such as an ARN.
+    fn is_long(&self) -> bool {
+        let text = self.full();
+        text.split_whitespace()
+            .any(|word| word.chars().count() > 20)
     }
 }
 

@@ -400,7 +400,7 @@ fn proofs(report: &Report) -> Section {
             time,
             one.latest
                 .as_ref()
-                .map_or(Cell::maybe(None), |latest| Cell::verdict(latest.verdict)),
+                .map_or(Cell::maybe(None), newest_verdict),
         ];
         if has_owners {
             cells.push(Cell::maybe(one.owner.as_deref()));
@@ -420,6 +420,14 @@ fn proofs(report: &Report) -> Section {
                 "For each resource the newest recovery point that was restored and passed: what to restore from. Gaps come first, then whoever waits longest.",
             ],
         )
+    }
+}
+
+/// The newest verdict; that it passed without a restore is said.
+fn newest_verdict(latest: &Latest) -> Cell {
+    match (latest.verdict, latest.proof.as_deref()) {
+        (Verdict::Passed, Some("read")) => Cell::text("passed, only read").of(Tone::Open),
+        (verdict, _) => Cell::verdict(verdict),
     }
 }
 
