@@ -1,5 +1,6 @@
 //! `restore-proof report` as people run it.
 
+use restore_proof_local_aws::{Server, World, WorldOptions, serve};
 use restore_proof_tests::{BUCKET, Scene, UNCHECKED};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -285,6 +286,15 @@ fn what_cannot_be_used_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_read_from_the_deployed_functions_bucket() {
     let scene = Scene::set(UNCHECKED).await;
+    // Whoever reads the bucket may list it, other than the function. A page holds two keys.
+    let options = WorldOptions {
+        s3_list_permission: true,
+        page_size: 2,
+        ..WorldOptions::default()
+    };
+    let bucket = World::new(options);
+    let refusing = World::new(WorldOptions::default());
+    refusing.put_object(BUCKET, "x", "");
     let mut records = history();
     records.push(record("old", "archive", 1, json!({ "opened_time": "2026-09-02 04:00:00.000", "verdict_time": "2026-09-02 04:30:00.000" })));
     records.push(record("older", "attic", 1, json!({ "opened_time": "2026-01-01 04:00:00.000", "verdict_time": "2026-01-01 04:30:00.000" })));
@@ -299,7 +309,7 @@ async fn records_are_read_from_the_deployed_functions_bucket() {
             "records/dt={day}/{}.json",
             record["validation_id"].as_str().unwrap()
         );
-        scene.world.put_object(BUCKET, &key, format!("{record}\n"));
+        bucket.put_object(BUCKET, &key, format!("{record}\n"));
     }
     let november = [
         "--json",
@@ -309,30 +319,41 @@ async fn records_are_read_from_the_deployed_functions_bucket() {
         "--to",
         "2026-11-30",
     ];
-    let told = async |options: &[&str]| {
-        crate::validate::run(&scene, &[&november[..], options].concat()).await
+    let anywhere = ([127, 0, 0, 1], 0).into();
+    let (s3, refusing) = (
+        serve(bucket, anywhere).await.unwrap(),
+        serve(refusing, anywhere).await.unwrap(),
+    );
+    let told = async |s3: &Server, options: &[&str]| {
+        let mut program = common::program(&[&november[..], options].concat());
+        program.env("AWS_ENDPOINT_URL_S3", s3.url());
+        crate::validate::ran(&scene, program).await
     };
-    let by_default = told(&[]).await;
+    let by_default = told(&s3, &[]).await;
     assert_eq!(by_default.code, 0, "{}", by_default.err);
     let told_of = by_default.json();
     assert_eq!(told_of["read"]["records"], json!(5));
     assert_eq!(told_of["read"]["looked_from"], json!("2026-09-02"));
-    let since = told(&["--bucket", BUCKET, "--since", "2026-01-01"])
+    let since = told(&s3, &["--bucket", BUCKET, "--since", "2026-01-01"])
         .await
         .json();
     assert_eq!(since["read"]["records"], json!(6));
     assert_eq!(since["read"]["looked_from"], json!("2026-01-01"));
 
-    told(&["--bucket", "nobodys"])
+    told(&s3, &["--bucket", "nobodys"])
         .await
         .assert(4, &["there is no bucket nobodys"]);
-    told(&["--function", "another"])
+    told(&s3, &["--function", "another"])
         .await
         .assert(4, &["is this the right function"]);
-    told(&["--function", "missing"])
+    told(&s3, &["--function", "missing"])
         .await
         .assert(4, &["there is no function missing"]);
-    told(&["--function", "forbidden"])
+    told(&s3, &["--function", "forbidden"])
         .await
         .assert(4, &["lambda:GetFunctionConfiguration"]);
+    told(&refusing, &[]).await.assert(
+        4,
+        &["AWS refuses to read the bucket results", "s3:ListBucket"],
+    );
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use restore_proof_local_aws::{RestoreBehaviour, serve};
+use restore_proof_local_aws::RestoreBehaviour;
 use restore_proof_tests::{BUCKET, PREFIX, REGION, Scene, UNCHECKED, VAULT};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -78,14 +78,12 @@ pub async fn run(scene: &Scene, arguments: &[&str]) -> Ran {
     ran(scene, program(arguments)).await
 }
 
-async fn ran(scene: &Scene, mut program: Command) -> Ran {
+/// Runs this program so.
+pub async fn ran(scene: &Scene, mut program: Command) -> Ran {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let nowhere = ([127, 0, 0, 1], 0).into();
-    let world = serve(scene.world.clone(), nowhere).await.unwrap();
     program
         .env("AWS_ENDPOINT_URL", url)
-        .env("AWS_ENDPOINT_URL_S3", world.url())
         .env("AWS_REGION", REGION)
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
         .env(
