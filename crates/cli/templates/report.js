@@ -36,7 +36,7 @@
         body.append(...rows.map(([, row]) => row));
       });
     });
-    if (body.rows.length < 6) continue;
+    if (body.rows.length < 8) continue;
     const filter = document.createElement("input");
     filter.type = "search";
     filter.className = "filter";
@@ -54,6 +54,6 @@
       }
       shown.textContent = wanted ? `${count} of ${body.rows.length}` : "";
     });
-    table.before(filter, shown);
+    table.parentElement.before(filter, shown);
   }
 })();

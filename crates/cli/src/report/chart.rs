@@ -12,7 +12,7 @@ pub(super) const WIDTH: f64 = 720.0;
 pub(super) const HEIGHT: f64 = 220.0;
 /// Room for the numbers at the left, and for the days below.
 const LEFT: f64 = 56.0;
-const BOTTOM: f64 = 24.0;
+const BOTTOM: f64 = 30.0;
 const TOP: f64 = 10.0;
 /// The most columns: days of a longer period share one.
 const COLUMNS: u32 = 92;

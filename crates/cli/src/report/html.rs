@@ -65,6 +65,11 @@ impl Cell {
         text.split_whitespace()
             .any(|word| word.chars().count() > 20)
     }
+
+    /// Whether it fits a line, such as a point in time.
+    fn is_short(&self) -> bool {
+        self.full().chars().count() <= 16
+    }
 }
 
 /// Base64 with padding (RFC 4648, section 4), as the page's policy wants hashes.

@@ -524,7 +524,11 @@ fn of_latest(latest: &Latest, fact: &mut impl FnMut(&str, String)) {
     fact("checks passed", latest.checks_passed.to_string());
     for check in &latest.checks_not_passed {
         let name = format!("check {}", check.outcome);
-        fact(&name, format!("{}: {}", check.name, check.detail));
+        let why = match check.detail.as_str() {
+            "" => check.name.clone(),
+            detail => format!("{}: {detail}", check.name),
+        };
+        fact(&name, why);
     }
     for finding in &latest.findings {
         fact("finding", finding.clone());
