@@ -32,7 +32,11 @@ pub(super) fn shown(report: &Report, outline: &Outline) -> anyhow::Result<String
         recovery_times: chart::recovery_times(report),
         script_hash: base64(&Sha256::digest(SCRIPT)),
     };
-    Ok(page.render()?)
+    // Whoever prints the page on a terminal sends it no control sequence of a record.
+    let is_harmless = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
+    Ok(page
+        .render()?
+        .replace(|letter| !is_harmless(letter), "\u{fffd}"))
 }
 
 impl Page<'_> {

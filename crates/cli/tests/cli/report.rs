@@ -189,6 +189,7 @@ fn what_records_say_is_text_in_every_form() {
     );
     assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;"));
     assert!(page.contains("script-src 'sha256-"));
+    assert!(!page.contains('\u{1b}'));
 
     let markdown = form("markdown").out;
     assert!(!markdown.contains("<script") && !markdown.contains("<img"));
