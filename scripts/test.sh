@@ -82,10 +82,10 @@ step_local-aws() {
         python_tests tests/conformance/test_local_aws.py tests/conformance/test_clients.py
 }
 
-# The JSON Schema of policy files, against policies good and bad.
+# The JSON Schema of policy files, against policies good and bad; reports, against the saved queries.
 step_schema() {
     build_binaries
-    CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_schema.py
+    CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_{schema,report}.py
 }
 
 # The doctor of deployed stacks, on one that is healthy and on the same broken in every way; moto plays most of AWS.

@@ -1,4 +1,4 @@
-//! The deployed function, and what keeps us from it.
+//! The deployed function, the bucket with its records, and what keeps us from them.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::ProvideCredentials as _;
 use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_s3::config::http::HttpResponse;
 use serde_json::Value;
 
 use crate::exit::Problem;
@@ -63,12 +64,7 @@ impl Function {
     /// # Errors
     /// When it tells none.
     pub(crate) async fn find(name: &str) -> Result<Function, Problem> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ANSWER)
-            .build();
-        let (config, region) = environment().await?;
-        let config = config.into_builder().timeout_config(timeouts).build();
+        let (config, region) = patient().await?;
         Ok(Function {
             client: Client::new(&config),
             name: name.to_owned(),
@@ -187,4 +183,151 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner.source();
     }
     words
+}
+
+/// The same for calls that may take as long as the function runs.
+async fn patient() -> Result<(SdkConfig, String), Problem> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ANSWER)
+        .build();
+    let (config, region) = environment().await?;
+    let config = config.into_builder().timeout_config(timeouts).build();
+    Ok((config, region))
+}
+
+/// A bucket with records.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+    region: String,
+}
+
+impl Bucket {
+    /// The bucket of this name.
+    ///
+    /// # Errors
+    /// When the environment tells no Region or no credentials.
+    pub(crate) async fn find(name: &str) -> Result<Bucket, Problem> {
+        let (config, region) = patient().await?;
+        Ok(Bucket {
+            client: aws_sdk_s3::Client::new(&config),
+            name: name.to_owned(),
+            region,
+        })
+    }
+
+    /// The bucket that a deployed function writes its records to.
+    ///
+    /// # Errors
+    /// When the function cannot be asked for, or names none.
+    pub(crate) async fn of_function(name: &str) -> Result<Bucket, Problem> {
+        let function = Function::find(name).await?;
+        let asked = function.client.get_function_configuration();
+        let told = asked.function_name(name).send().await.map_err(|error| {
+            let code = error.code().map(str::to_owned);
+            let message = error.message().map(str::to_owned);
+            match code.as_deref() {
+                Some("AccessDeniedException" | "AccessDenied") => Problem::cannot_run(format!(
+                    "AWS refuses to tell how {name} is configured: {}",
+                    message.unwrap_or_default()
+                ))
+                .help("these credentials need the permission lambda:GetFunctionConfiguration on it; or name the bucket with --bucket"),
+                Some(_) | None => function.problem(code, message, &error),
+            }
+        })?;
+        // A key that these credentials may not use hides the variables.
+        let environment = told.environment();
+        let hidden = environment.and_then(|environment| environment.error()?.message());
+        if let Some(why) = hidden {
+            return Err(Problem::cannot_run(format!(
+                "AWS does not tell the bucket of {name}: {why}"
+            ))
+            .help("name it with --bucket"));
+        }
+        let variables = environment.and_then(|environment| environment.variables());
+        let bucket = variables.and_then(|variables| variables.get("RESULTS_BUCKET"));
+        Bucket::find(bucket.ok_or_else(|| is_another(name))?).await
+    }
+
+    /// The objects whose keys begin with `prefix` and stand behind `after` and before `end`, with their sizes.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub(crate) async fn keys(
+        &self,
+        prefix: &str,
+        after: &str,
+        end: &str,
+    ) -> Result<Vec<(String, u64)>, Problem> {
+        let asked = self.client.list_objects_v2().bucket(&self.name);
+        let asked = asked.prefix(prefix).start_after(after);
+        let mut pages = asked.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.problem("s3:ListBucket", &error))?;
+            for object in page.contents.unwrap_or_default() {
+                let Some(key) = object.key else {
+                    continue;
+                };
+                // S3 lists in the order of the keys.
+                if key.as_str() >= end {
+                    return Ok(keys);
+                }
+                let size = object.size.and_then(|size| u64::try_from(size).ok());
+                keys.push((key, size.unwrap_or_default()));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// An object; None if it is not there.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub(crate) async fn object(&self, key: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let asked = self.client.get_object().bucket(&self.name).key(key);
+        let found = match asked.send().await {
+            Ok(found) => found,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(self.problem("s3:GetObject", &error)),
+        };
+        let body = found.body.collect().await.map_err(|error| {
+            Problem::cannot_run(format!(
+                "reading {key} of {} broke off: {}",
+                self.name,
+                chain(&error)
+            ))
+        })?;
+        Ok(Some(body.to_vec()))
+    }
+
+    fn problem<E>(&self, permission: &str, error: &SdkError<E, HttpResponse>) -> Problem
+    where
+        E: std::error::Error + aws_sdk_s3::error::ProvideErrorMetadata + 'static,
+    {
+        let Bucket { name, region, .. } = self;
+        let said = error.message().or(error.code()).unwrap_or_default();
+        match error.code() {
+            Some("NoSuchBucket") => Problem::cannot_run(format!("there is no bucket {name}"))
+                .help("the stack's output ResultsBucketName names it"),
+            Some("AccessDenied") => {
+                Problem::cannot_run(format!("AWS refuses to read the bucket {name}: {said}")).help(format!(
+                    "these credentials need the permission {permission} on it, and the use of its key"
+                ))
+            }
+            Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                Problem::cannot_run(format!("the bucket {name} is not in {region}: {said}"))
+                    .help("set AWS_REGION to the Region of the stack")
+            }
+            Some(
+                "ExpiredToken" | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch",
+            ) => Problem::cannot_run(format!("AWS does not take the credentials: {said}"))
+                .help("they may have expired, or be those of another account: log in again"),
+            Some(_) => Problem::cannot_run(format!("reading the bucket {name} failed: {said}")),
+            None => Problem::cannot_run(format!("reading the bucket {name} failed: {}", chain(error)))
+                .help("is there a way to AWS from here? AWS_ENDPOINT_URL and the Region decide where it leads"),
+        }
+    }
 }

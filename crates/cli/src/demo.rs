@@ -13,12 +13,15 @@ mod seeds;
 mod stage;
 mod story;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use restore_proof_core::report::Period;
 use restore_proof_local_aws::bystander;
 use restore_proof_local_aws::engine::SAMPLE_ROWS;
 use restore_proof_local_aws::process::{StateFolder, processes_in};
@@ -164,6 +167,22 @@ pub fn run(args: &Args, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(exit::BAD_NEWS))
 }
 
+/// Writes the report over the records beside their folder, and says where.
+fn write_page(records: &Path, now: Timestamp) -> Result<PathBuf> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let period = Period {
+        from: today.yesterday().unwrap_or(today),
+        to: today,
+    };
+    let report = crate::report::of_folder(records, period, None)?;
+    let mut page = records.as_os_str().to_owned();
+    page.push(".html");
+    let page = PathBuf::from(page);
+    fs::write(&page, crate::report::page(&report)?)
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    Ok(page)
+}
+
 /// That it could not be played says nothing about how it would have ended.
 fn cannot_play(error: anyhow::Error) -> anyhow::Error {
     if error.is::<Problem>() {
@@ -251,6 +270,7 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
     let rush_outcomes = Outcome::all(world, &rush_cases);
     let messages = world.messages();
     let written = report::export(world, &args.records)?;
+    let page = write_page(&args.records, world.now())?;
 
     heading("Verdicts")?;
     screen.say(&report::verdicts(screen, &outcomes, true))?;
@@ -302,6 +322,12 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
     heading("What is a colleague's stays hers")?;
     screen.say(report::colleague(screen, world).trim_end())?;
 
+    heading("A report")?;
+    prose(&format!(
+        "What the records say, for whoever answers for the backups, as one page to open in a browser: {}",
+        page.display()
+    ))?;
+
     for outcome in outcomes.iter().chain(&rush_outcomes) {
         faults.extend(outcome.faults.iter().cloned());
     }
@@ -323,6 +349,7 @@ async fn play(args: &Args, screen: Screen, folder: &Path) -> Result<Played> {
         },
         "messages": messages.iter().map(keep::message).collect::<Vec<_>>(),
         "records": args.records,
+        "report": page,
         "aws_calls": world.calls().len(),
         "calls_that_touch_the_colleagues": judge::calls_that_touch(world).len(),
     });

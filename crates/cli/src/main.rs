@@ -9,6 +9,7 @@ mod exit;
 mod operate;
 mod output;
 mod policy;
+mod report;
 mod validate;
 
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ enum Command {
     Resume(operate::Args),
     /// Examines the deployed stack: what would keep a validation from working, and what mends it
     Doctor(doctor::Args),
+    /// Says over a period what is proved and what is not: recovery times, coverage, failures, trend, cost
+    Report(report::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -113,6 +116,7 @@ fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Pause(args) => operate::pause(&args, json),
         Command::Resume(args) => operate::resume(&args, json),
         Command::Doctor(args) => doctor::run(&args, json),
+        Command::Report(args) => report::run(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }

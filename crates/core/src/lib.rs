@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 mod reader;
 pub mod record;
+pub mod report;
 pub mod resource_type;
 pub mod routes;
 pub mod validation;

@@ -8,4 +8,5 @@ mod common;
 mod explain;
 mod operate;
 mod policy_check;
+mod report;
 mod validate;

@@ -1,5 +1,5 @@
 //! `restore-proof validate` as people run it, against the function itself in an AWS in memory: only the way to it, Lambda's
-//! Invoke, is played by this test.
+//! Invoke and its configuration, is played by this test.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use restore_proof_local_aws::RestoreBehaviour;
-use restore_proof_tests::{PREFIX, REGION, Scene, UNCHECKED, VAULT};
+use restore_proof_tests::{BUCKET, PREFIX, REGION, Scene, UNCHECKED, VAULT};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -34,6 +34,21 @@ async fn answer(
             .body(Full::from(body))
             .unwrap()
     };
+    let configured = path
+        .strip_prefix("/2015-03-31/functions/")
+        .and_then(|rest| rest.strip_suffix("/configuration"));
+    if let Some(name) = configured {
+        let configuration = |variables: Value| {
+            let told = json!({ "FunctionName": name, "Environment": { "Variables": variables } });
+            Response::new(Full::from(told.to_string()))
+        };
+        return Ok(match name {
+            PREFIX => configuration(json!({ "RESULTS_BUCKET": BUCKET })),
+            "another" => configuration(json!({})),
+            "forbidden" => error(403, "AccessDeniedException", "User u is not authorized"),
+            _ => error(404, "ResourceNotFoundException", "Function not found"),
+        });
+    }
     Ok(match name {
         Some(PREFIX) => {
             let payload: Value = serde_json::from_slice(&payload).unwrap();
@@ -75,7 +90,8 @@ pub async fn interrupted(scene: &Scene, arguments: &[&str]) -> Ran {
     ran(scene, line).await
 }
 
-async fn ran(scene: &Scene, mut program: Command) -> Ran {
+/// Runs this program so.
+pub async fn ran(scene: &Scene, mut program: Command) -> Ran {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     program
