@@ -72,7 +72,7 @@ class Stack:
         self._make_network()
         self.template = Template(template_path, cloud.names | {
             "Network.Outputs.VpcId": self.vpc, "VolumeKey.Arn": self._make_key()})
-        self.topic = cloud.names["Topic"]
+        self.topic, self.urgent = cloud.names["Topic"], cloud.names["UrgentTopic"]
         self._make_topic()
         self._make_roles()
         self._make_rules()
@@ -126,16 +126,17 @@ class Stack:
 
     def _make_topic(self):
         sns = self.client("sns")
-        properties = self.template.resolve(self.template.raw["Resources"]["TopicPolicy"]["Properties"])
-        self.topic_policy = properties["PolicyDocument"]
-        self.set_topic("Policy", self.topic_policy)
         policy = self.template.resolve(self.template.raw["Resources"]["TopicKey"]["Properties"]["KeyPolicy"])
         self.topic_key = self.client("kms").create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
-        sns.set_topic_attributes(TopicArn=self.topic, AttributeName="KmsMasterKeyId", AttributeValue=self.topic_key)
+        self.topic_policies = {}
+        for topic, resource in ((self.topic, "TopicPolicy"), (self.urgent, "UrgentTopicPolicy")):
+            properties = self.template.resolve(self.template.raw["Resources"][resource]["Properties"])
+            self.topic_policies[topic] = properties["PolicyDocument"]
+            self.set_topic(topic, "Policy", properties["PolicyDocument"])
+            sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=self.topic_key)
 
-    def set_topic(self, name, value):
-        self.client("sns").set_topic_attributes(
-            TopicArn=self.topic, AttributeName=name, AttributeValue=json.dumps(value))
+    def set_topic(self, topic, name, value):
+        self.client("sns").set_topic_attributes(TopicArn=topic, AttributeName=name, AttributeValue=json.dumps(value))
 
     def _make_roles(self):
         iam = self.client("iam")
@@ -503,7 +504,7 @@ def quota(service, code, value):
 
 @breaks("topic", "subscription", "nobody is subscribed", "aws sns subscribe")
 def nobody_is_subscribed(doctor, _):
-    sns, topic = doctor.stack.client("sns"), doctor.stack.topic
+    sns, topic = doctor.stack.client("sns"), doctor.stack.urgent
     (one,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
     yield
@@ -512,7 +513,7 @@ def nobody_is_subscribed(doctor, _):
 
 @breaks("topic", "subscription", "none is confirmed (1 waiting)", "mail")
 def nobody_has_confirmed(doctor, _):
-    (one,) = doctor.stack.client("sns").list_subscriptions_by_topic(TopicArn=doctor.stack.topic)["Subscriptions"]
+    (one,) = doctor.stack.client("sns").list_subscriptions_by_topic(TopicArn=doctor.stack.urgent)["Subscriptions"]
     with doctor.front.changing("sns:ListSubscriptionsByTopic",
                                lambda text: text.replace(one["SubscriptionArn"], "PendingConfirmation")):
         yield
@@ -520,11 +521,21 @@ def nobody_has_confirmed(doctor, _):
 
 @breaks("topic", "topic_policy", "does not let cloudwatch.amazonaws.com publish", "set-topic-attributes")
 def alarms_may_not_publish(doctor, _):
-    policy = doctor.stack.topic_policy
-    without = [one for one in policy["Statement"] if one["Sid"] != "Alarms"]
-    doctor.stack.set_topic("Policy", policy | {"Statement": without})
+    yield from without_statement(doctor, doctor.stack.urgent, "Alarms")
+
+
+@breaks("topic", "topic_policy", "does not let backup.amazonaws.com publish", "set-topic-attributes")
+def vaults_may_not_publish(doctor, _):
+    yield from without_statement(doctor, doctor.stack.topic, "VaultNotifications")
+
+
+def without_statement(doctor, topic, sid):
+    policy = doctor.stack.topic_policies[topic]
+    rest = [one for one in policy["Statement"] if one["Sid"] != sid]
+    assert len(rest) < len(policy["Statement"])
+    doctor.stack.set_topic(topic, "Policy", policy | {"Statement": rest})
     yield
-    doctor.stack.set_topic("Policy", policy)
+    doctor.stack.set_topic(topic, "Policy", policy)
 
 
 @breaks("topic", "topic_key", "does not let cloudwatch.amazonaws.com use it", "put-key-policy")

@@ -386,6 +386,22 @@ def test_the_tables_of_the_dashboard_follow_its_fields(log_events):
     assert {row["source_resource_arn"] for row in insights.ask(query, log_events)} == {some["source_resource_arn"]}
 
 
+def test_what_was_deleted_at_last_is_not_left_behind():
+    query = dict(insights_queries())["Left behind or kept"]
+
+    def told(arn, *states):
+        return [{"event": "cleanup", "restored_resource_arn": arn, "cleanup": state, "cleanup_reason": f"why {state}",
+                 "source_account": "1", "source_resource_arn": "arn", "@timestamp": at} for at, state in enumerate(states)]
+    rows = insights.ask(query, told("arn:gone", "left_behind", "deleted") + told("arn:there", "kept_until", "left_behind"))
+    assert rows == [{"restored_resource_arn": "arn:there", "state": "left_behind", "reason": "why left_behind"}]
+
+
+def test_every_table_of_the_dashboard_follows_its_fields():
+    for widget in dashboard()["widgets"]:
+        if widget["type"] == "log":
+            assert {"SOURCE_ACCOUNT", "SOURCE_RESOURCE"} <= set(re.findall(r"[A-Z_]{9,}", widget["properties"]["query"]))
+
+
 def test_every_alarm_is_on_the_dashboard():
     template = Template(ROOT / "template.yaml", STACK)
     alarms = next(widget for widget in dashboard()["widgets"] if widget["type"] == "alarm")["properties"]["alarms"]

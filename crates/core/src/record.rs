@@ -421,13 +421,13 @@ impl Record {
 
 impl CheckColumns {
     fn of(check: &CheckResult, ceiling: Ceiling) -> CheckColumns {
-        let withheld = check.withheld(ceiling);
+        let (value, value_number, withheld) = check.seen(ceiling);
         CheckColumns {
             name: shown(&check.name),
             kind: check.kind.clone(),
             outcome: check.outcome.as_str(),
-            value: check.value.clone().filter(|_| withheld.is_none()),
-            value_number: check.value_number.filter(|_| withheld.is_none()),
+            value,
+            value_number,
             value_withheld: withheld.map(|datum| WithheldColumns::of(datum, ceiling)),
             expectation: shown(&check.expectation),
             detail: check.detail.at(ceiling),

@@ -83,7 +83,7 @@ impl Route {
     ///
     /// A blackhole counts as what it leads to: it carries packets again as soon as that is attached again, and the table
     /// does not change by it.
-    fn leads_elsewhere(&self) -> bool {
+    pub fn leads_elsewhere(&self) -> bool {
         let is_prefix_list = matches!(self.destination, Destination::PrefixList(_));
         let stays =
             |target: &String| target == "local" || is_prefix_list && target.starts_with("vpce-");

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::arn::Arn;
 use crate::ceiling::{Ceiling, Ceilings, Datum, Marked};
 use crate::event::{CopyJobEvent, CopyState};
-use crate::expectation::{CheckOutcome, Measurement};
+use crate::expectation::{CheckOutcome, Measurement, number_text};
 use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
@@ -313,13 +313,26 @@ impl CheckResult {
         (!self.is_expected && !ceiling.lets(datum)).then_some(datum)
     }
 
+    /// The value and its number as they may be seen under this ceiling, or the kind of what may not be seen. A number of too
+    /// many digits is seen rounded.
+    pub fn seen(&self, ceiling: Ceiling) -> (Option<String>, Option<f64>, Option<Datum>) {
+        match (self.withheld(ceiling), self.value_number) {
+            (None, number) => (self.value.clone(), number, None),
+            (Some(Datum::Text), Some(number)) if ceiling.lets(Datum::Number) => {
+                (Some(number_text(number)), Some(number), None)
+            }
+            (Some(datum), _) => (None, None, Some(datum)),
+        }
+    }
+
     /// The same without what may not be seen under this ceiling. The ages stay: objectives are judged by them.
     #[must_use]
     pub fn lowered(mut self, ceiling: Ceiling) -> CheckResult {
-        if self.withheld(ceiling).is_some() {
-            self.value = None;
-            self.value_number = None;
+        let (value, number, withheld) = self.seen(ceiling);
+        if withheld.is_none() && value != self.value {
+            self.datum = Some(Datum::Number);
         }
+        (self.value, self.value_number) = (value, number);
         self.detail = self.detail.lowered(ceiling);
         for measured in &mut self.measured {
             measured.text = measured.text.take().map(|text| text.lowered(ceiling));

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, future};
 use serde_json::{Map, Value, json};
 
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use aws_sdk_ec2::types::Filter;
 use aws_sdk_lambda::types::InvocationType;
 
 use crate::App;
@@ -119,13 +120,26 @@ fn questions<'a>(app: &'a App, aws: &'a Aws) -> Vec<Asked<'a>> {
         ),
         (
             "ec2",
-            heard(call(
-                "ec2:DescribeSecurityGroups",
-                aws.ec2
-                    .describe_security_groups()
-                    .set_group_ids(Some(config.network.db_security_groups.clone()))
-                    .send(),
-            )),
+            // Each restore depends on both.
+            heard(async {
+                call(
+                    "ec2:DescribeRouteTables",
+                    aws.ec2
+                        .describe_route_tables()
+                        .filters(Filter::builder().name("vpc-id").values(&config.vpc).build())
+                        .max_results(5)
+                        .send(),
+                )
+                .await?;
+                call(
+                    "ec2:DescribeSecurityGroups",
+                    aws.ec2
+                        .describe_security_groups()
+                        .set_group_ids(Some(config.network.db_security_groups.clone()))
+                        .send(),
+                )
+                .await
+            }),
         ),
         (
             "s3",

@@ -111,6 +111,11 @@ async fn a_policy_carries_no_text_out_of_postgresql() {
             ("backwards", "select reverse(email) from customers where id = 1", "not_empty = true"),
             ("digits", "select ('1' || string_agg(lpad(ascii(letter)::text, 3, '0'), ''))::numeric from customers, regexp_split_to_table(email, '') letter where id = 1", "min = 0"),
             ("fraction", "select ('0.' || string_agg(lpad(ascii(letter)::text, 3, '0'), ''))::numeric from customers, regexp_split_to_table(email, '') letter where id = 1", "max = 0"),
+            (
+                "behind an equal number",
+                "select 1.5 + ('0.' || repeat('0', 30) || string_agg(lpad(ascii(letter)::text, 3, '0'), ''))::numeric from customers, regexp_split_to_table(email, '') letter where id = 1",
+                "equals = 1.5",
+            ),
             ("wrong type", "select email from customers where id = 1", "min = 5"),
             ("wrong text", "select email from customers where id = 1", "equals = 'x'"),
             ("no time", "select email from customers where id = 1", "max_age = '1h'"),

@@ -18,12 +18,12 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
     }
 }
 
-/// The alarms that tell the stack's topic: their names the function does not know.
+/// The alarms that tell the stack's topic of what is urgent: their names the function does not know.
 pub(super) async fn find(stack: &Stack) -> Result<Vec<Value>, AwsError> {
     let mut alarms = Vec::new();
     let mut next: Option<String> = None;
     loop {
-        let topic = &stack.config.topic_arn;
+        let topic = &stack.config.urgent_topic_arn;
         let page = stack.api.alarms(topic, next.as_deref()).await?;
         alarms.extend(list(&page["MetricAlarms"]).cloned());
         next = page["NextToken"].as_str().map(str::to_owned);
@@ -38,7 +38,7 @@ fn judge(findings: &mut Findings, alarms: &[Value], now: Timestamp) {
     if alarms.is_empty() {
         findings.broken(
             examined,
-            "no alarm tells the topic: nobody hears when nothing is validated any more",
+            "no alarm tells the urgent topic: nobody hears when nothing is validated any more",
             "deploy the stack again; what is missing: aws cloudformation detect-stack-drift",
         );
     }

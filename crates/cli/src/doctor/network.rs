@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Filter, Route, RouteTable, Subnet, VpcEndpoint, VpcEndpointType};
+use aws_sdk_ec2::types::{
+    Filter, Route, RouteTable, RouteTableAssociation, RouteTableAssociationStateCode, Subnet,
+    VpcEndpoint, VpcEndpointType,
+};
 use aws_sdk_rds::types::DbSubnetGroup;
 use restore_proof_function::aws::{AwsError, call, failed};
 use restore_proof_function::resource::groups::ways_out;
+use restore_proof_function::resource::routes;
 
 use super::Findings;
 use super::stack::Stack;
@@ -165,7 +169,8 @@ async fn route_tables(stack: &Stack) -> Result<Vec<RouteTable>, AwsError> {
     let vpc = stack.vpc().unwrap_or_default();
     let filter = Filter::builder().name("vpc-id").values(vpc).build();
     let asked = stack.aws.ec2.describe_route_tables().filters(filter);
-    let mut pages = asked.into_paginator().send();
+    // EC2 refuses a request without a page's size in accounts with many tables.
+    let mut pages = asked.into_paginator().page_size(100).send();
     let mut tables = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(failed("ec2:DescribeRouteTables"))?;
@@ -178,20 +183,31 @@ async fn route_tables(stack: &Stack) -> Result<Vec<RouteTable>, AwsError> {
 fn table_of<'t>(tables: &'t [RouteTable], subnet: &str) -> Option<&'t RouteTable> {
     let associated = |table: &&RouteTable| {
         let mut all = table.associations().iter();
-        all.any(|one| one.subnet_id() == Some(subnet))
+        all.any(|one| one.subnet_id() == Some(subnet) && holds(one))
     };
     let is_main = |table: &&RouteTable| {
         let mut all = table.associations().iter();
-        all.any(|one| one.main() == Some(true))
+        all.any(|one| one.main() == Some(true) && holds(one))
     };
     let mut all = tables.iter();
     all.find(associated).or_else(|| tables.iter().find(is_main))
 }
 
+/// Whether an association is neither ended nor failed.
+fn holds(one: &RouteTableAssociation) -> bool {
+    let state = one.association_state().and_then(|state| state.state());
+    !matches!(
+        state,
+        Some(
+            RouteTableAssociationStateCode::Disassociated | RouteTableAssociationStateCode::Failed
+        )
+    )
+}
+
 fn judge_routes(findings: &mut Findings, subnets: &[&str], table: &RouteTable) {
     let id = table.route_table_id().unwrap_or_default();
     let subnets = subnets.join(" and ");
-    let ways_out: Vec<(String, &str)> = table
+    let ways_out: Vec<(String, String)> = table
         .routes()
         .iter()
         .filter_map(|route| Some((destination_of(route), way_out(route)?)))
@@ -224,21 +240,15 @@ fn destination_of(route: &Route) -> String {
     destination.unwrap_or("an unknown destination").to_owned()
 }
 
-/// Where a route leads that is neither the network itself nor a gateway endpoint.
-fn way_out(route: &Route) -> Option<&str> {
-    let to = route
-        .gateway_id()
-        .or(route.nat_gateway_id())
-        .or(route.transit_gateway_id())
-        .or(route.vpc_peering_connection_id())
-        .or(route.egress_only_internet_gateway_id())
-        .or(route.local_gateway_id())
-        .or(route.carrier_gateway_id())
-        .or(route.network_interface_id())
-        .or(route.instance_id())
-        .or(route.core_network_arn())
-        .unwrap_or("somewhere that is not known here");
-    (to != "local" && !to.starts_with("vpce-")).then_some(to)
+/// Where a route leads that keeps the function from restoring.
+fn way_out(route: &Route) -> Option<String> {
+    let judged = routes::route(route);
+    judged
+        .leads_elsewhere()
+        .then(|| match judged.targets.first() {
+            Some(target) => target.clone(),
+            None => "somewhere that is not known here".to_owned(),
+        })
 }
 
 /// The gateway endpoints must stand in the tables of the subnets: the function reaches them by a route.

@@ -11,8 +11,18 @@ use super::grants::{Grant, Principal, grant};
 use super::key::{Key, Trouble};
 use super::stack::Stack;
 
-/// Services that publish to the topic: of alarms, and of vault notifications.
-const PUBLISHERS: [&str; 2] = ["cloudwatch.amazonaws.com", "backup.amazonaws.com"];
+/// A topic, and who publishes to it beside the function.
+struct Topic<'a> {
+    arn: &'a str,
+    /// What it is called in a sentence.
+    words: &'static str,
+    publisher: &'static str,
+    /// What nobody hears of who is not subscribed.
+    of: &'static str,
+}
+
+const ALARMS: &str = "cloudwatch.amazonaws.com";
+const VAULTS: &str = "backup.amazonaws.com";
 
 /// Who publishes, and of what.
 struct Account<'a> {
@@ -36,7 +46,6 @@ const OF_KEY: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
 
 pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
     let config = &stack.config;
-    let topic = &config.topic_arn;
     let account = Account {
         id: &config.account,
         alarm: format!(
@@ -44,24 +53,56 @@ pub(super) async fn examine(stack: &Stack, findings: &mut Findings) {
             config.partition, config.region, config.account
         ),
     };
-    match subscriptions(stack, topic).await {
+    let topics = [
+        Topic {
+            arn: &config.urgent_topic_arn,
+            words: "urgent topic",
+            publisher: ALARMS,
+            of: "alarms and bad backups",
+        },
+        Topic {
+            arn: &config.topic_arn,
+            words: "topic",
+            publisher: VAULTS,
+            of: "verdicts",
+        },
+    ];
+    for topic in &topics {
+        examine_one(stack, findings, topic, &account).await;
+    }
+}
+
+async fn examine_one(
+    stack: &Stack,
+    findings: &mut Findings,
+    topic: &Topic<'_>,
+    account: &Account<'_>,
+) {
+    let Topic { arn, words, of, .. } = topic;
+    match subscriptions(stack, arn).await {
         Ok(there) => judge_subscriptions(findings, topic, &there),
         Err(error) if error.is(&["NotFound", "NotFoundException"]) => {}
-        Err(error) => findings.refused("subscription", "the topic's subscriptions", &error),
+        Err(error) => {
+            findings.refused(
+                "subscription",
+                &format!("the {words}'s subscriptions"),
+                &error,
+            );
+        }
     }
-    let asked = stack.aws.sns.get_topic_attributes().topic_arn(topic).send();
+    let asked = stack.aws.sns.get_topic_attributes().topic_arn(*arn).send();
     match call("sns:GetTopicAttributes", asked).await {
         Ok(answer) => {
             let attributes = answer.attributes.unwrap_or_default();
-            judge_policy(findings, topic, &attributes, &account);
-            examine_key(stack, findings, &attributes, &account).await;
+            judge_policy(findings, topic, &attributes, account);
+            examine_key(stack, findings, topic, &attributes, account).await;
         }
         Err(error) if error.is(&["NotFound", "NotFoundException"]) => findings.broken(
             "topic_policy",
-            format!("the topic {topic} does not exist: nobody hears of verdicts and alarms"),
+            format!("the {words} {arn} does not exist: nobody hears of {of}"),
             "deploy the stack again: sam deploy; what is missing: aws cloudformation detect-stack-drift",
         ),
-        Err(error) => findings.refused("topic_policy", "the topic", &error),
+        Err(error) => findings.refused("topic_policy", &format!("the {words}"), &error),
     }
 }
 
@@ -76,7 +117,8 @@ async fn subscriptions(stack: &Stack, topic: &str) -> Result<Vec<Subscription>, 
     Ok(there)
 }
 
-fn judge_subscriptions(findings: &mut Findings, topic: &str, there: &[Subscription]) {
+fn judge_subscriptions(findings: &mut Findings, topic: &Topic<'_>, there: &[Subscription]) {
+    let Topic { arn, words, of, .. } = topic;
     // Else SNS says PendingConfirmation, or Deleted, in its place.
     let arns = there.iter().filter_map(Subscription::subscription_arn);
     let confirmed = arns.filter(|arn| arn.starts_with("arn:")).count();
@@ -86,24 +128,27 @@ fn judge_subscriptions(findings: &mut Findings, topic: &str, there: &[Subscripti
         .count();
     let examined = "subscription";
     if confirmed > 0 {
-        findings.fine(examined, format!("confirmed subscriptions: {confirmed}"));
+        findings.fine(
+            examined,
+            format!("confirmed subscriptions of the {words}: {confirmed}"),
+        );
     } else if waiting > 0 {
         findings.broken(
             examined,
             format!(
-                "of the topic's subscriptions none is confirmed ({waiting} waiting): nobody hears of verdicts and alarms"
+                "of the {words}'s subscriptions none is confirmed ({waiting} waiting): nobody hears of {of}"
             ),
             format!(
-                "open the mail of AWS Notifications and follow its link; `aws sns subscribe --topic-arn {topic} --protocol \
+                "open the mail of AWS Notifications and follow its link; `aws sns subscribe --topic-arn {arn} --protocol \
                  email --notification-endpoint <address>` sends another"
             ),
         );
     } else {
         findings.broken(
             examined,
-            "nobody is subscribed to the topic: nobody hears of verdicts and alarms",
+            format!("nobody is subscribed to the {words}: nobody hears of {of}"),
             format!(
-                "the parameter NotificationEmail, or: aws sns subscribe --topic-arn {topic} --protocol email \
+                "the parameter NotificationEmail, or: aws sns subscribe --topic-arn {arn} --protocol email \
                  --notification-endpoint <address>"
             ),
         );
@@ -112,96 +157,102 @@ fn judge_subscriptions(findings: &mut Findings, topic: &str, there: &[Subscripti
 
 fn judge_policy(
     findings: &mut Findings,
-    topic: &str,
+    topic: &Topic<'_>,
     attributes: &HashMap<String, String>,
     account: &Account<'_>,
 ) {
     let examined = "topic_policy";
+    let Topic {
+        arn,
+        words,
+        publisher,
+        ..
+    } = topic;
     let text = attributes.get("Policy").map_or("", String::as_str);
     let policy: Value = serde_json::from_str(text).unwrap_or_default();
-    for service in PUBLISHERS {
-        let why = match grant(&policy, account.asks(service), "SNS:Publish") {
-            Grant::Allowed | Grant::ByAccount => {
-                findings.fine(
-                    examined,
-                    format!("the topic's policy lets {service} publish"),
-                );
-                continue;
-            }
-            Grant::Unclear(sid) => {
-                findings.unseen(
-                    examined,
-                    format!(
-                        "whether the topic's policy lets {service} publish: statement {sid} depends on what cannot be known \
-                         here"
-                    ),
-                    "read that statement",
-                );
-                continue;
-            }
-            Grant::Denied(sid) => format!("statement {sid} denies it"),
-            Grant::Silent => "nothing allows it".to_owned(),
-        };
-        findings.broken(
-            examined,
-            format!("the topic's policy does not let {service} publish: {why}"),
-            format!(
-                "deploy the stack again, or: aws sns set-topic-attributes --topic-arn {topic} --attribute-name Policy \
-                 --attribute-value file://policy.json"
-            ),
-        );
-    }
+    let why = match grant(&policy, account.asks(publisher), "SNS:Publish") {
+        Grant::Allowed | Grant::ByAccount => {
+            findings.fine(
+                examined,
+                format!("the {words}'s policy lets {publisher} publish"),
+            );
+            return;
+        }
+        Grant::Unclear(sid) => {
+            findings.unseen(
+                examined,
+                format!(
+                    "whether the {words}'s policy lets {publisher} publish: statement {sid} depends on what cannot be known \
+                     here"
+                ),
+                "read that statement",
+            );
+            return;
+        }
+        Grant::Denied(sid) => format!("statement {sid} denies it"),
+        Grant::Silent => "nothing allows it".to_owned(),
+    };
+    findings.broken(
+        examined,
+        format!("the {words}'s policy does not let {publisher} publish: {why}"),
+        format!(
+            "deploy the stack again, or: aws sns set-topic-attributes --topic-arn {arn} --attribute-name Policy \
+             --attribute-value file://policy.json"
+        ),
+    );
 }
 
 async fn examine_key(
     stack: &Stack,
     findings: &mut Findings,
+    topic: &Topic<'_>,
     attributes: &HashMap<String, String>,
     account: &Account<'_>,
 ) {
-    let examined = "topic_key";
+    let (examined, words) = ("topic_key", topic.words);
     let id = attributes.get("KmsMasterKeyId").filter(|id| !id.is_empty());
     let Some(id) = id else {
         findings.fine(
             examined,
-            "the topic has no key, and keeps no message from being sent",
+            format!("the {words} has no key, and keeps no message from being sent"),
         );
         return;
     };
     match Key::find(&stack.api, id).await {
-        Ok(key) => judge_key(findings, &key, account),
+        Ok(key) => judge_key(findings, topic, &key, account),
         Err(error) if error.is(&["NotFoundException"]) => findings.broken(
             examined,
-            format!("the topic's key {id} is gone: nothing can be published"),
+            format!("the {words}'s key {id} is gone: nothing can be published"),
             "the parameter KmsKeyArn: another key, or none; then deploy again",
         ),
-        Err(error) => findings.refused(examined, "the topic's key", &error),
+        Err(error) => findings.refused(examined, &format!("the {words}'s key"), &error),
     }
 }
 
-fn judge_key(findings: &mut Findings, key: &Key, account: &Account<'_>) {
+fn judge_key(findings: &mut Findings, topic: &Topic<'_>, key: &Key, account: &Account<'_>) {
     let (examined, arn) = ("topic_key", &key.arn);
+    let Topic {
+        words, publisher, ..
+    } = topic;
     if key.is_of_aws() {
         findings.broken(
             examined,
-            "the topic is encrypted under a key that AWS manages, whose policy lets no alarm use it",
+            format!("the {words} is encrypted under a key that AWS manages, whose policy lets {publisher} not use it"),
             "deploy the stack again: sam deploy gives it a key of its own",
         );
         return;
     }
-    for service in PUBLISHERS {
-        match key.trouble(account.asks(service), &OF_KEY) {
+    match key.trouble(account.asks(publisher), &OF_KEY) {
             Trouble::None => {
-                findings.fine(examined, format!("{service} may use the topic's key"));
+                findings.fine(examined, format!("{publisher} may use the {words}'s key"));
             }
             Trouble::Unusable(state, mended) => {
-                let words = format!("the topic's key {arn} is {state}: nothing can be published");
-                findings.broken(examined, words, mended);
-                return;
+                let gone = format!("the {words}'s key {arn} is {state}: nothing can be published");
+                findings.broken(examined, gone, mended);
             }
             Trouble::NotAllowed(why) => findings.broken(
                 examined,
-                format!("the policy of the topic's key {arn} does not let {service} use it, and what it publishes is lost without a word: {why}"),
+                format!("the policy of the {words}'s key {arn} does not let {publisher} use it, and what it publishes is lost without a word: {why}"),
                 format!(
                     "add the statements of README, \"A key of yours\": aws kms put-key-policy --key-id {arn} --policy \
                      file://policy.json"
@@ -210,17 +261,15 @@ fn judge_key(findings: &mut Findings, key: &Key, account: &Account<'_>) {
             Trouble::Unclear(sid) => findings.unseen(
                 examined,
                 format!(
-                    "whether {service} may use the topic's key: statement {sid} of its policy depends on what cannot be \
+                    "whether {publisher} may use the {words}'s key: statement {sid} of its policy depends on what cannot be \
                      known here"
                 ),
                 "read that statement",
             ),
             Trouble::Unseen(error) => {
-                findings.refused(examined, "the policy of the topic's key", error);
-                return;
+                findings.refused(examined, &format!("the policy of the {words}'s key"), error);
             }
         }
-    }
 }
 
 #[cfg(test)]
@@ -236,12 +285,19 @@ mod tests {
         findings.found.iter().map(|one| one.state).collect()
     }
 
+    const URGENT: Topic<'_> = Topic {
+        arn: "arn:aws:sns:eu-central-1:111122223333:restore-proof-urgent",
+        words: "urgent topic",
+        publisher: ALARMS,
+        of: "alarms",
+    };
+
     #[test]
     fn somebody_must_have_confirmed() {
         let subscription = |arn: &str| Subscription::builder().subscription_arn(arn).build();
         let judged = |arns: &[&str]| {
             let there: Vec<_> = arns.iter().map(|arn| subscription(arn)).collect();
-            states(|findings| judge_subscriptions(findings, "topic", &there))[0]
+            states(|findings| judge_subscriptions(findings, &URGENT, &there))[0]
         };
         assert_eq!(judged(&["arn:aws:sns:r:1:t:2"]), State::Fine);
         assert_eq!(
@@ -255,7 +311,7 @@ mod tests {
 
     #[test]
     fn alarms_and_vaults_must_be_let_publish() {
-        let judged = |services: Value, condition: Value| {
+        let judged = |topic: &Topic<'_>, services: Value, condition: Value| {
             let policy = json!({ "Statement": [{
                 "Effect": "Allow", "Principal": { "Service": services }, "Action": "sns:Publish", "Resource": "*",
                 "Condition": condition,
@@ -265,19 +321,24 @@ mod tests {
                 id: "111122223333",
                 alarm: "arn:aws:cloudwatch:eu-central-1:111122223333:alarm:any".to_owned(),
             };
-            states(|findings| judge_policy(findings, "topic", &attributes, &account))
+            states(|findings| judge_policy(findings, topic, &attributes, &account))[0]
         };
-        assert_eq!(judged(json!(PUBLISHERS), json!({})), [State::Fine; 2]);
-        let ours = json!({ "StringEquals": { "aws:SourceAccount": "111122223333" } });
-        assert_eq!(judged(json!(PUBLISHERS), ours), [State::Fine; 2]);
-        let other = json!({ "StringEquals": { "aws:SourceAccount": "999999999999" } });
-        assert_eq!(judged(json!(PUBLISHERS), other), [State::Broken; 2]);
-        let one = judged(json!("cloudwatch.amazonaws.com"), json!({}));
-        assert_eq!(one, [State::Fine, State::Broken]);
+        let of_verdicts = Topic {
+            publisher: VAULTS,
+            ..URGENT
+        };
+        for (topic, publisher, other) in [(&URGENT, ALARMS, VAULTS), (&of_verdicts, VAULTS, ALARMS)]
+        {
+            assert_eq!(judged(topic, json!(publisher), json!({})), State::Fine);
+            assert_eq!(judged(topic, json!(other), json!({})), State::Broken);
+            let ours = json!({ "StringEquals": { "aws:SourceAccount": "111122223333" } });
+            assert_eq!(judged(topic, json!(publisher), ours), State::Fine);
+            let others = json!({ "StringEquals": { "aws:SourceAccount": "999999999999" } });
+            assert_eq!(judged(topic, json!(publisher), others), State::Broken);
+        }
+        // What AWS Backup names as its source is not documented.
         let alarms = json!({ "ArnLike": { "aws:SourceArn": "arn:aws:cloudwatch:*" } });
-        assert_eq!(
-            judged(json!(PUBLISHERS), alarms),
-            [State::Fine, State::Unseen]
-        );
+        assert_eq!(judged(&URGENT, json!(ALARMS), alarms.clone()), State::Fine);
+        assert_eq!(judged(&of_verdicts, json!(VAULTS), alarms), State::Unseen);
     }
 }

@@ -25,7 +25,7 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         // RFC 6750 and RFC 7617.
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[a-z0-9+/_.~=-]{16,}",
         // A name and what follows it: settings, forms, JSON, connection strings, signed URLs.
-        r#"(?i)(?P<keep>\b(?:[a-z0-9]+[_-])*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|x-amz-signature|x-amz-credential|x-amz-security-token)(?:["']?\s*=\s*["']?|["']\s*:\s*["']?|:["']?))(?P<credential>[^\s"',;&)]+)"#,
+        r#"(?i)(?P<keep>(?:^|[^\w:/.-])(?:[a-z0-9]+[_-])*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|x-amz-signature|x-amz-credential|x-amz-security-token)(?:["']?\s*=\s*["']?|["']\s*:\s*["']?|:["']?))(?P<credential>[^\s"',;&)]+)"#,
         // crypt(5): hashes of passwords; also Argon2 and PBKDF2 in the same form.
         r"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2(?:i|d|id)|scrypt|pbkdf2[a-z0-9-]*)\$[^\s]{8,}",
         // PostgreSQL's manual, "pg_authid": rolpassword.
@@ -201,6 +201,8 @@ mod tests {
             "password authentication failed for user \"reader\": invalid_password (28P01)",
             "the secret restore-proof/orders could not be read: secretsmanager:GetSecretValue: AccessDeniedException",
             "a login by a token of IAM needs both",
+            "the secret arn:aws:secretsmanager:eu-central-1:111122223333:secret:restore-proof/orders-AbCdEf could not be read",
+            "step \"/oauth/token\": status 500; expected: status 200",
             "the password is set anew",
             "da39a3ee5e6b4b0d3255bfef95601890afd80709",
             "s3://records/restore-proof/records/year=2026/month=11/day=21/abc.json",

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use crate::ceiling::text_or;
+use crate::ceiling::{number, text_or};
 
 /// The most numbers in a message that is shown as it is: an address, a port, a line, a limit.
 const NUMBERS: usize = 6;
@@ -49,9 +49,8 @@ static WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 
 /// A message of a server, marked unless it holds nothing but known words. `sent` is what we have sent.
 pub fn message(message: &str, sent: &[&str]) -> String {
-    let is_known = is_known(message, sent);
-    if is_known {
-        message.to_owned()
+    if is_known(message, sent) {
+        with_numbers_marked(message, sent)
     } else {
         text_or(message, "[the server's words withheld]")
     }
@@ -82,6 +81,26 @@ fn is_known(message: &str, sent: &[&str]) -> bool {
         let is_number = word.len() <= DIGITS && word.bytes().all(|byte| byte.is_ascii_digit());
         is_number && numbers <= NUMBERS
     })
+}
+
+/// The message, in which numbers that we have not sent are marked as what they are.
+fn with_numbers_marked(message: &str, sent: &[&str]) -> String {
+    let is_sent = |word: &str| sent.iter().any(|text| words(text).any(|one| one == word));
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    for word in words(message).filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())) {
+        let Some((before, after)) = rest.split_once(word) else {
+            break;
+        };
+        out += before;
+        out += &if is_sent(word) {
+            word.to_owned()
+        } else {
+            number(word)
+        };
+        rest = after;
+    }
+    out + rest
 }
 
 /// The words of a text: names, numbers and the words of a language alike.

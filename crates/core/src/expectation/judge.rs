@@ -60,12 +60,30 @@ impl Expectation {
                 _ => None,
             },
             datum: datum(value),
-            is_expected: outcome == CheckOutcome::Passed && matches!(self, Expectation::Equals(_)),
+            is_expected: outcome == CheckOutcome::Passed && self.is_said_by(value),
             expectation: self.to_string(),
             detail,
             age_at_backup,
             age_against_now,
             measured: Vec::new(),
+        }
+    }
+
+    /// Whether the policy says the value itself, character by character: numbers that are equal may be written with many
+    /// more digits.
+    fn is_said_by(&self, value: &Value) -> bool {
+        let Expectation::Equals(constant) = self else {
+            return false;
+        };
+        match constant {
+            Constant::Text(text) => match value {
+                Value::Text(is) => is == text,
+                Value::Padded(is) => is == without_padding(text),
+                _ => false,
+            },
+            Constant::Integer(_) | Constant::Number(_) | Constant::Boolean(_) => {
+                value.text() == Some(constant.to_string().as_str())
+            }
         }
     }
 

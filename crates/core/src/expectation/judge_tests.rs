@@ -120,6 +120,29 @@ fn numbers_are_compared() {
 }
 
 #[test]
+fn what_the_policy_says_itself_is_no_news_and_what_is_equal_may_be() {
+    let is_expected = |constant, value: &Value| {
+        let judgement = equals(constant).judge(value, &clocks());
+        assert_eq!(judgement.outcome, Passed);
+        judgement.is_expected
+    };
+    let words = || Constant::Text("EUR".to_owned());
+    assert!(is_expected(words(), &text("EUR")));
+    assert!(is_expected(words(), &Value::padded("EUR  ")));
+    assert!(is_expected(Constant::Integer(12), &number("12")));
+    assert!(is_expected(Constant::Number(1.5), &number("1.5")));
+    assert!(is_expected(Constant::Boolean(true), &Value::Boolean(true)));
+    // As equal, and with room for a row of data behind it.
+    let digits = format!("1.5{}7071", "0".repeat(30));
+    assert!(!is_expected(Constant::Number(1.5), &number(&digits)));
+    assert!(!is_expected(Constant::Integer(12), &number("12.000")));
+    assert!(!is_expected(
+        Constant::Number(1e15),
+        &number("1000000000000000")
+    ));
+}
+
+#[test]
 fn equality_is_exact_where_it_can_be() {
     let big = equals(Constant::Integer(9_007_199_254_740_993));
     judged(&big, &number("9007199254740993"), Passed, "");

@@ -137,36 +137,81 @@ impl Place {
 
 /// An error with all its causes, in one line, in which what the other side says of itself is marked.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = told(error);
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = told(inner);
+    if let Some(words) = tls_words(error) {
+        return words;
+    }
+    let mut words = String::new();
+    for cause in causes(error) {
+        let more = told(cause);
         // Some libraries repeat the cause in their own words.
         if !words.ends_with(&more) {
-            words = format!("{words}: {more}");
+            words = if words.is_empty() {
+                more
+            } else {
+                format!("{words}: {more}")
+            };
         }
-        cause = inner.source();
     }
     words
 }
 
-/// What a library says of an error. The other side's words are in two kinds: the names in its certificate (rustls, the
-/// error `NotValidForNameContext`), and those of its own protocol, which libraries put into errors of input.
+/// An error, and what it comes from.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// What a library says of an error. The other side's words are in errors of input.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    const NAMES: &str = "certificate is only valid for ";
     let words = error.to_string();
-    if let Some((before, names)) = words.split_once(NAMES) {
-        let names = ceiling::text_or(names, "other names");
-        return format!("{before}{NAMES}{names}");
-    }
     match error.downcast_ref::<std::io::Error>() {
-        Some(input)
-            if input
-                .get_ref()
-                .is_some_and(|inner| !inner.is::<rustls::Error>()) =>
-        {
+        Some(input) if input.get_ref().is_some() => {
             ceiling::text_or(&words, &input.kind().to_string())
         }
         _ => words,
     }
+}
+
+/// What is said of a TLS connection that could not be made, if that is the cause.
+fn tls_words(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    causes(error).find_map(tls).map(of_tls)
+}
+
+fn tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    error.downcast_ref().or_else(|| {
+        let input = error.downcast_ref::<std::io::Error>()?;
+        input.get_ref()?.downcast_ref()
+    })
+}
+
+/// What is said of a TLS connection that could not be made: all that stands in the other side's certificate is its own word.
+fn of_tls(error: &rustls::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let instead = match error {
+        Error::InvalidCertificate(why) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "invalid peer certificate: it has expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "invalid peer certificate: it is not valid yet"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "invalid peer certificate: certificate not valid for this name"
+            }
+            CertificateError::UnknownIssuer => "invalid peer certificate: UnknownIssuer",
+            CertificateError::BadSignature => "invalid peer certificate: BadSignature",
+            CertificateError::Revoked => "invalid peer certificate: Revoked",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "invalid peer certificate: it is not one of a server"
+            }
+            _ => "invalid peer certificate",
+        },
+        // Words of the protocol, each of which stands in its specification.
+        Error::AlertReceived(_) | Error::PeerIncompatible(_) | Error::PeerMisbehaved(_) => {
+            return error.to_string();
+        }
+        _ => "the TLS connection could not be made",
+    };
+    ceiling::text_or(&error.to_string(), instead)
 }

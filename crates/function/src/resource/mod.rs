@@ -5,7 +5,7 @@ mod aurora;
 mod ec2;
 pub mod groups;
 mod rds;
-mod routes;
+pub mod routes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -63,7 +63,8 @@ fn association(one: &types::RouteTableAssociation) -> Association {
     }
 }
 
-fn route(route: &types::Route) -> Route {
+/// A route as it is judged.
+pub fn route(route: &types::Route) -> Route {
     let range = route.destination_cidr_block();
     let range = range.or(route.destination_ipv6_cidr_block());
     let destination = match (route.destination_prefix_list_id(), range) {

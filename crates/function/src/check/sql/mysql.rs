@@ -15,8 +15,8 @@ use restore_proof_core::expectation::Value;
 
 use super::bounded::{Bounded, Budget};
 use super::{Server, Unanswered};
-use crate::check::chain;
 use crate::check::tls::Connector;
+use crate::check::{chain, tls_words};
 
 /// The largest packet, and with it the largest value, that is read, bytes.
 const LARGEST_PACKET: usize = 16 << 20;
@@ -290,15 +290,16 @@ fn trouble(error: Error, sent: &[&str]) -> Trouble {
         }
         // The driver's words hold nothing of what was read.
         Error::Io(mysql_async::IoError::Io(error)) => Trouble::CannotTell(chain(&error)),
-        Error::Io(error @ mysql_async::IoError::Tls(_)) => Trouble::CannotTell(chain(&error)),
         error @ Error::Driver(
             DriverError::ConnectionClosed | DriverError::NoClientSslFlagFromServer,
         ) => Trouble::CannotTell(chain(&error)),
         // Other words of the driver may quote the server: the name of a plugin, a packet.
-        error => Trouble::CannotTell(ceiling::text_or(
-            &chain(&error),
-            "the server answers what the client does not understand",
-        )),
+        error => Trouble::CannotTell(tls_words(&error).unwrap_or_else(|| {
+            ceiling::text_or(
+                &error.to_string(),
+                "the server answers what the client does not understand",
+            )
+        })),
     }
 }
 
