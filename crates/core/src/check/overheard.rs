@@ -25,7 +25,7 @@ static WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
      deadlock define defined definer delete denied dependent derived detected did different directory discarded disk distinct do does \
      doesn domain drop due duplicate during duration each either encrypted encryption end engine entry enough error errors every \
      exceed exceeded exceeds exclude execute execution exist existent exists expected expired expression expressions extension failed fatal few \
-     field fields file files flush for foreign forgot found from full function functionally functions get given go gone grant grants \
+     field fields file files flush for foreign forgot found from full function functionally functions get given go gone got grant grants \
      group grouping had has have having help hint host hosts idle if illegal in incompatible incorrect index indexes initialized inner \
      input insecure insert instance instead insufficient integer interrupted into invalid invoker is it item its join key keys lack \
      language large last lateral least left length level like limit limited line list loaded local localhost lock locked locks \
