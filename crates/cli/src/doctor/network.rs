@@ -314,7 +314,11 @@ mod tests {
 
     fn table(id: &str, association: RouteTableAssociation, routes: &[(&str, &str)]) -> RouteTable {
         let routes = routes.iter().map(|(destination, to)| {
-            let route = Route::builder().destination_cidr_block(*destination);
+            let route = if destination.starts_with("pl-") {
+                Route::builder().destination_prefix_list_id(*destination)
+            } else {
+                Route::builder().destination_cidr_block(*destination)
+            };
             if to.starts_with("nat-") {
                 route.nat_gateway_id(*to).build()
             } else {
@@ -339,7 +343,8 @@ mod tests {
             found(|f| judge_routes(f, &["subnet-1"], &good))[0].state,
             State::Fine
         );
-        for to in ["igw-1", "nat-1"] {
+        // An endpoint of a Gateway Load Balancer leads to whatever stands behind it.
+        for to in ["igw-1", "nat-1", "vpce-1"] {
             let open = table("rtb-1", association.clone(), &[("0.0.0.0/0", to)]);
             let found = found(|f| judge_routes(f, &["subnet-1"], &open));
             assert_eq!(found[0].state, State::Broken, "{to}");
