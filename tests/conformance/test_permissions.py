@@ -194,7 +194,8 @@ def names_of(known):
         "RestoreRole.Arn": by_frequency("backup", "StartRestoreJob", "IamRoleArn"),
         "ResultsBucket": by_frequency("s3", "PutObject", "Bucket"),
         "Ledger": by_frequency("dynamodb", "PutItem", "TableName"),
-        "Topic": [topic.removesuffix("-urgent") for topic in by_frequency("sns", "Publish", "TopicArn")],
+        "Topic": list(dict.fromkeys(
+            topic.removesuffix("-urgent") for topic in by_frequency("sns", "Publish", "TopicArn"))),
         "RecordsLogGroup": by_frequency("logs", "PutLogEvents", "logGroupName"),
         "NamePrefix": by_frequency("lambda", "Invoke", "FunctionName"),
     }
