@@ -110,6 +110,7 @@ enum End {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use restore_proof_core::ceiling::{Ceiling, Marked};
     use restore_proof_core::policy::Address;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
@@ -180,14 +181,14 @@ mod tests {
 
     fn wrong(ran: Result<Judgement, Trouble>) -> String {
         match ran {
-            Err(Trouble::Wrong(detail)) => detail,
+            Err(Trouble::Wrong(detail)) => Marked::from(detail).at(Ceiling::Text),
             other => panic!("{other:?}"),
         }
     }
 
     fn cannot_tell(ran: Result<Judgement, Trouble>) -> String {
         match ran {
-            Err(Trouble::CannotTell(detail)) => detail,
+            Err(Trouble::CannotTell(detail)) => Marked::from(detail).at(Ceiling::Text),
             other => panic!("{other:?}"),
         }
     }
