@@ -28,7 +28,7 @@ const END: char = '\u{2}';
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ceiling {
-    /// Nothing: only what became of each check.
+    /// No data. What became of each check is told all the same.
     None,
     /// Numbers, truths and times.
     Numbers,
@@ -41,7 +41,7 @@ impl Ceiling {
     pub const ALL: [Ceiling; 3] = [Ceiling::None, Ceiling::Numbers, Ceiling::Text];
 
     /// The word of the policy and of the template.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Ceiling::None => "none",
             Ceiling::Numbers => "numbers",
@@ -263,11 +263,6 @@ impl Marked {
     #[must_use]
     pub fn lowered(&self, ceiling: Ceiling) -> Marked {
         Marked(self.read(ceiling, |datum, data| mark_as(datum, data, "")))
-    }
-
-    /// Whether nothing is said.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// These words within others: marks stay what they are.

@@ -71,6 +71,10 @@ fn is_known(message: &str, sent: &[&str]) -> bool {
         .flat_map(|text| words(text))
         .map(str::to_lowercase)
         .collect();
+    // A query may have several lines; other control characters are in no message, and mark data in ours.
+    if message.contains(|c: char| c.is_control() && c != '\n') {
+        return false;
+    }
     let mut numbers = 0;
     words(message).all(|word| {
         let lower = word.to_lowercase();
@@ -204,6 +208,7 @@ mod tests {
             ("1 2 3 4 5 6 7", ""),
             ("12345678901", ""),
             ("Unknown plugin `mustermann`", ""),
+            ("out of memory\u{7}", ""),
         ] {
             assert_eq!(
                 seen(message, query),

@@ -439,9 +439,9 @@ fn read_objectives(item: &Item<'_>) -> Option<Objectives> {
 
 /// What may leave at most, in a word.
 pub(super) const CEILINGS: Words<Ceiling> = Words(&[
-    ("none", Ceiling::None),
-    ("numbers", Ceiling::Numbers),
-    ("text", Ceiling::Text),
+    (Ceiling::None.as_str(), Ceiling::None),
+    (Ceiling::Numbers.as_str(), Ceiling::Numbers),
+    (Ceiling::Text.as_str(), Ceiling::Text),
 ]);
 
 /// What may leave at most, for each way out.
