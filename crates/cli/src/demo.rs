@@ -178,7 +178,7 @@ fn write_page(records: &Path, now: Timestamp) -> Result<PathBuf> {
     let mut page = records.as_os_str().to_owned();
     page.push(".html");
     let page = PathBuf::from(page);
-    fs::write(&page, crate::report::page(&report)?)
+    fs::write(&page, restore_proof_report::page(&report))
         .with_context(|| format!("cannot write {}", page.display()))?;
     Ok(page)
 }

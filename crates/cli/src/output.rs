@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Style};
 use jiff::SignedDuration;
 use restore_proof_core::policy::readable_duration;
+pub(crate) use restore_proof_report::words::{count, one_line, printable};
 use serde_json::Value;
 
 pub(crate) const PLAIN: Style = Style::new();
@@ -53,30 +54,6 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
         return String::new();
     }
     format!("{style}{text}{style:#}")
-}
-
-/// A text from outside as a terminal may have it: control characters, which could rewrite what was printed, are shown
-/// as such.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// A text of several lines on one, with single spaces.
-pub(crate) fn one_line(text: &str) -> String {
-    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// `1 check`, `2 checks`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `15m`, `1h30m`.

@@ -1,10 +1,5 @@
 //! `restore-proof report`: what the records say over a period, for those who answer for the backups and for their auditor.
 
-mod chart;
-mod html;
-mod junit;
-mod markdown;
-mod outline;
 mod source;
 mod terminal;
 
@@ -17,11 +12,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use restore_proof_core::report::{Listed, Period, Reckoning, Report, inventory};
+use restore_proof_report::Outline;
 
 use crate::aws::Bucket;
 use crate::exit::{self, Problem};
 use crate::output;
-use outline::Outline;
 
 /// The longest period, days.
 const MAX_DAYS: u32 = 3660;
@@ -127,14 +122,6 @@ pub(crate) fn of_folder(
     Ok(reckoning.finish())
 }
 
-/// The report as a page.
-///
-/// # Errors
-/// Does not happen: it is written to memory.
-pub(crate) fn page(report: &Report) -> anyhow::Result<String> {
-    html::shown(report, &Outline::of(report))
-}
-
 fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow::Result<Report> {
     /// How far back is looked at least, days.
     const BACK: u32 = 90;
@@ -162,13 +149,12 @@ fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow
 }
 
 fn shown(report: &Report, form: Form) -> anyhow::Result<String> {
-    let outline = || Outline::of(report);
     Ok(match form {
-        Form::Terminal => terminal::shown(&outline()),
-        Form::Html => html::shown(report, &outline())?,
-        Form::Markdown => markdown::shown(&outline()),
+        Form::Terminal => terminal::shown(&Outline::of(report)),
+        Form::Html => restore_proof_report::page(report),
+        Form::Markdown => restore_proof_report::markdown(report),
         Form::Json => format!("{}\n", serde_json::to_string_pretty(report)?),
-        Form::Junit => junit::shown(report, &outline().title)?,
+        Form::Junit => restore_proof_report::junit(report),
     })
 }
 

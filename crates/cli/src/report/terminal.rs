@@ -1,6 +1,7 @@
 //! The report on a terminal.
 
-use super::outline::{Outline, Section, Tone};
+use restore_proof_report::{Outline, Section, Tone};
+
 use crate::output::{self, BOLD, Cell, DIM, GREEN, PLAIN, RED, YELLOW, cell, paint};
 
 /// The widest that prose runs.

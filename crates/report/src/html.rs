@@ -9,8 +9,8 @@ use super::chart::{self, Chart, HEIGHT, WIDTH};
 use super::outline::{Cell, Outline, Tone};
 
 /// What makes tables sortable and the like. The page's policy allows this script and no other.
-const SCRIPT: &str = include_str!("../../templates/report.js");
-const STYLE: &str = include_str!("../../templates/report.css");
+const SCRIPT: &str = include_str!("../templates/report.js");
+const STYLE: &str = include_str!("../templates/report.css");
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -22,10 +22,7 @@ struct Page<'a> {
 }
 
 /// The page.
-///
-/// # Errors
-/// Does not happen: the template writes to memory.
-pub(super) fn shown(report: &Report, outline: &Outline) -> anyhow::Result<String> {
+pub(super) fn shown(report: &Report, outline: &Outline) -> String {
     let page = Page {
         outline,
         verdicts: (!report.days.is_empty()).then(|| chart::verdicts(report)),
@@ -34,9 +31,9 @@ pub(super) fn shown(report: &Report, outline: &Outline) -> anyhow::Result<String
     };
     // Whoever prints the page on a terminal sends it no control sequence of a record.
     let is_harmless = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
-    Ok(page
-        .render()?
-        .replace(|letter| !is_harmless(letter), "\u{fffd}"))
+    page.render()
+        .expect("a template is written to memory")
+        .replace(|letter| !is_harmless(letter), "\u{fffd}")
 }
 
 impl Page<'_> {

@@ -1,7 +1,7 @@
 //! The report as Markdown (GitHub's, for its tables).
 
 use super::outline::{Outline, Section, Tone};
-use crate::output::one_line;
+use crate::words::one_line;
 
 pub(super) fn shown(outline: &Outline) -> String {
     let mut out = format!("# {}\n\n", escaped(&outline.title));

@@ -7,66 +7,84 @@ use restore_proof_core::report::{
 use restore_proof_core::verdict::Verdict;
 
 /// A report in words.
-pub(super) struct Outline {
+pub struct Outline {
     /// What it is, and over which days.
-    pub(super) title: String,
+    pub title: String,
     /// What to know first.
-    pub(super) lead: Vec<String>,
+    pub lead: Vec<String>,
     /// The few numbers that matter most.
-    pub(super) figures: Vec<Figure>,
+    pub figures: Vec<Figure>,
     /// The rest, in order.
-    pub(super) sections: Vec<Section>,
+    pub sections: Vec<Section>,
 }
 
 /// A number that matters.
-pub(super) struct Figure {
-    pub(super) label: &'static str,
-    pub(super) value: String,
-    pub(super) tone: Tone,
-    pub(super) about: String,
+pub struct Figure {
+    /// What it counts.
+    pub label: &'static str,
+    /// The number, with its unit.
+    pub value: String,
+    /// How it is meant.
+    pub tone: Tone,
+    /// What it is a part of.
+    pub about: String,
 }
 
 /// A table, or that there is nothing for it.
-pub(super) struct Section {
+pub struct Section {
     /// A name for links.
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
+    pub id: &'static str,
+    /// What stands above it.
+    pub title: &'static str,
     /// What the table means, a sentence each.
-    pub(super) says: Vec<String>,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: Vec<Row>,
+    pub says: Vec<String>,
+    /// The columns of its table; none for words alone.
+    pub columns: Vec<Column>,
+    /// The rows of its table.
+    pub rows: Vec<Row>,
     /// Whether it is for looking things up rather than for reading.
-    pub(super) is_appendix: bool,
+    pub is_appendix: bool,
 }
 
-pub(super) struct Column {
-    pub(super) title: &'static str,
-    pub(super) is_number: bool,
+/// A column of a table.
+pub struct Column {
+    /// What stands above it.
+    pub title: &'static str,
+    /// Whether its fields are numbers.
+    pub is_number: bool,
 }
 
-pub(super) struct Row {
-    pub(super) cells: Vec<Cell>,
+/// A row of a table.
+pub struct Row {
+    /// Its fields, one for each column.
+    pub cells: Vec<Cell>,
     /// More about the row: names and values.
-    pub(super) detail: Vec<(String, String)>,
+    pub detail: Vec<(String, String)>,
 }
 
 /// A field of a table.
 #[derive(Clone)]
-pub(super) struct Cell {
+pub struct Cell {
     /// The part before the text that repeats in every row, such as the head of an ARN.
-    pub(super) head: String,
-    pub(super) text: String,
-    pub(super) tone: Tone,
+    pub head: String,
+    /// The text that is shown.
+    pub text: String,
+    /// How it is meant.
+    pub tone: Tone,
     /// What it is sorted by, when not by its text.
-    pub(super) sort: Option<f64>,
+    pub sort: Option<f64>,
 }
 
 /// How a text is meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub enum Tone {
+    /// Neither good nor bad.
     Plain,
+    /// As it should be.
     Good,
+    /// Not known.
     Open,
+    /// Somebody must act.
     Bad,
 }
 
@@ -144,7 +162,7 @@ impl Cell {
     }
 
     /// All of it.
-    pub(super) fn full(&self) -> String {
+    pub fn full(&self) -> String {
         format!("{}{}", self.head, self.text)
     }
 }
@@ -154,7 +172,7 @@ const NOTHING: &str = "–";
 
 impl Outline {
     /// The words of a report.
-    pub(super) fn of(report: &Report) -> Outline {
+    pub fn of(report: &Report) -> Outline {
         let sections = vec![
             proofs(report),
             totals(report),
@@ -1232,7 +1250,7 @@ fn to_the_minute(at: Moment) -> String {
 }
 
 fn counted(number: u64, what: &str) -> String {
-    crate::output::count(usize::try_from(number).unwrap_or(usize::MAX), what)
+    crate::words::count(usize::try_from(number).unwrap_or(usize::MAX), what)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use askama::Template;
 use restore_proof_core::report::{Report, Resource, Standing};
 use restore_proof_core::verdict::Verdict;
 
-use crate::output::one_line;
+use crate::words::one_line;
 
 #[derive(Template)]
 #[template(path = "report.xml")]
@@ -32,10 +32,7 @@ enum End {
 }
 
 /// The suite.
-///
-/// # Errors
-/// Does not happen: the template writes to memory.
-pub(super) fn shown(report: &Report, title: &str) -> anyhow::Result<String> {
+pub(super) fn shown(report: &Report, title: &str) -> String {
     let cases: Vec<Case> = report.resources.iter().map(case).collect();
     let count = |is: fn(&End) -> bool| cases.iter().filter(|case| is(&case.end)).count();
     let suite = Suite {
@@ -45,7 +42,7 @@ pub(super) fn shown(report: &Report, title: &str) -> anyhow::Result<String> {
         skipped: count(|end| matches!(end, End::Skipped(..))),
         cases,
     };
-    Ok(suite.render()?)
+    suite.render().expect("a template is written to memory")
 }
 
 fn case(one: &Resource) -> Case {

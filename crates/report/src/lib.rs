@@ -1,0 +1,28 @@
+//! A report in the forms that people read: words and tables once ([`Outline`]), shown as a page, Markdown or JUnit's XML.
+//! What a report says is reckoned in `restore_proof_core::report`; nothing is decided here, and there is no I/O.
+
+mod chart;
+mod html;
+mod junit;
+mod markdown;
+mod outline;
+pub mod words;
+
+use restore_proof_core::report::Report;
+
+pub use outline::{Cell, Column, Figure, Outline, Row, Section, Tone};
+
+/// The report as one page that needs nothing else.
+pub fn page(report: &Report) -> String {
+    html::shown(report, &Outline::of(report))
+}
+
+/// The report as Markdown.
+pub fn markdown(report: &Report) -> String {
+    markdown::shown(&Outline::of(report))
+}
+
+/// The report as JUnit's XML.
+pub fn junit(report: &Report) -> String {
+    junit::shown(report, &Outline::of(report).title)
+}
