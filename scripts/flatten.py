@@ -5,7 +5,7 @@ are dissolved, and the function's code is a file in a bucket of the user's.
 
 A nested stack's resources and conditions get its logical id in front of their own. Its parameters are replaced by what
 the outer template gives them, what the outer template reads of its outputs by what the outputs say. Whatever cannot be
-dissolved without a change of meaning is an error.
+dissolved without a change of meaning is an error. A condition of the nested stack becomes one of each of its resources.
 """
 
 import copy
@@ -92,7 +92,7 @@ def _only(parameter, architecture):
 
 def _dissolve(outer, name, stack, folder):
     """Puts what the nested stack `name` holds in its place."""
-    unknown = set(stack) - {"Type", "Properties", "DependsOn", "Metadata"}
+    unknown = set(stack) - {"Type", "Properties", "Condition", "DependsOn", "Metadata"}
     unknown |= set(stack["Properties"]) - {"TemplateURL", "Parameters"}
     if unknown:
         raise NotFlat(f"nested stack {name}: {', '.join(sorted(unknown))} cannot be carried over to its resources")
@@ -101,7 +101,8 @@ def _dissolve(outer, name, stack, folder):
                             "Conditions", "Resources", "Outputs"}
     if unknown:
         raise NotFlat(f"the template of nested stack {name} has {', '.join(sorted(unknown))}")
-    scope = _Scope(name, inner, _arguments(outer, name, inner, stack["Properties"].get("Parameters", {})))
+    scope = _Scope(name, inner, _arguments(outer, name, inner, stack["Properties"].get("Parameters", {})),
+                   "Condition" in stack)
 
     for section in ("Mappings", "Conditions", "Resources"):
         for key, value in inner.get(section, {}).items():
@@ -113,6 +114,10 @@ def _dissolve(outer, name, stack, folder):
                 _check_condition(outer, name + key, target[name + key])
     added = [name + key for key in inner["Resources"]]
     for key, resource in inner["Resources"].items():
+        if "Condition" in stack:
+            if "Condition" in resource:
+                raise NotFlat(f"nested stack {name} and its resource {key} have a condition each")
+            outer["Resources"][name + key]["Condition"] = stack["Condition"]
         waits_for = [name + other for other in _list(resource.get("DependsOn"))] + _list(stack.get("DependsOn"))
         if waits_for:
             outer["Resources"][name + key]["DependsOn"] = waits_for
@@ -164,8 +169,8 @@ def _list(value):
 class _Scope:
     """A nested template's names, and what they become in the outer one."""
 
-    def __init__(self, name, inner, arguments):
-        self._name, self._inner, self._arguments = name, inner, arguments
+    def __init__(self, name, inner, arguments, conditional):
+        self._name, self._inner, self._arguments, self._conditional = name, inner, arguments, conditional
         self._outputs = inner.get("Outputs", {})
 
     def inside(self, node):
@@ -219,7 +224,7 @@ class _Scope:
         if name != self._name:
             return {"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name}
         output = self._outputs.get(attribute.removeprefix("Outputs."))
-        if not attribute.startswith("Outputs.") or output is None or "Condition" in output:
+        if not attribute.startswith("Outputs.") or output is None or "Condition" in output or self._conditional:
             raise NotFlat(f"{path} is not an output that nested stack {self._name} always has")
         return self.inside(output["Value"])
 

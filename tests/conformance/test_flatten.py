@@ -40,7 +40,10 @@ class Normal:
         found = {}
         for name, resource in self.template["Resources"].items():
             if name in self.nested:
-                found |= self.nested[name].resources()
+                inner = self.nested[name].resources()
+                if "Condition" in resource:
+                    inner = {key: entry | {"Condition": self.condition(resource["Condition"])} for key, entry in inner.items()}
+                found |= inner
                 continue
             entry = {key: self.of(value) for key, value in resource.items() if key not in ("Condition", "DependsOn")}
             if "Condition" in resource:
@@ -287,8 +290,18 @@ def test_names_do_not_meet_and_text_stays_text(tmp_path):
     assert made["Outputs"] == {"Arn": {"Value": {"Fn::Sub": "${InnerSecond.Arn}/${!Name}"}}}
 
 
+def test_a_condition_of_the_stack_is_one_of_each_of_its_resources(tmp_path):
+    outer = OUTER.replace("DependsOn: Topic\n", "Condition: IsA\n", 1)
+    inner = INNER.replace("    Condition: IsNotB\n", "", 1)
+    with pytest.raises(flatten.NotFlat, match="Inner.Outputs.Arn is not an output that nested stack Inner always has"):
+        flattened(tmp_path, outer=outer, inner=inner)
+    made = flattened(tmp_path, outer=outer[: outer.index("Outputs:")], inner=inner)
+    conditions = {name: resource.get("Condition") for name, resource in made["Resources"].items()}
+    assert conditions == {"Topic": None, "Last": None, "InnerFirst": "IsA", "InnerSecond": "IsA"}
+
+
 @pytest.mark.parametrize(("file", "old", "new", "says"), [
-    ("outer", "DependsOn: Topic\n", "Condition: IsA\n", "nested stack Inner: Condition"),
+    ("outer", "DependsOn: Topic\n", "Condition: IsA\n", "nested stack Inner and its resource First have a condition each"),
     ("outer", "DependsOn: Topic\n", "DeletionPolicy: Retain\n", "nested stack Inner: DeletionPolicy"),
     ("outer", "inner.yaml\n", "inner.yaml\n      TimeoutInMinutes: 5\n", "nested stack Inner: TimeoutInMinutes"),
     ("outer", "Label: !Ref Name, ", "", "parameter Label has no value"),

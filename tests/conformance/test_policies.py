@@ -72,7 +72,7 @@ EXISTING = {
     "existing endpoints": EXISTING | {"EndpointSecurityGroupId": "sg-0a1b2c3d4e5f60719", "MachineZones": "1"},
 }
 
-STACKS = {"defaults": {}, "everything": EVERYTHING, "denied outside": {"DenyOutsideVpc": "true"}} | ALONE | EXISTING
+STACKS = {"defaults": {}, "everything": EVERYTHING, "denied outside": {"DenyOutsideVpc": "true", "AthenaTables": "false"}} | ALONE | EXISTING
 
 TEMPLATES = ("template.yaml", "infra/network.yaml", "infra/athena.yaml", "infra/forward.yaml")
 
