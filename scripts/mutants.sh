@@ -14,6 +14,9 @@
 #
 #   scripts/mutants.sh              all patches
 #   scripts/mutants.sh NAME...      these
+#
+# Without any patch the tests must be green. Where a run of this very tree has seen that already, it says so: GREEN="unit
+# scenarios", the steps of test.sh that passed.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need_system tests
@@ -63,6 +66,15 @@ command_of() {
     printf '%s' "${BASH_REMATCH[1]}"
 }
 
+# Whether somebody has seen the tests of this command green.
+seen_green() {
+    case " $* " in
+    *" --test scenarios "*) [[ " ${GREEN:-} " == *" scenarios "* ]] ;;
+    *" --lib "*) [[ " ${GREEN:-} " == *" unit "* ]] ;;
+    *) return 1 ;;
+    esac
+}
+
 # `git apply` must not look for a repository above the copy.
 in_tree() { (cd "$tree" && GIT_CEILING_DIRECTORIES="$cache" "$@") >"$log" 2>&1 </dev/null; }
 
@@ -76,7 +88,7 @@ for name in "${names[@]}"; do
     started=$SECONDS
     read -r -a arguments <<<"$(command_of "$name")"
     say "=== $name: cargo test ${arguments[*]}"
-    if [ -z "${green[${arguments[*]}]:-}" ]; then
+    if [ -z "${green[${arguments[*]}]:-}" ] && ! seen_green "${arguments[@]}"; then
         in_tree cargo test "${arguments[@]}" ||
             { cat "$log" >&2; die "cargo test ${arguments[*]} is red without any patch"; }
         green[${arguments[*]}]=yes

@@ -219,7 +219,7 @@ step_mutants() {
     done
     sampled "mutants: ${#chosen[@]} of the core; of turn $((TURN % turns)): ${of_turn[*]:-none}; changed: ${changed[*]:-none}"
     if [ ${#left[@]} -gt 0 ]; then sampled "mutants that changed and were too many: ${left[*]}"; fi
-    scripts/mutants.sh "${chosen[@]}" "${of_turn[@]}" "${changed[@]}"
+    GREEN="$(green_steps)" scripts/mutants.sh "${chosen[@]}" "${of_turn[@]}" "${changed[@]}"
 }
 
 # The files that a mutant stands or falls with: itself, what it changes, and the scenes that notice.
@@ -231,7 +231,10 @@ files_of_mutant() {
     if [ -n "$scenes" ]; then git ls-files "tests/scenarios/$scenes.rs" "tests/scenarios/$scenes/*"; fi
 }
 
-step_all-mutants() { scripts/mutants.sh; }
+step_all-mutants() { GREEN="$(green_steps)" scripts/mutants.sh; }
+
+# The steps of this run that have passed.
+green_steps() { sed -n 's/^\(.*\) passed .*/\1/p' "$work/results" | paste -sd ' '; }
 
 # What a step has left out is told when all is over.
 sampled() { echo "$*" >>"$work/sampled"; }
