@@ -249,6 +249,7 @@ fn read(payload: &Value) -> String {
         Trigger::Resume => "resume".to_owned(),
         Trigger::Status => "status".to_owned(),
         Trigger::Doctor => "doctor".to_owned(),
+        Trigger::Report(rhythm) => format!("report {}", rhythm.as_str()),
         Trigger::Ignored(reason) => format!("ignored: {reason}"),
     }
 }

@@ -9,6 +9,7 @@ use aws_sdk_lambda::config::ProvideCredentials as _;
 use aws_sdk_lambda::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::config::http::HttpResponse;
+use restore_proof_core::report::RecordKeys;
 use serde_json::Value;
 
 use crate::exit::Problem;
@@ -251,18 +252,13 @@ impl Bucket {
         Bucket::find(bucket.ok_or_else(|| is_another(name))?).await
     }
 
-    /// The objects whose keys begin with `prefix` and stand behind `after` and before `end`, with their sizes.
+    /// The keys of these records that are there, with their sizes.
     ///
     /// # Errors
     /// When S3 refuses or cannot be reached.
-    pub(crate) async fn keys(
-        &self,
-        prefix: &str,
-        after: &str,
-        end: &str,
-    ) -> Result<Vec<(String, u64)>, Problem> {
+    pub(crate) async fn keys(&self, of: &RecordKeys) -> Result<Vec<(String, u64)>, Problem> {
         let asked = self.client.list_objects_v2().bucket(&self.name);
-        let asked = asked.prefix(prefix).start_after(after);
+        let asked = asked.prefix(of.prefix).start_after(&of.after);
         let mut pages = asked.into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
@@ -272,7 +268,7 @@ impl Bucket {
                     continue;
                 };
                 // S3 lists in the order of the keys.
-                if key.as_str() >= end {
+                if key >= of.end {
                     return Ok(keys);
                 }
                 let size = object.size.and_then(|size| u64::try_from(size).ok());

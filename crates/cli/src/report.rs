@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
         Some(folder) => of_folder(folder, period, listed)?,
         None => of_bucket(args, period, listed)?,
     };
-    let text = shown(&report, form)?;
+    let text = shown(&report, form);
     match &args.output {
         Some(file) => fs::write(file, text)
             .map_err(|error| Problem::usage(format!("cannot write {}: {error}", file.display())))?,
@@ -123,13 +123,8 @@ pub(crate) fn of_folder(
 }
 
 fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow::Result<Report> {
-    /// How far back is looked at least, days.
-    const BACK: u32 = 90;
-    let from = args.since.or_else(|| {
-        let before = period.before()?.from;
-        Some(before.min(Period::last(BACK, period.to)?.from))
-    });
-    let from = from.unwrap_or(period.from).min(period.from);
+    let since = args.since.unwrap_or_else(|| period.looked_from());
+    let from = since.min(period.from);
     let mut reckoning = Reckoning::new(period, Some(from), listed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -148,14 +143,14 @@ fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow
     Ok(reckoning.finish())
 }
 
-fn shown(report: &Report, form: Form) -> anyhow::Result<String> {
-    Ok(match form {
+fn shown(report: &Report, form: Form) -> String {
+    match form {
         Form::Terminal => terminal::shown(&Outline::of(report)),
         Form::Html => restore_proof_report::page(report),
         Form::Markdown => restore_proof_report::markdown(report),
-        Form::Json => format!("{}\n", serde_json::to_string_pretty(report)?),
+        Form::Json => restore_proof_report::json(report),
         Form::Junit => restore_proof_report::junit(report),
-    })
+    }
 }
 
 /// The exit code for pipelines.

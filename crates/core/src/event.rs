@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_json::value::Index;
 
 use crate::arn::Arn;
+use crate::report::Rhythm;
 
 /// The longest text that is taken, bytes. Names, ids and ARNs are shorter (AWS Backup takes ARNs of up to 1600 characters);
 /// what is longer is not there, and words for people are cut.
@@ -52,6 +53,8 @@ pub enum Trigger {
     Status,
     /// Somebody asks which services answer the function.
     Doctor,
+    /// A report is to be made, by a schedule or because somebody asks for it.
+    Report(Rhythm),
     /// Nothing to do; the reason says why, in words for the log.
     Ignored(String),
 }
@@ -318,7 +321,7 @@ pub fn read(payload: &Value) -> Trigger {
 type Reader = fn(&Value) -> Trigger;
 
 /// What people and the function itself may ask for, by its key in the payload.
-const WISHES: [(&str, Reader); 8] = [
+const WISHES: [(&str, Reader); 9] = [
     ("sweep", read_sweep),
     ("advance", |wish| {
         of_validation("advance", wish, |validation_id| Trigger::Advance {
@@ -335,12 +338,20 @@ const WISHES: [(&str, Reader); 8] = [
     ("resume", |_| Trigger::Resume),
     ("status", |_| Trigger::Status),
     ("doctor", |_| Trigger::Doctor),
+    ("report", read_report),
 ];
 
 fn read_sweep(wish: &Value) -> Trigger {
     match Sweep::deserialize(wish) {
         Ok(sweep) => Trigger::Sweep(sweep),
         Err(_) => Trigger::Ignored("a sweep is \"due\" or \"lost\"".to_owned()),
+    }
+}
+
+fn read_report(wish: &Value) -> Trigger {
+    match Rhythm::deserialize(wish) {
+        Ok(rhythm) => Trigger::Report(rhythm),
+        Err(_) => Trigger::Ignored("a report is \"daily\" or \"weekly\"".to_owned()),
     }
 }
 

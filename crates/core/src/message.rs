@@ -1,5 +1,7 @@
 //! The message people get: a subject and a body that is read at a glance.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -11,6 +13,8 @@ use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
 use crate::validation::{Cleanup, Validation};
 use crate::verdict::{FaultClass, Verdict};
+
+pub use report::{console_link, of_report, of_report_not_made};
 
 /// The longest message SNS takes, bytes (SNS `Publish`).
 pub const LONGEST_BODY: usize = 262_144;

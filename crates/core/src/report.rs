@@ -10,6 +10,7 @@ mod inventory;
 mod line;
 mod prices;
 mod reckon;
+mod rhythm;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::verdict::Verdict;
 pub use inventory::{InventoryError, Listed, inventory};
 pub use line::{Line, Moment};
 pub use reckon::Reckoning;
+pub use rhythm::Rhythm;
 
 /// The version of the report as JSON. A new one only adds to it.
 pub const FORMAT: u32 = 1;
@@ -33,6 +35,9 @@ pub const LONGEST_LIST: usize = 1000;
 
 /// The longest text that is taken over from a record, characters.
 pub const LONGEST_TEXT: usize = 600;
+
+/// How many days up to the period's last one are looked at at least, to know what was proved before the period.
+const LOOKED_BACK: u32 = 90;
 
 /// Days, the first and the last among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,6 +69,41 @@ impl Period {
     /// Whether the day is one of its days.
     pub fn has(self, day: Date) -> bool {
         self.from <= day && day <= self.to
+    }
+
+    /// The first day whose records are looked at where not all are: the period before is compared, and what was proved
+    /// within 90 days is known.
+    pub fn looked_from(self) -> Date {
+        let before = self.before().map_or(self.from, |before| before.from);
+        let back = Period::last(LOOKED_BACK, self.to).map_or(self.from, |back| back.from);
+        before.min(back)
+    }
+}
+
+/// Where the records of some days lie in the results bucket: all keys with this prefix behind `after` and before `end`. A day's
+/// keys are those of [`crate::validation::Validation::record_key`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordKeys {
+    /// All records have it.
+    pub prefix: &'static str,
+    /// No record of the first day or later has this key or one before it.
+    pub after: String,
+    /// No record of the last day or earlier has this key or one behind it.
+    pub end: String,
+}
+
+impl RecordKeys {
+    /// The keys of records from one day to another, both among them.
+    pub fn of(from: Date, to: Date) -> RecordKeys {
+        let folder = |day: Date| format!("records/dt={day}");
+        RecordKeys {
+            prefix: "records/dt=",
+            after: folder(from),
+            // The last day of all has none behind it; `~` stands behind all digits.
+            end: to
+                .tomorrow()
+                .map_or_else(|_| "records/dt=~".to_owned(), folder),
+        }
     }
 }
 
@@ -129,6 +169,8 @@ pub struct Read {
     pub unreadable: u64,
     /// The first of them: where they stand, and why they are none.
     pub unreadable_places: Vec<String>,
+    /// Why the inventory could not be used; null when it was, or there is none.
+    pub inventory_error: Option<String>,
 }
 
 /// What is proved, and what is not.

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod policy_file;
 pub mod publish;
 pub mod queue;
+pub mod report;
 pub mod reset;
 pub mod resource;
 pub mod status;
@@ -129,6 +130,7 @@ pub async fn handle(app: &App, payload: &Value, deadline: Timestamp) -> failure:
         Trigger::Resume => status::resume(app).await,
         Trigger::Status => status::status(app).await,
         Trigger::Doctor => Ok(doctor::answers(app).await),
+        Trigger::Report(rhythm) => report::make(app, rhythm, deadline).boxed().await,
         Trigger::Ignored(reason) => Ok(ignored(reason)),
     }
 }

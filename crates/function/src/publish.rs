@@ -49,6 +49,30 @@ pub async fn write_record(
     Ok(())
 }
 
+/// Writes an object into the results bucket, in place of what was there.
+///
+/// # Errors
+/// When S3 refuses or does not answer.
+pub async fn write_object(
+    aws: &Aws,
+    config: &Config,
+    key: &str,
+    content_type: &str,
+    body: String,
+) -> Result<(), AwsError> {
+    aws.s3
+        .put_object()
+        .bucket(&config.results_bucket)
+        .key(key)
+        .content_type(content_type)
+        .body(ByteStream::from(body.into_bytes()))
+        .send()
+        .boxed()
+        .await
+        .map_err(failed("s3:PutObject"))?;
+    Ok(())
+}
+
 /// Logs the verdict, with metrics in CloudWatch's embedded metric format.
 ///
 /// # Errors

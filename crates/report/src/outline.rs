@@ -221,6 +221,9 @@ fn lead(report: &Report) -> Vec<String> {
         }
     }
     .to_owned());
+    if let Some(why) = &report.read.inventory_error {
+        lead.push(format!("The inventory could not be used: {why}"));
+    }
     lead.push("A backup counts as proved when it was restored and all its checks passed. One that was only read where it lies does not.".to_owned());
     if let Some(from) = report.read.looked_from {
         lead.push(format!(

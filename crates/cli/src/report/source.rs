@@ -6,7 +6,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
-use restore_proof_core::report::Reckoning;
+use restore_proof_core::report::{Reckoning, RecordKeys};
 use tokio::task::JoinSet;
 
 use crate::aws::Bucket;
@@ -67,9 +67,7 @@ pub(super) async fn bucket(
     to: Date,
     into: &mut Reckoning,
 ) -> Result<(), Problem> {
-    let folder = |day: Date| format!("records/dt={day}");
-    let end = to.tomorrow().map_or("records/dt=~".to_owned(), folder);
-    let keys = bucket.keys("records/dt=", &folder(from), &end).await?;
+    let keys = bucket.keys(&RecordKeys::of(from, to)).await?;
     let progress = if io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} records");
         ProgressBar::new(keys.len() as u64)

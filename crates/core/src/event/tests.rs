@@ -105,6 +105,11 @@ fn wishes_are_read() {
         (json!({ "resume": {} }), Trigger::Resume),
         (json!({ "status": {} }), Trigger::Status),
         (json!({ "doctor": {} }), Trigger::Doctor),
+        (json!({ "report": "daily" }), Trigger::Report(Rhythm::Daily)),
+        (
+            json!({ "report": "weekly" }),
+            Trigger::Report(Rhythm::Weekly),
+        ),
     ] {
         assert_eq!(read(&wish), trigger, "{wish}");
     }
@@ -117,6 +122,8 @@ fn wishes_that_cannot_be_fulfilled_are_ignored_with_the_reason() {
         (json!({}), "neither an event"),
         (json!({ "sweep": "due", "show": {} }), "neither an event"),
         (json!({ "sweep": "all" }), "\"due\" or \"lost\""),
+        (json!({ "report": "hourly" }), "\"daily\" or \"weekly\""),
+        (json!({ "report": {} }), "\"daily\" or \"weekly\""),
         (json!({ "advance": {} }), "advance needs a validation_id"),
         (json!({ "pause": {}, "resume": {} }), "neither an event"),
         (json!({ "pause": true }), "pause cannot be read"),

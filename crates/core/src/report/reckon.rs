@@ -74,6 +74,21 @@ impl Reckoning {
         }
     }
 
+    /// Notes that there is an inventory that could not be used, and why.
+    pub fn without_inventory(&mut self, why: &str) {
+        self.read.inventory_error = Some(short(why));
+    }
+
+    /// How many resources are known by now: what the report's size and memory grow with.
+    pub fn resources(&self) -> usize {
+        self.resources.len()
+    }
+
+    /// How many records up to the period's last day were taken by now.
+    pub fn records(&self) -> u64 {
+        self.read.records
+    }
+
     /// Takes a text of JSON lines. A line that is no record is counted and named by its place, and stops nothing.
     pub fn read(&mut self, place: &str, text: &[u8]) {
         let lines = text.split(|byte| *byte == b'\n').enumerate();

@@ -662,6 +662,42 @@ fn nothing_is_reported_of_nothing() {
 }
 
 #[test]
+fn an_inventory_that_could_not_be_used_is_told_of() {
+    let mut reckoning = Reckoning::new(november(), None, None);
+    reckoning.without_inventory("line 2: the ARN is missing");
+    let report = reckoning.finish();
+    assert_eq!(
+        report.read.inventory_error.as_deref(),
+        Some("line 2: the ARN is missing")
+    );
+    assert_eq!(report.coverage.not_listed, None);
+}
+
+/// Over the ends of months and years, as far back as the period before begins and 90 days at least.
+#[test]
+fn what_is_read_of_a_bucket_begins_before_the_period() {
+    let looked = |days, to: Date| Period::last(days, to).unwrap().looked_from();
+    assert_eq!(looked(1, date(2027, 1, 1)), date(2026, 10, 4));
+    assert_eq!(looked(7, date(2026, 11, 28)), date(2026, 8, 31));
+    assert_eq!(looked(45, date(2026, 11, 29)), date(2026, 9, 1));
+    assert_eq!(looked(46, date(2026, 11, 29)), date(2026, 8, 30));
+    assert_eq!(looked(366, date(2026, 12, 31)), date(2024, 12, 30));
+
+    let keys = RecordKeys::of(date(2026, 12, 31), date(2026, 12, 31));
+    let lies_in = |key: &str| {
+        key.starts_with(keys.prefix) && keys.after.as_str() < key && key < keys.end.as_str()
+    };
+    assert!(lies_in("records/dt=2026-12-31/0.json"));
+    assert!(lies_in("records/dt=2026-12-31/~.json"));
+    assert!(!lies_in("records/dt=2026-12-30/~.json"));
+    assert!(!lies_in("records/dt=2027-01-01/0.json"));
+    let opened = "2026-12-31T23:59:59Z".parse().unwrap();
+    let validation = Validation::open("stack", "point", "vault", None, opened);
+    assert!(lies_in(&validation.record_key()));
+    assert!(RecordKeys::of(Date::MAX, Date::MAX).end > format!("records/dt={}/x", Date::MAX));
+}
+
+#[test]
 fn periods_are_of_whole_days() {
     let last = Period::last(30, date(2026, 11, 29)).unwrap();
     assert_eq!((last.from, last.days()), (date(2026, 10, 31), 30));

@@ -148,6 +148,9 @@ pub(super) fn of(trigger: &Trigger) -> (About, Point) {
             "Somebody asks how the work gets on, or that no restore is begun for a while: it is about all validations."
                 .to_owned(),
         ),
+        Trigger::Report(_) => nothing(
+            "A report is to be made: it is about all validations of its days.".to_owned(),
+        ),
         Trigger::Sweep(_) => nothing(
             "A sweep: it is about all validations that are open, not about one recovery point."
                 .to_owned(),
