@@ -266,6 +266,9 @@ def needed(call, parameters, region, account):
         case "dynamodb":
             index = f"/index/{p['IndexName']}" if "IndexName" in p else ""
             return [(f"dynamodb:{name}", arn("dynamodb", f"table/{p['TableName']}{index}"))]
+        case "s3" if name == "ListObjectsV2":
+            # "To use this operation, you must have READ access to the bucket … the s3:ListBucket action" (S3 API reference).
+            return [("s3:ListBucket", f"arn:aws:s3:::{p['Bucket']}")]
         case "s3":
             # HeadObject has no permission of its own (S3 API reference, HeadObject).
             action = "s3:GetObject" if name == "HeadObject" else f"s3:{name}"

@@ -12,6 +12,8 @@ from test_policies import ACCOUNT, NAMES, template
 BUCKET = NAMES["ResultsBucket.Arn"]
 RECORD = f"{BUCKET}/records/dt=2026-11-28/v-1.json"
 POLICY = f"{BUCKET}/policy/policy.toml"
+INVENTORY = f"{BUCKET}/policy/inventory.csv"
+REPORT = f"{BUCKET}/reports/weekly/2026-11-28/report.html"
 FUNCTION = NAMES["FunctionRole.Arn"]
 ADMINISTRATOR = f"arn:aws:iam::{ACCOUNT}:role/Administrator"
 DEPLOYER, ANN = f"arn:aws:iam::{ACCOUNT}:role/deployer", f"arn:aws:iam::{ACCOUNT}:user/ann"
@@ -76,22 +78,47 @@ def test_older_versions_stay_for_three_months_whatever_the_lock(days):
             for rule in bucket["LifecycleConfiguration"]["Rules"]}
     # The answers of queries are no records.
     assert kept.pop("athena/") == 1
-    assert set(kept) == {"records/", "policy/policy.toml"}
+    assert set(kept) == {"records/", "reports/", "policy/policy.toml", "policy/inventory.csv"}
     assert set(kept.values()) == {90}
 
 
 def test_the_policy_file_is_written_by_those_who_are_named():
     named, anybody = template(PolicyWriterArns=f"{DEPLOYER},{ANN}"), template()
-    for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
-        for writer in (DEPLOYER, ANN):
-            assert refused(named, writer, action, POLICY) is None
-        assert "OnlyTheseWriteThePolicy" in refused(named, ADMINISTRATOR, action, POLICY)
-        assert refused(anybody, ADMINISTRATOR, action, POLICY) is None
-    assert refused(named, FUNCTION, "s3:PutObject", POLICY)
-    assert refused(named, FUNCTION, "s3:GetObject", POLICY) is None
+    for file in (POLICY, INVENTORY):
+        for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
+            for writer in (DEPLOYER, ANN):
+                assert refused(named, writer, action, file) is None
+            assert "OnlyTheseWriteThePolicy" in refused(named, ADMINISTRATOR, action, file)
+            assert refused(anybody, ADMINISTRATOR, action, file) is None
+        assert refused(named, FUNCTION, "s3:PutObject", file)
+        assert refused(named, FUNCTION, "s3:GetObject", file) is None
     # Another key than the default.
     elsewhere = template(PolicyWriterArns=DEPLOYER, PolicyKey="rules.toml")
     assert refused(elsewhere, ADMINISTRATOR, "s3:PutObject", f"{BUCKET}/rules.toml")
+
+
+def test_only_the_function_writes_reports():
+    stack = template(RecordsLockDays="365")
+    # Records alone are locked.
+    assert refused(stack, FUNCTION, "s3:PutObject", REPORT) is None
+    for somebody in (ADMINISTRATOR, DEPLOYER, NAMES["RestoreRole.Arn"], FUNCTION + "-2"):
+        for action in ("s3:PutObject", "s3:ReplicateObject"):
+            assert "OnlyTheFunctionWritesReports" in refused(stack, somebody, action, REPORT, EVERYTHING_ALLOWED)
+    assert refused(stack, ADMINISTRATOR, "s3:GetObject", REPORT) is None
+    assert refused(stack, ADMINISTRATOR, "s3:DeleteObject", REPORT) is None
+    assert refused(stack, FUNCTION, "s3:DeleteObject", REPORT)
+    assert refused(stack, FUNCTION, "s3:GetObject", REPORT), "it reads none"
+
+
+def test_the_function_lists_and_reads_what_a_report_is_made_of_alone():
+    stack = template()
+    for prefix in ("records/dt=", "records/dt=2026-11-28/", "policy/inventory.csv"):
+        assert refused(stack, FUNCTION, "s3:ListBucket", BUCKET, s3__prefix=prefix) is None
+    for prefix in ("", "records", "policy/", "policy/inventory.csv2", "reports/", "athena/"):
+        assert refused(stack, FUNCTION, "s3:ListBucket", BUCKET, s3__prefix=prefix), prefix
+    assert refused(stack, FUNCTION, "s3:ListBucket", BUCKET), "the whole bucket"
+    assert refused(stack, FUNCTION, "s3:GetObject", RECORD) is None
+    assert refused(stack, FUNCTION, "s3:GetObject", f"{BUCKET}/athena/answer.csv")
 
 
 VPC = template().resolve({"Fn::GetAtt": ["Network", "Outputs.VpcId"]})

@@ -81,13 +81,16 @@ class World:
         other._remember()
         return other
 
-    def contexts(self, action, resource, service=None):
-        """The condition keys of a request: one set, or for a machine those of each description of it."""
+    def contexts(self, action, resource, service=None, own=()):
+        """The condition keys of a request: one set, or for a machine those of each description of it.
+
+        `own` are those that the call itself brings, in pairs.
+        """
         # Lambda puts the first into every call of a function's code; the others are in every call through an endpoint
         # (AWS global condition context keys).
         context = {"lambda:SourceFunctionArn": self.stack.function_arn, "aws:PrincipalArn": self.role,
                    "aws:PrincipalAccount": self.account, "aws:SecureTransport": "true",
-                   "aws:SourceVpc": "vpc-0a1b2c3d4e5f60718", "aws:SourceVpce": "vpce-0a1b2c3d4e5f60718"}
+                   "aws:SourceVpc": "vpc-0a1b2c3d4e5f60718", "aws:SourceVpce": "vpce-0a1b2c3d4e5f60718"} | dict(own)
         if action == "iam:PassRole":
             return [context | {"iam:PassedToService": "backup.amazonaws.com"}]
         if action == "ec2:TerminateInstances":
@@ -105,14 +108,14 @@ class World:
             return [context | {"kms:ViaService": f"{service}.{self.region}.{self.network.suffix}"}]
         return [context]
 
-    def _refusals(self, service, action, resource):
+    def _refusals(self, service, action, resource, own=()):
         """Why each policy on the way refuses an action; none if all let it pass."""
         # Passing a role and decrypting happen on AWS's side of the endpoint.
         endpoint = self.endpoints.get(service) if action.split(":")[0] == service else None
         found = [
             refusal(Request(action, resource, context, self.role), self.statements, self.stack.policy_of(resource),
                     endpoint)
-            for context in self.contexts(action, resource, service)
+            for context in self.contexts(action, resource, service, own)
         ]
         return [] if None in found else sorted(set(found))
 
@@ -126,8 +129,10 @@ class World:
     def refused(self, call, parameters):
         """All that stops a call, in words."""
         needs = needed(call, parameters, self.region, self.account) + self.on_behalf(call, parameters)
+        # "Filter access by key name prefix" (Service Authorization Reference, Amazon S3); no other call has such a parameter.
+        own = (("s3:prefix", parameters["Prefix"]),) if "Prefix" in parameters else ()
         found = [f"{action} on {resource}: {why}" for action, resource in needs
-                 for why in self.refusals(call.service, action, resource)]
+                 for why in self.refusals(call.service, action, resource, own)]
         return found + [f"{call.service}: {why}" for why in self.ways(call.service, parameters.get("Bucket"))]
 
     def on_behalf(self, call, parameters):

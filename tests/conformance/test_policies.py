@@ -46,6 +46,7 @@ EVERYTHING = {
     "MachineRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web,arn:aws:iam::{ACCOUNT}:role/worker",
     "DynamoDbPrefixListId": "pl-0d0", "S3PrefixListId": "pl-0a0", "EndpointZones": "2", "FlowLogs": "true",
     "NotificationEmail": "backup@example.com", "UrgentEmail": "duty@example.org", "ReservedConcurrency": "6", "HoursWithoutPoint": "0",
+    "DailyReport": "true", "WeeklyReport": "false",
     "VaultNotificationTopicArn": arn("sns", "vaults"), "Zones": f"{REGION}a,{REGION}b",
     "ForwardingBus": "own", "OrganizationId": "o-a1b2c3d4e5", "SourceAccountIds": "333344445555,666677778888",
     "KmsKeyArn": arn("kms", "key/5ea50000-0000-4000-8000-000000000003"), "MachineZones": "2",

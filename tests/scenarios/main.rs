@@ -15,6 +15,7 @@ mod ownership;
 mod patience;
 mod planned;
 mod promises;
+mod reports;
 mod reset;
 mod routes;
 mod triggers;

@@ -644,7 +644,8 @@ pub fn urgent_topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-urgent")
 }
 
-fn topic() -> String {
+/// The topic of all that is not urgent.
+pub fn topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
 }
 

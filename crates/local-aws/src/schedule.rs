@@ -8,11 +8,18 @@ use tokio::task::JoinHandle;
 use crate::runtime_api::Lambda;
 use crate::template::Schedule;
 
-/// The time between two runs of a `rate(…)` expression.
+const DAY: u64 = 24 * 60 * 60;
+
+/// The time between two runs of a `rate(…)` expression, or of a `cron(…)` for an hour and minute of each day, or of one day of
+/// the week ("Schedule types in EventBridge Scheduler", EventBridge Scheduler user guide). Which hour that is does not matter
+/// here.
 ///
 /// # Errors
-/// When it is no rate: `cron` and `at` are not known here.
+/// When it is another one.
 pub fn interval(expression: &str) -> Result<Duration> {
+    if let Some(seconds) = cron(expression) {
+        return Ok(Duration::from_secs(seconds));
+    }
     let rate = expression
         .strip_prefix("rate(")
         .and_then(|rest| rest.strip_suffix(')'));
@@ -21,7 +28,7 @@ pub fn interval(expression: &str) -> Result<Duration> {
         let seconds = match unit.trim() {
             "minute" | "minutes" => 60,
             "hour" | "hours" => 60 * 60,
-            "day" | "days" => 24 * 60 * 60,
+            "day" | "days" => DAY,
             _ => return None,
         };
         number.parse::<u64>().ok()?.checked_mul(seconds)
@@ -29,8 +36,32 @@ pub fn interval(expression: &str) -> Result<Duration> {
     match parsed {
         Some(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
         _ => bail!(
-            "the schedule `{expression}` is not known here: only rate(…) of minutes, hours or days is"
+            "the schedule `{expression}` is not known here: only rate(…) of minutes, hours or days is, and cron(…) for a minute of each day \
+             or of a day of the week"
         ),
+    }
+}
+
+/// None if it is none that is known here.
+fn cron(expression: &str) -> Option<u64> {
+    let fields = expression.strip_prefix("cron(")?.strip_suffix(')')?;
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    let [minute, hour, days @ ..] = fields.as_slice() else {
+        return None;
+    };
+    let is_in = |field: &str, most: u8| field.parse().is_ok_and(|number: u8| number <= most);
+    if !is_in(minute, 59) || !is_in(hour, 23) {
+        return None;
+    }
+    match days {
+        ["*", "*", "?", "*"] => Some(DAY),
+        [
+            "?",
+            "*",
+            "SUN" | "MON" | "TUE" | "WED" | "THU" | "FRI" | "SAT",
+            "*",
+        ] => Some(7 * DAY),
+        _ => None,
     }
 }
 
@@ -85,11 +116,20 @@ mod tests {
             interval("rate(2 days)").unwrap(),
             Duration::from_secs(172_800)
         );
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(interval("cron(0 6 * * ? *)").unwrap(), day);
+        assert_eq!(interval("cron(59 23 ? * MON *)").unwrap(), 7 * day);
         for wrong in [
             "rate(0 minutes)",
             "rate(5)",
             "rate(5 fortnights)",
-            "cron(0 1 * * ? *)",
+            "cron(0 1 * * * *)",
+            "cron(0 24 * * ? *)",
+            "cron(0/5 1 * * ? *)",
+            "cron(0 1 1 * ? *)",
+            "cron(0 1 ? * MON-FRI *)",
+            "cron(0 1 * * ?)",
+            "cron()",
             "5 minutes",
         ] {
             assert!(interval(wrong).is_err(), "{wrong}");

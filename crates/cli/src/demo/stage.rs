@@ -224,6 +224,7 @@ impl Stage {
             .function
             .schedules
             .iter()
+            .filter(|schedule| schedule.input.get("sweep").is_some())
             .map(|schedule| format!("{:.1} s", (schedule.every / HURRY).as_secs_f64()))
             .collect();
         format!(

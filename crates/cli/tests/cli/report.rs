@@ -294,7 +294,10 @@ async fn records_are_read_from_the_deployed_functions_bucket() {
         ..WorldOptions::default()
     };
     let bucket = World::new(options);
-    let refusing = World::new(WorldOptions::default());
+    let refusing = World::new(WorldOptions {
+        s3_listed: Vec::new(),
+        ..WorldOptions::default()
+    });
     refusing.put_object(BUCKET, "x", "");
     let mut records = history();
     records.push(record("old", "archive", 1, json!({ "opened_time": "2026-09-02 04:00:00.000", "verdict_time": "2026-09-02 04:30:00.000" })));

@@ -229,27 +229,53 @@ fn byte_range(range: &str, length: usize) -> Option<(usize, usize)> {
 }
 
 fn list(state: &mut State, request: &Request) -> Answer {
+    /// The most keys of a page ("ListObjectsV2", API reference of S3).
+    const MOST_KEYS: usize = 1000;
     let page_size = state.options.page_size;
-    let may_list = state.options.s3_list_permission;
+    let prefix = request.query("prefix").unwrap_or_default();
+    let may_list = state.options.s3_list_permission
+        || state.options.s3_listed.iter().any(|listed| {
+            let begin = listed.strip_suffix('*');
+            begin.map_or(listed == prefix, |begin| prefix.starts_with(begin))
+        });
     let name = request.bucket.clone();
     let bucket = bucket(state, request)?;
     if !may_list {
         return Err(ServiceError::new("AccessDenied", 403, "Access Denied"));
     }
-    let prefix = request.query("prefix").unwrap_or_default();
+    let invalid = |words: &str| ServiceError::new("InvalidArgument", 400, words);
     let delimiter = request.query("delimiter").unwrap_or_default();
-    let after = request
-        .query("continuation-token")
-        .or_else(|| request.query("start-after"));
-    let asked = request
-        .query("max-keys")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1000)
-        .min(page_size);
+    let token = request.query("continuation-token");
+    let start_after = request.query("start-after");
+    // A token is opaque, and a key is none: S3 answers so (versitygw, issue 993). With a token `start-after` counts no more
+    // ("ListObjectsV2", API reference of S3).
+    let after = match token {
+        Some(token) => {
+            let key = key_of_token(token);
+            Some(key.ok_or_else(|| invalid("The continuation token provided is incorrect"))?)
+        }
+        None => start_after.map(str::to_owned),
+    };
+    let after = after.as_deref();
+    let asked = match request.query("max-keys").map(str::parse::<u32>) {
+        None => MOST_KEYS,
+        Some(Ok(asked)) => MOST_KEYS.min(asked as usize),
+        // The words are from memory of public reports.
+        Some(Err(_)) => {
+            let words = "Provided max-keys not an integer or within integer range";
+            return Err(invalid(words));
+        }
+    };
+    let encoded = match request.query("encoding-type") {
+        None => false,
+        Some("url") => true,
+        Some(_) => return Err(invalid("Invalid Encoding Method specified in Request")),
+    };
     let mut contents: Vec<(&String, &ObjectVersion)> = Vec::new();
     let mut common: Vec<String> = Vec::new();
     let mut next = None;
-    for (key, versions) in bucket.objects.range(prefix.to_owned()..) {
+    let first = after.map_or(prefix, |after| prefix.max(after));
+    for (key, versions) in bucket.objects.range(first.to_owned()..) {
         if !key.starts_with(prefix) {
             break;
         }
@@ -265,12 +291,12 @@ fn list(state: &mut State, request: &Request) -> Answer {
         if known || after.is_some_and(|after| entry.as_str() <= after) {
             continue;
         }
-        if contents.len() + common.len() >= asked {
+        if contents.len() + common.len() >= asked.min(page_size) {
             next = contents
                 .last()
                 .map(|(key, _)| key.as_str())
                 .max(common.last().map(String::as_str))
-                .map(str::to_owned);
+                .map(token_of_key);
             break;
         }
         match (folded, versions.last()) {
@@ -279,22 +305,30 @@ fn list(state: &mut State, request: &Request) -> Answer {
             (None, None) => {}
         }
     }
+    let name_of = |key: &str| {
+        if encoded {
+            url_encoded(key)
+        } else {
+            key.to_owned()
+        }
+    };
     let mut xml = Xml::default();
     xml.element(
         "ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"",
         |xml| {
-            xml.text("Name", &name).text("Prefix", prefix);
-            xml.optional(
-                "Delimiter",
-                Some(delimiter).filter(|delimiter| !delimiter.is_empty()),
-            );
+            xml.text("Name", &name).text("Prefix", name_of(prefix));
+            let delimiter = Some(delimiter).filter(|delimiter| !delimiter.is_empty());
+            xml.optional("Delimiter", delimiter.map(name_of));
+            xml.optional("StartAfter", start_after.map(name_of));
+            xml.optional("ContinuationToken", token);
+            xml.optional("EncodingType", encoded.then_some("url"));
             xml.text("MaxKeys", asked)
                 .text("KeyCount", contents.len() + common.len());
             xml.text("IsTruncated", next.is_some());
             xml.optional("NextContinuationToken", next);
             for (key, version) in contents {
                 xml.element("Contents", |xml| {
-                    xml.text("Key", key)
+                    xml.text("Key", name_of(key))
                         .text("LastModified", millis(version.at))
                         .text("ETag", &version.etag);
                     xml.text("Size", version.body.len())
@@ -303,12 +337,41 @@ fn list(state: &mut State, request: &Request) -> Answer {
             }
             for prefix in common {
                 xml.element("CommonPrefixes", |xml| {
-                    xml.text("Prefix", prefix);
+                    xml.text("Prefix", name_of(&prefix));
                 });
             }
         },
     );
     Ok(Reply::xml(xml))
+}
+
+/// Where the next page begins, as a token that is no key.
+fn token_of_key(key: &str) -> String {
+    let bytes = key.bytes().map(|byte| format!("{byte:02x}"));
+    format!("1-{}", bytes.collect::<String>())
+}
+
+/// None if it is no token of ours.
+fn key_of_token(token: &str) -> Option<String> {
+    let digits = token.strip_prefix("1-")?.as_bytes();
+    let bytes = digits.chunks(2).map(|two| {
+        let two = std::str::from_utf8(two).ok()?;
+        u8::from_str_radix(two, 16).ok()
+    });
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
+}
+
+/// A key under `encoding-type=url`: `test_file(3).png` is `test_file%283%29.png` ("ListObjectsV2", API reference of S3).
+fn url_encoded(key: &str) -> String {
+    let mut out = String::new();
+    for byte in key.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn http_date(at: Timestamp) -> String {

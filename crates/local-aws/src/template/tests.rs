@@ -145,6 +145,11 @@ fn the_projects_own_template_gives_all_the_function_needs() {
         function.schedules,
         [
             Schedule {
+                name: "ReportWeekly".into(),
+                every: Duration::from_secs(7 * 24 * 3600),
+                input: json!({ "report": "weekly" }),
+            },
+            Schedule {
                 name: "SweepDue".into(),
                 every: Duration::from_secs(60),
                 input: json!({ "sweep": "due" }),
@@ -156,6 +161,16 @@ fn the_projects_own_template_gives_all_the_function_needs() {
             },
         ]
     );
+    for (name, value) in [("WeeklyReport", "false"), ("DailyReport", "true")] {
+        deployment.parameters.insert(name.into(), value.into());
+    }
+    let function = template.function("RestoreProofFunction", &deployment);
+    let schedules = function.unwrap().schedules.into_iter();
+    let mut reports = schedules.filter(|schedule| schedule.input.get("report").is_some());
+    let daily = reports.next().unwrap();
+    assert_eq!(daily.every, Duration::from_secs(24 * 3600));
+    assert_eq!(daily.input, json!({ "report": "daily" }));
+    assert_eq!(reports.next(), None);
 }
 
 #[test]
@@ -204,8 +219,8 @@ fn what_is_not_known_is_an_error_that_names_it() {
         format!("{source:#}").contains("F.Events.Q: event source Some(\"SQS\")"),
         "{source:#}"
     );
-    let cron = "      Events:\n        S: { Type: ScheduleV2, Properties: { ScheduleExpression: 'cron(0 1 * * ? *)', Input: '{}' } }\n";
-    assert!(format!("{:#}", function(cron).unwrap_err()).contains("cron(0 1 * * ? *)"));
+    let cron = "      Events:\n        S: { Type: ScheduleV2, Properties: { ScheduleExpression: 'cron(0 1 1 * ? *)', Input: '{}' } }\n";
+    assert!(format!("{:#}", function(cron).unwrap_err()).contains("cron(0 1 1 * ? *)"));
     let missing = Template::parse("Resources: {}")
         .unwrap()
         .function("F", &deployment())

@@ -58,6 +58,9 @@ pub struct WorldOptions {
     pub clock: Clock,
     /// The caller may list buckets: a missing key is then `NoSuchKey` 404. Off: `AccessDenied` 403.
     pub s3_list_permission: bool,
+    /// What the caller may list of any bucket without that permission, as a condition of IAM on `s3:prefix` allows it: prefixes,
+    /// with a star where anything may follow. A missing key stays `AccessDenied` 403, for a `GetObject` names no prefix.
+    pub s3_listed: Vec<String>,
     /// How AWS Backup's events arrive, unless a recovery point's behaviour says otherwise.
     pub events: EventDelivery,
     /// A job with metadata AWS rejects fails so long after it was accepted.
@@ -81,6 +84,9 @@ impl Default for WorldOptions {
             region: "eu-central-1".to_owned(),
             clock: system_clock(),
             s3_list_permission: false,
+            s3_listed: ["records/*", "policy/inventory.csv"]
+                .map(str::to_owned)
+                .into(),
             events: EventDelivery::default(),
             restore_rejected_after: Duration::from_secs(2),
             deletion_takes: Duration::from_secs(1),

@@ -9,6 +9,7 @@ fn call(world: &World, method: &str, path: &str, headers: &[(&str, &str)], body:
 fn world(list: bool) -> World {
     let world = World::new(WorldOptions {
         s3_list_permission: list,
+        s3_listed: vec!["records/*".to_owned(), "policy/inventory.csv".to_owned()],
         page_size: 2,
         ..WorldOptions::default()
     });
@@ -159,6 +160,81 @@ fn lists_page_and_fold() {
         list("&prefix=a/&start-after=a/1").element("Key").as_deref(),
         Some("a/2")
     );
+}
+
+/// As a condition on `s3:prefix` has it.
+#[test]
+fn who_may_list_prefixes_lists_those_alone() {
+    let world = world(false);
+    world.put_object("results", "records/dt=2026-11-21/v.json", "{}");
+    let list = |prefix: &str| {
+        let path = format!("/results?list-type=2&prefix={prefix}");
+        let answer = call(&world, "GET", &path, &[], "");
+        (answer.status, answer.element("KeyCount"))
+    };
+    let listed = |count: &str| (200, Some(count.to_owned()));
+    assert_eq!(list("records/dt=2026-11-21"), listed("1"));
+    assert_eq!(list("policy/inventory.csv"), listed("0"));
+    for refused in [
+        "",
+        "records",
+        "policy/",
+        "policy/inventory.csv2",
+        "reports/",
+    ] {
+        assert_eq!(list(refused).0, 403, "{refused}");
+    }
+    let missing = call(&world, "GET", "/results/records/none", &[], "");
+    assert_eq!(missing.element("Code").as_deref(), Some("AccessDenied"));
+}
+
+#[test]
+fn a_page_is_of_a_thousand_keys_and_the_next_is_asked_for_by_its_token() {
+    let world = World::new(WorldOptions {
+        s3_list_permission: true,
+        ..WorldOptions::default()
+    });
+    world.add_bucket(Bucket {
+        name: "results".into(),
+        versioned: false,
+        object_lock: false,
+    });
+    for number in 0..1001 {
+        world.put_object("results", &format!("a b/{number:04}"), "");
+    }
+    let list = |query: &str| {
+        let path = format!("/results?list-type=2{query}");
+        call(&world, "GET", &path, &[], "")
+    };
+    let page = list("&max-keys=5000&start-after=a%20b/0000&encoding-type=url");
+    for (name, value) in [
+        ("MaxKeys", "1000"),
+        ("KeyCount", "1000"),
+        ("IsTruncated", "false"),
+        ("StartAfter", "a%20b/0000"),
+        ("Key", "a%20b/0001"),
+    ] {
+        assert_eq!(page.element(name).as_deref(), Some(value), "{name}");
+    }
+    let first = list("");
+    assert_eq!(first.element("KeyCount").as_deref(), Some("1000"));
+    let token = first.element("NextContinuationToken").unwrap();
+    // Where it begins anew no longer counts.
+    let last = list(&format!("&continuation-token={token}&start-after=z"));
+    assert_eq!(last.element("Key").as_deref(), Some("a b/1000"));
+    assert_eq!(last.element("ContinuationToken"), Some(token));
+    assert_eq!(last.element("IsTruncated").as_deref(), Some("false"));
+    for wrong in [
+        "&continuation-token=a%20b/0001",
+        "&continuation-token=1-zz",
+        "&max-keys=many",
+        "&max-keys=-1",
+        "&encoding-type=xml",
+    ] {
+        let answer = list(wrong);
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert_eq!(answer.element("Code").as_deref(), Some("InvalidArgument"));
+    }
 }
 
 /// What Object Lock asks of a put (Amazon S3 API reference, PutObject).
