@@ -259,6 +259,34 @@ def test_objects(world):
     assert refused(s3.get_object, Bucket="no-such-bucket", Key="none") == "NoSuchBucket"
 
 
+def test_objects_are_listed_page_by_page_as_by_moto(world, moto):
+    """Where the caller may list, as a condition on the prefix has it."""
+    ours, theirs = client("s3", world.url), moto.client("s3")
+    for s3 in (ours, theirs):
+        for name in ("a", "b (1)", "c", "d+e"):
+            s3.put_object(Bucket="results", Key=f"records/dt=2026-12-01/{name}.json", Body=b"{}")
+
+    def keys(s3, **arguments):
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket="results", Prefix="records/dt=2026-12", PaginationConfig={"PageSize": 1}, **arguments)
+        found = [page.get("Contents", []) for page in pages]
+        assert all(len(page) <= 1 for page in found)
+        return [(item["Key"], item["Size"]) for page in found for item in page]
+
+    for arguments in ({}, {"StartAfter": "records/dt=2026-12-01/b"}, {"StartAfter": "records/dt=2026-12-02"}):
+        assert keys(ours, **arguments) == keys(theirs, **arguments), arguments
+    page = ours.list_objects_v2(Bucket="results", Prefix="records/dt=2026-12", MaxKeys=5000)
+    assert (page["MaxKeys"], page["KeyCount"], page["IsTruncated"]) == (1000, 1, True), "a page of this world holds one"
+    last = ours.list_objects_v2(Bucket="results", Prefix="records/", StartAfter="records/dt=2026-12-01/c",
+                                ContinuationToken=page["NextContinuationToken"])
+    assert last["Contents"][0]["Key"].endswith("b (1).json"), "with a token StartAfter counts no more"
+    for s3 in (ours, theirs):
+        assert refused(s3.list_objects_v2, Bucket="results", Prefix="records/", ContinuationToken="records/a") == "InvalidArgument"
+    for prefix in ("", "records", "policy/"):
+        assert refused(ours.list_objects_v2, Bucket="results", Prefix=prefix) == "AccessDenied"
+    assert ours.list_objects_v2(Bucket="results", Prefix="policy/inventory.csv", MaxKeys=1)["KeyCount"] == 0
+
+
 def test_messages_logs_secrets_and_invocations(world):
     sns, logs = client("sns", world.url), client("logs", world.url)
     assert sns.publish(TopicArn=TOPIC, Subject="s", Message="m", MessageAttributes={
