@@ -56,6 +56,7 @@ COMMON_ERRORS = {
 
 #: S3 codes that belong to an operation but are missing from its model.
 S3_ERRORS = {
+    "InvalidArgument",
     "NoSuchBucket",
     "NoSuchKey",
     "NotModified",

@@ -280,8 +280,8 @@ def test_objects_are_listed_page_by_page_as_by_moto(world, moto):
     last = ours.list_objects_v2(Bucket="results", Prefix="records/", StartAfter="records/dt=2026-12-01/c",
                                 ContinuationToken=page["NextContinuationToken"])
     assert last["Contents"][0]["Key"].endswith("b (1).json"), "with a token StartAfter counts no more"
-    for s3 in (ours, theirs):
-        assert refused(s3.list_objects_v2, Bucket="results", Prefix="records/", ContinuationToken="records/a") == "InvalidArgument"
+    # moto breaks at this one.
+    assert refused(ours.list_objects_v2, Bucket="results", Prefix="records/", ContinuationToken="records/a") == "InvalidArgument"
     for prefix in ("", "records", "policy/"):
         assert refused(ours.list_objects_v2, Bucket="results", Prefix=prefix) == "AccessDenied"
     assert ours.list_objects_v2(Bucket="results", Prefix="policy/inventory.csv", MaxKeys=1)["KeyCount"] == 0
