@@ -9,8 +9,8 @@ use restore_proof_core::event::{self, Trigger};
 use restore_proof_core::report::{Listed, Period, Reckoning, Report, Rhythm, inventory};
 use restore_proof_function::report::INVENTORY_KEY;
 use restore_proof_local_aws::{
-    Fault, FaultKind, Machine, Message, ObjectVersion, RestoreBehaviour,
-    RestoreOutcome, Times, When, WorldOptions,
+    Fault, FaultKind, Machine, Message, ObjectVersion, RestoreBehaviour, RestoreOutcome, Times,
+    When, WorldOptions,
 };
 use restore_proof_tests::{BUCKET, DAMAGED, Scene, UNCHECKED, function_with, topic};
 use serde_json::{Value, json};
@@ -422,9 +422,9 @@ async fn a_report_that_is_too_much_is_not_made_and_that_is_told_once() {
     assert_eq!(messages.len(), 1);
     assert!(messages[0].body.contains(&command), "{}", messages[0].body);
 
-    // As many as one file of people's own may hold.
+    // So many lines in two objects.
     for half in ["a", "b"] {
-        let lines = (0..5001).map(|one| {
+        let lines = (0..2501).map(|one| {
             format!(
                 "{{\"validation_id\":\"\",\"verdict\":\"passed\",\"recovery_point_arn\":\"\",\"opened_time\":\"{day} 12:00:00\",\
                  \"source_resource_arn\":\"{half}{one}\"}}\n"
@@ -436,7 +436,7 @@ async fn a_report_that_is_too_much_is_not_made_and_that_is_told_once() {
     }
     let answer = scene.invoke(json!({ "report": "daily" })).await;
     let why = answer["not_made"].as_str().unwrap();
-    assert!(why.contains("more than 10000 resources"), "{why}");
+    assert!(why.contains("more than 5000 resources"), "{why}");
     assert!(stored(&scene, Rhythm::Daily, of, "json").is_none());
 
     // What was not made is made when it can be.

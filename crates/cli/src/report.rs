@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use restore_proof_core::report::{Listed, Period, Reckoning, Report, inventory};
+use restore_proof_core::report::{Listed, Period, Reckoning, Report, Rhythm, inventory};
 use restore_proof_report::Outline;
+use serde_json::{Value, json};
 
-use crate::aws::Bucket;
+use crate::aws::{self, Bucket, Function};
 use crate::exit::{self, Problem};
 use crate::output;
 
@@ -49,6 +50,13 @@ pub(crate) struct Args {
     /// What there is: CSV with the columns arn, owner, target (days between two proofs, such as 30d)
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
+    /// Have the function make its report of the days before today now, and store it: daily or weekly
+    #[arg(
+        long,
+        value_name = "RHYTHM",
+        conflicts_with_all = ["from", "to", "last", "records", "bucket", "since", "inventory", "form", "output", "fail_on_bad"]
+    )]
+    make: Option<Make>,
     /// How it is shown
     #[arg(long, value_name = "FORM", default_value = "terminal")]
     form: Form,
@@ -58,6 +66,15 @@ pub(crate) struct Args {
     /// End with exit code 1 when a verdict of the period speaks against a backup, 3 when there is none or a record cannot be read
     #[arg(long)]
     fail_on_bad: bool,
+}
+
+/// What the function makes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Make {
+    /// The report of the day before.
+    Daily,
+    /// The report of the seven days before.
+    Weekly,
 }
 
 /// How a report is shown.
@@ -80,6 +97,9 @@ enum Form {
 /// # Errors
 /// When the options do not fit together, or records, inventory or output cannot be read or written.
 pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    if let Some(rhythm) = args.make {
+        return make(args, rhythm, json);
+    }
     let form = match (json, args.form) {
         (false, form) => form,
         (true, Form::Terminal | Form::Json) => Form::Json,
@@ -108,6 +128,61 @@ pub(crate) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     }))
 }
 
+/// Has the function make its report, and says where it lies.
+fn make(args: &Args, rhythm: Make, json: bool) -> anyhow::Result<ExitCode> {
+    let rhythm = match rhythm {
+        Make::Daily => Rhythm::Daily.as_str(),
+        Make::Weekly => Rhythm::Weekly.as_str(),
+    };
+    let name = function(args);
+    let told = runtime()?.block_on(async {
+        let function = Function::find(name).await?;
+        function.ask(&json!({ "report": rhythm })).await
+    })?;
+    let days = |told: &Value| {
+        let day = |key: &str| output::printable(told[key].as_str().unwrap_or_default());
+        (day("from"), day("to"))
+    };
+    if let Some(why) = told["not_made"].as_str() {
+        let (from, to) = days(&told);
+        let why = output::printable(why);
+        return Err(Problem::cannot_run(format!("{name} made no report: {why}"))
+            .help(format!(
+                "make it here: restore-proof report --function {name} --from {from} --to {to} --form html --output report.html"
+            ))
+            .into());
+    }
+    let Some(page) = told["report"].as_str() else {
+        return Err(aws::is_another(name).into());
+    };
+    if json {
+        output::say_json(&told)?;
+    } else {
+        let (from, to) = days(&told);
+        output::say(&format!(
+            "The {rhythm} report from {from} to {to}, over {}, lies at\n{}\n",
+            restore_proof_report::words::count(
+                usize::try_from(told["records"].as_u64().unwrap_or_default())?,
+                "record"
+            ),
+            output::printable(page)
+        ))?;
+    }
+    Ok(ExitCode::from(exit::FINE))
+}
+
+/// The function that is asked.
+fn function(args: &Args) -> &str {
+    args.function.as_deref().unwrap_or("restore-proof")
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
 /// The report over the records below a folder.
 ///
 /// # Errors
@@ -126,17 +201,10 @@ fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow
     let since = args.since.unwrap_or_else(|| period.looked_from());
     let from = since.min(period.from);
     let mut reckoning = Reckoning::new(period, Some(from), listed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let bucket = match &args.bucket {
             Some(name) => Bucket::find(name).await?,
-            None => {
-                let function = args.function.as_deref().unwrap_or("restore-proof");
-                Bucket::of_function(function).await?
-            }
+            None => Bucket::of_function(function(args)).await?,
         };
         source::bucket(&bucket, from, period.to, &mut reckoning).await
     })?;

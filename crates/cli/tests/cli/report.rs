@@ -361,3 +361,89 @@ async fn records_are_read_from_the_deployed_functions_bucket() {
         &["AWS refuses to read the bucket results", "s3:ListBucket"],
     );
 }
+
+/// What the function has stored, and what `report` makes of the same records in the same days.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_functions_report_is_made_when_asked_for_and_is_that_of_the_command_line() {
+    let scene = Scene::set(UNCHECKED).await;
+    let today = scene.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let yesterday = today.yesterday().unwrap();
+    let week = (
+        yesterday.saturating_sub(jiff::Span::new().days(6)),
+        yesterday,
+    );
+    let days = [yesterday, week.0, week.0.yesterday().unwrap()];
+    for (mut record, day) in history().into_iter().zip(days.into_iter().cycle()) {
+        for (column, hour) in [
+            ("recovery_point_created", 3),
+            ("opened_time", 4),
+            ("verdict_time", 5),
+        ] {
+            record[column] = json!(format!("{day} {hour:02}:00:00.000"));
+        }
+        let id = record["validation_id"].as_str().unwrap();
+        let key = format!("records/dt={day}/{id}.json");
+        scene.world.put_object(BUCKET, &key, format!("{record}\n"));
+    }
+    let made = crate::validate::run(&scene, &["report", "--make", "weekly"]).await;
+    let page = format!("reports/weekly/{yesterday}/report");
+    made.assert(
+        0,
+        &[
+            &format!(
+                "weekly report from {} to {yesterday}, over 4 records",
+                week.0
+            ),
+            &format!("s3://{BUCKET}/{page}.html"),
+        ],
+    );
+    let told = crate::validate::run(&scene, &["--json", "report", "--make", "weekly"]).await;
+    assert_eq!(told.json()["records"], json!(4));
+
+    let s3 = serve(scene.world.clone(), ([127, 0, 0, 1], 0).into());
+    let s3 = s3.await.unwrap();
+    let (from, to) = (week.0.to_string(), week.1.to_string());
+    for (form, end) in [
+        ("html", "html"),
+        ("markdown", "md"),
+        ("json", "json"),
+        ("junit", "xml"),
+    ] {
+        let options = ["report", "--from", &from, "--to", &to, "--form", form];
+        let mut program = common::program(&options);
+        program.env("AWS_ENDPOINT_URL_S3", s3.url());
+        let here = crate::validate::ran(&scene, program).await;
+        assert_eq!(here.code, 0, "{}", here.err);
+        let key = format!("{page}.{end}");
+        let stored = scene.world.object_versions(BUCKET, &key).pop().unwrap();
+        assert_eq!(String::from_utf8(stored.body.to_vec()).unwrap(), here.out);
+    }
+
+    // A function that knows no reports, and one whose records are too many (as many resources, here).
+    let another = ["report", "--make", "daily", "--function", "another"];
+    let another = crate::validate::run(&scene, &another).await;
+    another.assert(4, &["is this the right function, and new enough"]);
+    let lines = (0..5001).map(|one| {
+        let record = json!({
+            "validation_id": "", "verdict": "passed", "recovery_point_arn": "", "source_resource_arn": format!("r{one}"),
+            "opened_time": format!("{yesterday} 12:00:00"),
+        });
+        format!("{record}\n")
+    });
+    let key = format!("records/dt={yesterday}/many.json");
+    scene
+        .world
+        .put_object(BUCKET, &key, lines.collect::<String>());
+    let refused = crate::validate::run(&scene, &["report", "--make", "daily"]).await;
+    refused.assert(
+        4,
+        &[
+            "restore-proof made no report: ",
+            "more than 5000 resources",
+            &format!(
+                "restore-proof report --function restore-proof --from {yesterday} --to {yesterday}"
+            ),
+        ],
+    );
+    common::run(&["report", "--make", "daily", "--last", "7d"]).assert(2, &["cannot be used with"]);
+}
