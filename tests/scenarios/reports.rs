@@ -280,6 +280,22 @@ async fn what_is_no_record_stops_nothing_and_is_told() {
     assert!(body.contains("unreadable      2 of the records, first records/dt="));
 }
 
+/// Under a key that the function may not use any more, for instance. A report without it would be half of one.
+#[tokio::test]
+async fn a_record_that_may_not_be_read_is_named_and_nothing_is_stored() {
+    let scene = Scene::set(UNCHECKED).await;
+    let day = yesterday(&scene);
+    put_record(&scene, "orders", day);
+    let denied = Fault::error("AccessDenied", 403).times(Times::OneCall);
+    scene.world.faults().fail("S3.GetObject", denied);
+    let error = scene.try_invoke(weekly()).await.unwrap_err().to_string();
+    let said = format!("s3:GetObject: records/dt={day}/orders.json: AccessDenied");
+    assert!(error.starts_with(&said), "{error}");
+    let of = period(&scene, Rhythm::Weekly);
+    assert!(stored(&scene, Rhythm::Weekly, of, "json").is_none());
+    assert!(told(&scene).is_empty());
+}
+
 #[tokio::test]
 async fn an_inventory_adds_what_never_landed() {
     const LIST: &str = "arn,owner,target\norders,Anna,30d\nghost,Ben,7d\n";

@@ -122,7 +122,11 @@ async fn body(app: &App, key: &str) -> Result<Result<Vec<u8>, &'static str>, Aws
     match read_object(&app.aws, &in_results(app, key)).boxed().await {
         Ok(bytes) => Ok(bytes.ok_or("too large for a record")),
         Err(error) if error.is(&["NoSuchKey"]) => Ok(Err("deleted after it was listed")),
-        Err(error) => Err(error),
+        // Which one, since each may be under a key of its own.
+        Err(error) => Err(AwsError {
+            message: format!("{key}: {}", error.message),
+            ..error
+        }),
     }
 }
 
