@@ -100,11 +100,12 @@ class Cloud:
         self.client("s3").create_bucket(
             Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
         self.client("logs").create_log_group(logGroupName="records")
-        topic, urgent = (self.client("sns").create_topic(Name=name)["TopicArn"] for name in ("topic", "restore-proof-urgent"))
+        topic, urgent, events = (self.client("sns").create_topic(Name=name)["TopicArn"]
+                                 for name in ("topic", "restore-proof-urgent", "restore-proof-events"))
         sqs = self.client("sqs")
         self._queue = sqs.create_queue(QueueName="messages")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
-        for one in (topic, urgent):
+        for one in (topic, urgent, events):
             self.client("sns").subscribe(TopicArn=one, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
         # The network of infra/network.yaml, as far as moto can tell one from another.
         ec2 = self.client("ec2")
@@ -140,6 +141,7 @@ class Cloud:
         self.names = {
             "AWS::AccountId": ACCOUNT, "AWS::Region": REGION,
             "Ledger": "ledger", "ResultsBucket": "results", "Topic": topic, "UrgentTopic": urgent,
+            "EventsTopic": events,
             "RecordsLogGroup": "records", "RestoreRole.Arn": ROLE, "ResetKey": key,
             "Network.Outputs.VpcId": vpc, "Network.Outputs.SubnetIds": ",".join(subnets),
             "Network.Outputs.DbSubnetGroupName": "isolated",

@@ -382,6 +382,12 @@ def _queue_policy(p):
             "Policy": document(p.get("PolicyDocument"))}}
 
 
+def _pipe(p):
+    yield "pipes", "CreatePipe", {"Name": p.resource.name} | p.take(
+        "Description", "DesiredState", "Enrichment", "EnrichmentParameters", "KmsKeyIdentifier", "LogConfiguration",
+        "Name", "RoleArn", "Source", "SourceParameters", "Tags", "Target", "TargetParameters")
+
+
 def _schedule(p):
     yield "scheduler", "CreateSchedule", {"Name": p.resource.name} | p.take(
         "Description", "EndDate", "FlexibleTimeWindow", "GroupName", "KmsKeyArn", "Name", "ScheduleExpression",
@@ -437,6 +443,7 @@ CALLS = {
     "AWS::Logs::LogGroup": _log_group,
     "AWS::Logs::QueryDefinition": _query_definition,
     "AWS::Logs::MetricFilter": _metric_filter,
+    "AWS::Pipes::Pipe": _pipe,
     "AWS::RDS::DBSubnetGroup": _db_subnet_group,
     "AWS::Route53Resolver::FirewallDomainList": _domain_list,
     "AWS::Route53Resolver::FirewallRuleGroup": _rule_group,

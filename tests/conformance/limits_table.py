@@ -254,6 +254,8 @@ SENDS = {
     ("events.amazonaws.com", "sqs"): (ARN, "EventBridge guide, Considerations for a dead-letter queue"),
     ("events.amazonaws.com", "sts"): (ARN_AND_ACCOUNT, "EventBridge guide, Cross-service confused deputy prevention"),
     ("lambda.amazonaws.com", "sts"): (NOTHING, "Lambda guide, Execution role: documents none; prowler issue 2810"),
+    ("pipes.amazonaws.com", "sts"): (ARN_AND_ACCOUNT, "EventBridge guide, the template of its tutorial on pipes: "
+                                     "PipeTutorialPipeRole asks for both"),
     ("s3.amazonaws.com", "lambda"): (ARN_AND_ACCOUNT, "Lambda guide, Process Amazon S3 event notifications"),
     ("scheduler.amazonaws.com", "sts"): (ARN_AND_ACCOUNT, "EventBridge Scheduler guide, Confused deputy prevention"),
     ("sns.amazonaws.com", "lambda"): (ARN, "aws-cli issue 1996: SNS sends no source account to Lambda"),

@@ -27,6 +27,7 @@ ARNS = {
     "AWS::KMS::Key": "arn:{partition}:kms:{region}:{account}:key/{id}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::Pipes::Pipe": "arn:{partition}:pipes:{region}:{account}:pipe/{name}",
     "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
     "AWS::SecretsManager::Secret": "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
     "AWS::Serverless::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",

@@ -33,7 +33,11 @@ SENDS = [
     Sends("sns.amazonaws.com", "lambda:InvokeFunction", (ARN,), (),
           "aws-cli issue 1996: SNS sends no account when it invokes Lambda, a permission with one never matches"),
     Sends("sns.amazonaws.com", "sqs:SendMessage", (ARN,), (ACCOUNT,),
-          "SNS developer guide, Configuring an Amazon SNS dead-letter queue: ArnEquals with the topic's ARN"),
+          "SNS developer guide, Configuring an Amazon SNS dead-letter queue: ArnEquals with the topic's ARN; the same for "
+          "a queue that is subscribed (Subscribing an Amazon SQS queue to an Amazon SNS topic)"),
+    Sends("pipes.amazonaws.com", "sts:AssumeRole", (ARN, ACCOUNT), (),
+          "EventBridge user guide, the template of its tutorial on pipes: PipeTutorialPipeRole asks for the pipe's ARN and "
+          "the account"),
     Sends("cloudwatch.amazonaws.com", "sns:Publish", (ARN, ACCOUNT), (),
           "SNS developer guide, Example cases for Amazon SNS access control: both keys for CloudWatch alarms"),
     Sends("cloudwatch.amazonaws.com", "kms:Decrypt", (ARN, ACCOUNT), (),

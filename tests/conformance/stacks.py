@@ -327,6 +327,7 @@ NAMED = {
     "AWS::Lambda::Function": ("FunctionName", 64, "~", "arn:@:lambda:R:A:function:~"),
     "AWS::Logs::LogGroup": ("LogGroupName", 512, "~", "arn:@:logs:R:A:log-group:~:*"),
     "AWS::Logs::MetricFilter": ("FilterName", 512, "~", None),
+    "AWS::Pipes::Pipe": ("Name", 64, "~", "arn:@:pipes:R:A:pipe/~"),
     "AWS::RDS::DBSubnetGroup": ("DBSubnetGroupName", 255, "~", "arn:@:rds:R:A:subgrp:~"),
     "AWS::S3::Bucket": ("BucketName", 63, "~", "arn:@:s3:::~"),
     "AWS::SNS::Topic": ("TopicName", 256, "arn:@:sns:R:A:~", None),
@@ -467,7 +468,9 @@ class Stack(Resolver):
                 return given
         if raw["Type"] == "AWS::SecretsManager::Secret":
             return f"{logical}-abcdefghij12"  # no stack's name here: "AWS::SecretsManager::Secret", Name
-        generated = f"{self.name}-{logical}"[:longest - 13] + "-ABCDEFGHIJ12"
+        # Under the longest name of a stack two resources differ by this alone.
+        suffix = hashlib.sha256(logical.encode()).hexdigest()[:12].upper()
+        generated = f"{self.name}-{logical}"[:longest - 13] + f"-{suffix}"
         return generated.lower() if raw["Type"] == "AWS::S3::Bucket" else generated
 
     def answer(self, reference):

@@ -200,7 +200,7 @@ def names_of(known):
         "ResultsBucket": by_frequency("s3", "PutObject", "Bucket"),
         "Ledger": by_frequency("dynamodb", "PutItem", "TableName"),
         "Topic": list(dict.fromkeys(
-            topic.removesuffix("-urgent") for topic in by_frequency("sns", "Publish", "TopicArn"))),
+            topic.removesuffix("-urgent").removesuffix("-events") for topic in by_frequency("sns", "Publish", "TopicArn"))),
         "RecordsLogGroup": by_frequency("logs", "PutLogEvents", "logGroupName"),
         "NamePrefix": by_frequency("lambda", "Invoke", "FunctionName"),
     }
@@ -215,8 +215,9 @@ def names_of(known):
         yield names | {
             "AWS::AccountId": account, "AWS::Region": region, "AWS::StackName": names["NamePrefix"],
             "NamePrefix": names["NamePrefix"].split(":")[-1],
-            # The name that the function knows it by.
+            # The names that the function knows them by.
             "UrgentTopic": f"arn:aws:sns:{region}:{account}:{names['NamePrefix'].split(':')[-1]}-urgent",
+            "EventsTopic": f"arn:aws:sns:{region}:{account}:{names['NamePrefix'].split(':')[-1]}-events",
             "ResultsBucket.Arn": f"arn:aws:s3:::{names['ResultsBucket']}",
             "Ledger.Arn": f"arn:aws:dynamodb:{region}:{account}:table/{names['Ledger']}",
             "RecordsLogGroup.Arn": f"arn:aws:logs:{region}:{account}:log-group:{names['RecordsLogGroup']}:*",

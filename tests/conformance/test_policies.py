@@ -37,6 +37,7 @@ NAMES = {
     "RestoreRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/restore",
     "ResultsBucket": "results", "ResultsBucket.Arn": "arn:aws:s3:::results",
     "Topic": arn("sns", "topic"), "UrgentTopic": arn("sns", "restore-proof-urgent"),
+    "EventsTopic": arn("sns", "restore-proof-events"),
 }
 
 #: With every optional parameter, so that both branches of each condition are looked at.

@@ -439,6 +439,7 @@ NO_JUDGE = {
     "AWS::IAM::ManagedPolicy": "judged as a part of the roles that have it",
     "AWS::IAM::Role": "its policies are judged above and by parliament",
     "AWS::Logs::MetricFilter": "counts",
+    "AWS::Pipes::Pipe": "can do what its role can (test_services.py)",
     "AWS::RDS::DBSubnetGroup": "names subnets",
     "AWS::Route53Resolver::FirewallDomainList": "names", "AWS::Route53Resolver::FirewallRuleGroup": "as above",
     "AWS::Route53Resolver::FirewallRuleGroupAssociation": "as above",

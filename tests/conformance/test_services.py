@@ -22,6 +22,12 @@ SCHEDULES = arn("scheduler", "schedule-group/default")
 FLOW_LOG = arn("ec2", "vpc-flow-log/fl-0a1b2c3d4e5f60718")
 
 
+def pipe_arn(template):
+    """The ARN of the one pipe: roles are made before it and name it."""
+    pipe, = template.resources("AWS::Pipes::Pipe").values()
+    return arn("pipes", f"pipe/{pipe['Name']}")
+
+
 def flows(stack):
     """Every call of a service to something of ours: service, action, resource, and the ARN it acts for."""
     template = stack.main
@@ -38,13 +44,15 @@ def flows(stack):
             topic = subscription["TopicArn"]
             yield "sns.amazonaws.com", "lambda:InvokeFunction", subscription["Endpoint"], topic
             yield "sns.amazonaws.com", "sqs:SendMessage", subscription["RedrivePolicy"]["deadLetterTargetArn"], topic
+        elif subscription["Protocol"] == "sqs":
+            yield "sns.amazonaws.com", "sqs:SendMessage", subscription["Endpoint"], subscription["TopicArn"]
     for name, alarm in template.resources("AWS::CloudWatch::Alarm").items():
         for topic in alarm.get("AlarmActions", []) + alarm.get("OKActions", []):
             yield from _publishes(template, "cloudwatch.amazonaws.com", topic, arn("cloudwatch", f"alarm:{name}"), arns)
     # People may let a vault's notifications go to the stack's topic of verdicts (README).
     yield from _publishes(template, "backup.amazonaws.com", template.arn("Topic"), VAULT, arns)
     actors = {"backup.amazonaws.com": VAULT, "scheduler.amazonaws.com": SCHEDULES, "lambda.amazonaws.com": None,
-              "vpc-flow-logs.amazonaws.com": FLOW_LOG}
+              "vpc-flow-logs.amazonaws.com": FLOW_LOG, "pipes.amazonaws.com": pipe_arn(template)}
     for part in stack.parts:
         for name, role in part.resources("AWS::IAM::Role").items():
             for service in _services(role["AssumeRolePolicyDocument"]["Statement"]):
@@ -122,6 +130,35 @@ def test_scheduler_starts_the_function_and_keeps_what_it_cannot_deliver(setting)
                                  ("sqs:SendMessage", target["DeadLetterConfig"]["Arn"])):
             assert stack.refuses(action, resource, {}, target["RoleArn"]) is None, (name, action)
         assert stack.refuses("lambda:InvokeFunction", arn("lambda", "function:another"), {}, target["RoleArn"])
+
+
+@pytest.mark.parametrize("setting", DEPLOYED)
+def test_the_pipe_takes_verdicts_and_puts_no_other_events(setting):
+    stack = DEPLOYED[setting]
+    pipe, = stack.main.resources("AWS::Pipes::Pipe").values()
+    role, queue, bus = pipe["RoleArn"], pipe["Source"], pipe["Target"]
+    # EventBridge user guide, Permissions for Amazon EventBridge Pipes: Amazon SQS execution role permissions.
+    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"):
+        assert stack.refuses(action, queue, {}, role) is None, action
+        assert stack.refuses(action, stack.main.arn("UndeliveredEvents"), {}, role), action
+    source = pipe["TargetParameters"]["EventBridgeEventBusParameters"]["Source"]
+    assert stack.refuses("events:PutEvents", bus, {"events:source": (source,)}, role) is None
+    assert stack.refuses("events:PutEvents", bus, {"events:source": ("aws.backup",)}, role)
+    assert stack.refuses("events:PutEvents", bus.replace("default", "another"), {"events:source": (source,)}, role)
+    assert stack.refuses("sqs:SendMessage", queue, {}, role)
+    # A queue that gives up on a message keeps it where an alarm looks.
+    queues = stack.main.resources("AWS::SQS::Queue")
+    redrive, = (q["RedrivePolicy"] for q in queues.values() if "RedrivePolicy" in q)
+    assert redrive["deadLetterTargetArn"] == stack.main.arn("UndeliveredEvents")
+
+
+@pytest.mark.parametrize("setting", DEPLOYED)
+def test_the_pipes_events_are_not_for_our_own_rules(setting):
+    main = DEPLOYED[setting].main
+    pipe, = main.resources("AWS::Pipes::Pipe").values()
+    source = pipe["TargetParameters"]["EventBridgeEventBusParameters"]["Source"]
+    rules = main.resources("AWS::Events::Rule")
+    assert rules and all(source not in rule["EventPattern"]["source"] for rule in rules.values())
 
 
 @pytest.mark.parametrize("setting", DEPLOYED)

@@ -500,6 +500,7 @@ fn everything() -> Validation {
         deletion_asked_at: Some(at(801)),
         deletion_tried_since: Some(at(802)),
         verdict_logged: true,
+        tells_change: Some(true),
         verdict_sent: true,
         left_behind_sent: true,
         left_out_by_rule: true,

@@ -2,6 +2,7 @@
 //!
 //! The verdicts that rest on data are in `engine.rs`, on real PostgreSQL servers.
 
+mod changes;
 mod cleanup;
 mod once;
 mod retries;

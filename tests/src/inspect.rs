@@ -225,6 +225,16 @@ fn telling_problems(world: &World, one: &Expected) -> Vec<String> {
     if messages.is_empty() {
         wrong.push("no message tells its verdict".to_owned());
     }
+    // Programs hear of it, too, whoever else does.
+    let events = world.queued(&["verdict", "left_behind"]);
+    let events = events
+        .iter()
+        .filter_map(|event| serde_json::from_str(event).ok());
+    let mut events = events.filter(|event: &Value| event["validation_id"] == one.id);
+    let verdicts: Vec<_> = logged.iter().map(|event| &event["verdict"]).collect();
+    if !events.any(|event| event["event"] == "verdict" && verdicts.contains(&&event["verdict"])) {
+        wrong.push("no event tells its verdict".to_owned());
+    }
     let is_left = logged.iter().any(|event| event["cleanup"] == "left_behind");
     let says_so = |text: &str| text.to_lowercase().contains("left behind");
     let told = messages

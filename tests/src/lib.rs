@@ -611,6 +611,7 @@ fn deployment() -> Deployment {
             ("ResultsBucket", BUCKET),
             ("Topic", &topic()),
             ("UrgentTopic", &urgent_topic()),
+            ("EventsTopic", &events_topic()),
             ("RecordsLogGroup", LOG_GROUP),
             ("FunctionLogGroup", "function"),
             ("RestoreRole.Arn", RESTORE_ROLE),
@@ -644,6 +645,11 @@ pub fn urgent_topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-urgent")
 }
 
+/// The topic of events of which people do not hear.
+pub fn events_topic() -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-events")
+}
+
 /// The topic of all that is not urgent.
 pub fn topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}")
@@ -670,6 +676,7 @@ pub fn furnish(world: &World, policy: &str) {
     world.add_table(Table::ledger(LEDGER));
     world.add_topic(&topic());
     world.add_topic(&urgent_topic());
+    world.add_event_topic(&events_topic());
     world.add_log_group(LOG_GROUP);
     world.add_function(PREFIX);
     world.add_vault(Vault {

@@ -1,11 +1,19 @@
-//! The message people get: a subject and a body that is read at a glance.
+//! The message people get: a subject and a body that is read at a glance; beside it the form for chats and the event for
+//! programs. All are made of one record, under the message's ceiling.
 
+pub mod chat;
+pub mod event;
 mod report;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use chat::Chat;
+use event::About;
 
 use crate::ceiling::Ceiling;
 use crate::expectation::CheckOutcome;
@@ -15,9 +23,10 @@ use crate::validation::{Cleanup, Validation};
 use crate::verdict::{FaultClass, Verdict};
 
 pub use report::{console_link, of_report, of_report_not_made};
+pub use standing::{REMIND_AFTER, Standing, Weighed};
 
-/// The longest message SNS takes, bytes (SNS `Publish`).
-pub const LONGEST_BODY: usize = 262_144;
+/// The longest message SNS takes, bytes, with its attributes and with all forms together (SNS `Publish`).
+pub const LONGEST_MESSAGE: usize = 262_144;
 /// The longest subject SNS takes is 100 characters, exclusive (SNS `Publish`).
 const LONGEST_SUBJECT: usize = 99;
 
@@ -26,13 +35,57 @@ const LONGEST_SUBJECT: usize = 99;
 pub struct Message {
     /// ASCII in one line, under 100 characters.
     pub subject: String,
-    /// At most [`LONGEST_BODY`] bytes.
+    /// The text. It is cut where all forms together are too long.
     pub body: String,
+    /// The form for chats.
+    pub chat: Chat,
+    /// The form for programs; none if it is about no validation.
+    pub event: Option<Event>,
     /// For subscription filters.
     pub attributes: BTreeMap<&'static str, String>,
     /// Whether somebody must look at once: a backup is bad, or something of ours is left or unknown. It goes to the topic of
     /// what is urgent.
     pub is_urgent: bool,
+}
+
+impl Message {
+    /// The text of a `Publish` whose `MessageStructure` is `json`: for each protocol of subscriptions what it gets, and
+    /// `default` for all others (SNS `Publish`). Amazon Q subscribes by https, the stack's queue of events by sqs.
+    pub fn published(&self) -> String {
+        let mut forms = serde_json::Map::new();
+        forms.insert("https".to_owned(), self.chat.json().to_string().into());
+        if let Some(event) = &self.event {
+            forms.insert("sqs".to_owned(), event.text.clone().into());
+        }
+        forms.insert("default".to_owned(), "".into());
+        let rest = json!(forms).to_string().len() + size_of_attributes(&self.attributes);
+        let body = cut(&self.body, LONGEST_MESSAGE.saturating_sub(rest));
+        forms.insert("default".to_owned(), body.into());
+        json!(forms).to_string()
+    }
+}
+
+/// An event for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// A JSON object, the `record` of [`event::schema`].
+    pub text: String,
+    /// For subscription filters.
+    pub attributes: BTreeMap<&'static str, String>,
+}
+
+impl Event {
+    /// The event about a verdict, for those of which people do not hear, too.
+    pub fn of_verdict(record: &Record, records_uri: &str) -> Event {
+        Event::of(About::Verdict, "verdict", record, records_uri)
+    }
+
+    fn of(about: About, kind: &'static str, record: &Record, records_uri: &str) -> Event {
+        Event {
+            text: event::of(about, record, records_uri).to_string(),
+            attributes: attributes(record, kind),
+        }
+    }
 }
 
 /// A recovery point that was restored, and whose checks all passed.
@@ -181,30 +234,57 @@ impl Opening {
     }
 
     /// The three lines.
-    fn lines(&self, proved: &str) -> String {
+    fn lines(&self, proved: &LastProved) -> String {
+        let arn = proved.arn.as_ref();
+        let arn = arn.map_or_else(String::new, |arn| format!(": {}", one_line(arn)));
         format!(
-            "BACKUP: {}\nLAST PROVED: {proved}\nDO NOW: {}\n",
-            self.backup, self.to_do
+            "BACKUP: {}\nLAST PROVED: {}{arn}\nDO NOW: {}\n",
+            self.backup, proved.words, self.to_do
         )
+    }
+
+    /// The same in a chat.
+    fn in_chat(&self, proved: &LastProved, chat: Chat) -> Chat {
+        let words = format!("LAST PROVED: {}", proved.words);
+        let chat = chat.line(&format!("BACKUP: {}", self.backup));
+        match &proved.arn {
+            Some(arn) => chat.line_with(&words, arn),
+            None => chat.line(&words),
+        }
+        .next_step(self.to_do)
     }
 }
 
-/// The newest recovery point that was restored and passed, in one line.
-fn last_proved(proved: &Proved, of: &str) -> String {
-    match proved {
-        Ok(Some(point)) => {
-            let this = if point.arn == of { ", this one" } else { "" };
-            format!(
-                "the recovery point of {} UTC, restored and passed on {} UTC{this}: {}",
-                readable_time(point.created_at),
-                readable_time(point.proved_at),
-                one_line(&point.arn)
-            )
+/// The newest recovery point that was restored and passed, in words.
+struct LastProved {
+    words: String,
+    arn: Option<String>,
+}
+
+impl LastProved {
+    fn of(proved: &Proved, this: &str) -> LastProved {
+        match proved {
+            Ok(Some(point)) => LastProved {
+                words: format!(
+                    "the recovery point of {} UTC, restored and passed on {} UTC{}",
+                    readable_time(point.created_at),
+                    readable_time(point.proved_at),
+                    if point.arn == this { ", this one" } else { "" },
+                ),
+                arn: Some(point.arn.clone()),
+            },
+            Ok(None) => LastProved::none(
+                "none is known: no recovery point of this resource was restored and passed",
+            ),
+            Err(why) => LastProved::none(&format!("it could not be looked up: {}", one_line(why))),
         }
-        Ok(None) => {
-            "none is known: no recovery point of this resource was restored and passed".to_owned()
+    }
+
+    fn none(words: &str) -> LastProved {
+        LastProved {
+            words: words.to_owned(),
+            arn: None,
         }
-        Err(why) => format!("it could not be looked up: {}", one_line(why)),
     }
 }
 
@@ -240,6 +320,8 @@ pub fn is_wanted(validation: &Validation) -> bool {
         (Some(verdict), Notify::Problems) => {
             verdict != Verdict::Passed || missed_objective(validation)
         }
+        // What could not be weighed is told: once too often is better than never.
+        (Some(_), Notify::Changes) => validation.tells_change.unwrap_or(true),
     }
 }
 
@@ -286,18 +368,51 @@ pub fn of_verdict(
         Some(Verdict::CopyFailed) => format!("backup of {source} was not copied"),
         Some(Verdict::NotTested) | None => format!("backup of {source}"),
     };
-    let opening = Opening::of(validation, record);
-    let opening = opening.map_or_else(String::new, |opening| {
-        let proved = last_proved(proved, &record.recovery_point_arn);
-        format!("{}\n", opening.lines(&proved))
-    });
-    let headline = format!("{opening}{word}: {}", one_line(&record.verdict_reason));
+    let subject = subject(&format!("{word}: {about}"));
+    let headline = format!("{word}: {}", one_line(&record.verdict_reason));
+    let mut chat = chat_about(record, "verdict", &subject).line(&headline);
+    let mut text = String::new();
+    if let Some(opening) = Opening::of(validation, record) {
+        let proved = LastProved::of(proved, &record.recovery_point_arn);
+        chat = opening.in_chat(&proved, chat);
+        text = format!("{}\n", opening.lines(&proved));
+    }
     Message {
-        subject: subject(&format!("{word}: {about}")),
-        body: capped(body(record, &headline, records_uri)),
+        chat: with_facts(chat, record, records_uri),
+        subject,
+        body: body(record, &format!("{text}{headline}"), records_uri),
+        event: Some(Event::of_verdict(record, records_uri)),
         attributes: attributes(record, "verdict"),
         is_urgent: is_urgent(validation),
     }
+}
+
+/// The beginning of a chat's message about a validation. It belongs to the thread of the backed-up resource.
+fn chat_about(record: &Record, kind: &'static str, title: &str) -> Chat {
+    let source = record.source_resource_arn.as_deref();
+    let about = source.unwrap_or(&record.recovery_point_arn);
+    let id = format!("{}-{}-{kind}", record.validation_id, record.attempt);
+    Chat::new(kind, title, about)
+        .id(id)
+        .keyword(Some(record.verdict))
+        .keyword(record.resource_type.as_deref())
+        .keyword(record.policy_rule.as_deref())
+        .resource(source)
+        .resource(record.restored_resource_arn.as_deref())
+}
+
+/// Adds what the text says below its headline; of the checks those that did not pass.
+fn with_facts(mut chat: Chat, record: &Record, records_uri: &str) -> Chat {
+    for (name, value) in facts(record) {
+        chat = chat.line_with(name, &value);
+    }
+    for check in &record.checks {
+        if check.outcome != CheckOutcome::Passed.as_str() {
+            let (outcome, name) = (check.outcome, &check.name);
+            chat = chat.line_with(&format!("check {outcome}, {name}"), &check.detail);
+        }
+    }
+    chat.line_with("record", records_uri)
 }
 
 /// In place of the recovery point that was proved last.
@@ -324,17 +439,27 @@ pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Me
                  act.",
         to_do: "Delete by hand what is named below, or remove what keeps it from being deleted.",
     };
-    let opening = opening.lines(&last_proved(proved, &record.recovery_point_arn));
+    let proved = LastProved::of(proved, &record.recovery_point_arn);
     // Of a machine, volumes alone may be left.
-    let headline = format!(
-        "{opening}\nLEFT BEHIND: not all of {name} was deleted: {reason}\nWhat is left costs money and holds production data. Deletion is tried again daily."
-    );
+    let headline = format!("LEFT BEHIND: not all of {name} was deleted: {reason}");
+    let why = "What is left costs money and holds production data. Deletion is tried again daily.";
+    let subject = subject(&format!(
+        "LEFT BEHIND: not all of {name} was deleted, a restore of {}",
+        source_name(record)
+    ));
+    let chat = chat_about(record, "left_behind", &subject).line(&headline);
+    let chat = opening.in_chat(&proved, chat.line(why));
+    let text = format!("{}\n{headline}\n{why}", opening.lines(&proved));
     Message {
-        subject: subject(&format!(
-            "LEFT BEHIND: not all of {name} was deleted, a restore of {}",
-            source_name(record)
+        chat: with_facts(chat, record, records_uri),
+        subject,
+        body: body(record, &text, records_uri),
+        event: Some(Event::of(
+            About::Cleanup,
+            "left_behind",
+            record,
+            records_uri,
         )),
-        body: capped(body(record, &headline, records_uri)),
         attributes: attributes(record, "left_behind"),
         is_urgent: true,
     }
@@ -354,15 +479,24 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
     let opening = Opening {
         backup: "This says nothing about any backup. Whoever made the resource must act.",
         to_do: "Find out who made it, and have it deleted: Restore Proof never touches it.",
-    }
-    .lines(NO_RESOURCE);
-    let body = format!(
-        "{opening}\n{headline}\n\nIt was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
-         not touch it: whoever made it must delete it.\n"
+    };
+    let proved = LastProved::none(NO_RESOURCE);
+    let why = format!(
+        "It was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
+         not touch it: whoever made it must delete it."
     );
+    let subject = subject(&format!("UNKNOWN: {name} lies in the isolated network"));
+    let chat = Chat::new("unknown_resource", &subject, arn)
+        .line(&headline)
+        .line(&why)
+        .line_with("resource", arn)
+        .keyword(Some(resource_type))
+        .resource(Some(arn));
     Message {
-        subject: subject(&format!("UNKNOWN: {name} lies in the isolated network")),
-        body: capped(body),
+        chat: opening.in_chat(&proved, chat),
+        event: None,
+        subject,
+        body: format!("{}\n{headline}\n\n{why}\n", opening.lines(&proved)),
         attributes: BTreeMap::from([
             ("kind", "unknown_resource".to_owned()),
             ("resource_type", resource_type.to_owned()),
@@ -379,11 +513,16 @@ pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
         backup: "We cannot tell whether the backups of this vault are good: none is validated. Whoever runs the backups, or \
                  Restore Proof, must act.",
         to_do: "Do what stands at the end of this message.",
-    }
-    .lines(NO_RESOURCE);
+    };
+    let proved = LastProved::none(NO_RESOURCE);
+    let subject = subject(&format!("VAULT: {vault} {what}"));
+    let about = format!("vault {vault}");
+    let chat = Chat::new("vault", &subject, &about).line(&headline);
     Message {
-        subject: subject(&format!("VAULT: {vault} {what}")),
-        body: capped(format!("{opening}\n{headline}\n\n{to_do}\n")),
+        chat: opening.in_chat(&proved, chat).line(to_do),
+        event: None,
+        subject,
+        body: format!("{}\n{headline}\n\n{to_do}\n", opening.lines(&proved)),
         attributes: BTreeMap::from([("kind", "vault".to_owned())]),
         is_urgent: true,
     }
@@ -413,17 +552,39 @@ fn subject(text: &str) -> String {
         .collect()
 }
 
-fn capped(mut body: String) -> String {
+/// As much of a text as fits into so many bytes of JSON.
+fn cut(text: &str, most: usize) -> String {
     const CUT: &str = "\n… cut: too long for a message; the record has it all\n";
-    if body.len() > LONGEST_BODY {
-        let mut end = LONGEST_BODY - CUT.len();
-        while !body.is_char_boundary(end) {
-            end -= 1;
-        }
-        body.truncate(end);
-        body.push_str(CUT);
+    let in_json = |text: &str| text.chars().map(size_in_json).sum::<usize>();
+    if in_json(text) <= most {
+        return text.to_owned();
     }
+    let mut left = most.saturating_sub(in_json(CUT));
+    let fits = |c: &char| {
+        let rest = left.checked_sub(size_in_json(*c));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let mut body: String = text.chars().take_while(fits).collect();
+    body.push_str(CUT);
     body
+}
+
+/// The bytes of a character in a JSON string, as serde_json writes it.
+fn size_in_json(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        c if c < ' ' => 6,
+        c => c.len_utf8(),
+    }
+}
+
+/// What SNS counts of attributes: names, types and values.
+fn size_of_attributes(attributes: &BTreeMap<&'static str, String>) -> usize {
+    let sizes = attributes.iter();
+    sizes
+        .map(|(name, value)| name.len() + "String".len() + value.len())
+        .sum()
 }
 
 fn attributes(record: &Record, kind: &str) -> BTreeMap<&'static str, String> {
@@ -450,27 +611,18 @@ fn attributes(record: &Record, kind: &str) -> BTreeMap<&'static str, String> {
         .collect()
 }
 
-fn body(record: &Record, headline: &str, records_uri: &str) -> String {
-    let mut out = format!("{headline}\n\n");
-    let mut line = |name: &str, value: &str| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{name:<16}{value}");
-    };
-    line(
-        "source",
-        record.source_resource_arn.as_deref().unwrap_or("not known"),
-    );
-    if let Some(created) = &record.recovery_point_created {
-        line("backed up", &format!("{created} UTC"));
-    }
-    line("recovery point", &record.recovery_point_arn);
-    line("vault", &record.backup_vault_name);
+/// What is known of a validation beside its checks, by name.
+fn facts(record: &Record) -> Vec<(&'static str, String)> {
+    let source = record.source_resource_arn.as_deref();
+    let mut facts = vec![("source", source.unwrap_or("not known").to_owned())];
+    let created = record.recovery_point_created.as_ref();
+    facts.extend(created.map(|created| ("backed up", format!("{created} UTC"))));
+    facts.push(("recovery point", record.recovery_point_arn.clone()));
+    facts.push(("vault", record.backup_vault_name.clone()));
     if let Some(arn) = &record.restored_resource_arn {
         let class = record.restored_class.iter();
-        line(
-            "restored as",
-            &class.fold(arn.clone(), |arn, class| format!("{arn}, {class}")),
-        );
+        let restored = class.fold(arn.clone(), |arn, class| format!("{arn}, {class}"));
+        facts.push(("restored as", restored));
     }
     let objective = |measured: Option<f64>, target: Option<f64>, objective: Option<&str>| {
         // What was compared with a target was measured, and may not leave.
@@ -488,24 +640,24 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
         }
     };
     if record.restore_job_id.is_some() {
-        line(
+        facts.push((
             "recovery time",
-            &objective(
+            objective(
                 record.recovery_time,
                 record.recovery_time_target,
                 record.recovery_time_objective,
             ),
-        );
+        ));
         let queried = record.checks.iter().any(|check| check.kind == "sql");
         if queried || record.data_age.is_some() || record.data_age_target.is_some() {
-            line(
+            facts.push((
                 "data age",
-                &objective(
+                objective(
                     record.data_age,
                     record.data_age_target,
                     record.data_age_objective,
                 ),
-            );
+            ));
         }
     }
     let cleanup = match (
@@ -522,7 +674,16 @@ fn body(record: &Record, headline: &str, records_uri: &str) -> String {
         }
         _ => record.cleanup.replace('_', " "),
     };
-    line("cleanup", &cleanup);
+    facts.push(("cleanup", cleanup));
+    facts
+}
+
+fn body(record: &Record, headline: &str, records_uri: &str) -> String {
+    let mut out = format!("{headline}\n\n");
+    for (name, value) in facts(record) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{name:<16}{value}");
+    }
     if !record.checks.is_empty() {
         out.push_str("\nchecks\n");
         for check in &record.checks {
@@ -914,5 +1075,182 @@ mod tests {
             assert_eq!(lines[1], "LAST PROVED: this is about no single resource");
             assert!(lines[2].starts_with("DO NOW: "), "{}", message.body);
         }
+    }
+
+    const VERDICTS: [Verdict; 7] = [
+        Verdict::Passed,
+        Verdict::Failed,
+        Verdict::Inconclusive,
+        Verdict::Unchecked,
+        Verdict::RestoreFailed,
+        Verdict::CopyFailed,
+        Verdict::NotTested,
+    ];
+
+    /// What speaks against a backup or a copy and every key that is gone, and no other verdict.
+    #[test]
+    fn urgent_is_what_somebody_must_look_at() {
+        use FaultClass::{
+            Account, Backup, Capacity, Key, Licence, Network, Permission, Quota, Request, Unknown,
+        };
+        let classes = [
+            Account, Permission, Quota, Capacity, Request, Network, Licence, Backup, Key, Unknown,
+        ];
+        let now = "2026-11-21T06:00:00Z".parse().unwrap();
+        for verdict in VERDICTS {
+            for class in classes.map(Some).into_iter().chain([None]) {
+                let mut validation = validation(DATABASE, vec![]);
+                validation.decide(verdict, "why", now);
+                validation.fault_class = class;
+                let record = Record::of(&validation, Ceiling::Text).unwrap();
+                let message = of_verdict(&validation, &record, "s3://results/r", &Ok(None));
+                let wanted = ["failed", "restore_failed", "copy_failed"].contains(&record.verdict)
+                    || record.fault_class == Some("key");
+                assert_eq!(message.is_urgent, wanted, "{verdict:?} {class:?}");
+            }
+        }
+        let record = Record::of(&validation(DATABASE, vec![]), Ceiling::Text).unwrap();
+        assert!(of_left_behind(&record, "s3://results/r", &Ok(None)).is_urgent);
+        assert!(of_unknown_resource(DATABASE, "RDS", "today", "why").is_urgent);
+        assert!(of_vault("central", "does not exist", "Name another.").is_urgent);
+    }
+
+    fn forms(message: &Message) -> serde_json::Value {
+        let published = message.published();
+        let size = published.len() + size_of_attributes(&message.attributes);
+        assert!(size <= LONGEST_MESSAGE, "{size}");
+        serde_json::from_str(&published).unwrap()
+    }
+
+    fn parsed(form: &serde_json::Value) -> serde_json::Value {
+        serde_json::from_str(form.as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_message_has_a_form_for_each_protocol() {
+        let failed = check("orders are there", "sql", CheckOutcome::Failed, "no rows");
+        let message = message(DATABASE, vec![failed]);
+        let forms = forms(&message);
+        assert_eq!(forms["default"], message.body);
+        let chat = parsed(&forms["https"]);
+        assert_eq!(chat["version"], "1.0");
+        assert_eq!(chat["source"], "custom");
+        assert_eq!(chat["content"]["title"], message.subject);
+        let description = chat["content"]["description"].as_str().unwrap();
+        let lines: Vec<_> = description.lines().collect();
+        assert!(
+            lines[0].starts_with("FAILED: 1 of 1 checks failed"),
+            "{description}"
+        );
+        assert!(
+            lines[1].starts_with("BACKUP: The backup is bad"),
+            "{description}"
+        );
+        assert!(
+            lines[2].starts_with("LAST PROVED: none is known"),
+            "{description}"
+        );
+        assert!(
+            description.contains(&format!("source: `{DATABASE}`\n")),
+            "{description}"
+        );
+        assert!(
+            description.contains("check failed, orders are there: `no rows`\n"),
+            "{description}"
+        );
+        assert!(
+            description.ends_with("record: `s3://results/records`\n"),
+            "{description}"
+        );
+        let next_step = chat["content"]["nextSteps"][0].as_str().unwrap();
+        assert!(
+            next_step.starts_with("Do not rely on this recovery point"),
+            "{next_step}"
+        );
+        let event = parsed(&forms["sqs"]);
+        assert_eq!(
+            (&event["event"], &event["verdict"]),
+            (&json!("verdict"), &json!("failed"))
+        );
+        assert_eq!(event["record_uri"], "s3://results/records");
+        // What is about no validation is no event.
+        let vault = of_vault("central", "does not exist", "Name another.");
+        let published: serde_json::Value = serde_json::from_str(&vault.published()).unwrap();
+        assert_eq!(published.as_object().unwrap().len(), 2, "{published}");
+    }
+
+    /// The longest that anybody may say, in the characters that take most room.
+    #[test]
+    fn all_forms_together_fit_into_one_message() {
+        for character in ['x', '"', '\\', '\u{1}', '😀'] {
+            let long = String::from(character).repeat(30_000);
+            let checks = (0..20).map(|_| check(&long, "sql", CheckOutcome::Failed, &long));
+            let mut validation = validation(DATABASE, checks.collect());
+            validation.recovery_point.arn = long.clone();
+            validation.recovery_point.vault_arn = long.clone();
+            validation.recovery_point.vault_name = long.clone();
+            validation.recovery_point.resource_arn = Some(long.clone());
+            validation.restore.as_mut().unwrap().created_resource_arn = Some(long.clone());
+            validation.settle(
+                Cleanup::LeftBehind,
+                Some(long.clone()),
+                validation.opened_at,
+            );
+            let record = Record::of(&validation, Ceiling::Text).unwrap();
+            for message in [
+                of_verdict(&validation, &record, "s3://results/records", &Ok(None)),
+                of_left_behind(&record, "s3://results/records", &Err(long.clone())),
+                of_vault(&long, &long, &long),
+                of_unknown_resource(&long, "RDS", "today", &long),
+            ] {
+                let forms = forms(&message);
+                let text = forms["default"].as_str().unwrap();
+                assert!(text.len() > 10_000, "{}", text.len());
+                let (kept, _) = text.split_once("\n… cut").unwrap_or((text, ""));
+                assert!(message.body.starts_with(kept));
+            }
+        }
+    }
+
+    /// Under a lower ceiling no form shows what the text does not.
+    #[test]
+    fn no_form_has_more_than_the_text() {
+        let mut secret = check("a", "sql", CheckOutcome::Failed, "");
+        secret.detail =
+            crate::ceiling::Marked::from("the value is ").within(|words| words.to_owned());
+        secret.value = Some("alice@example.com".to_owned());
+        let validation = validation(DATABASE, vec![secret]);
+        let record = Record::of(&validation, Ceiling::None).unwrap();
+        let message = of_verdict(&validation, &record, "s3://results/records", &Ok(None));
+        assert!(
+            !message.published().contains("alice"),
+            "{}",
+            message.published()
+        );
+    }
+
+    /// The event's fields are the record's columns, and the schema names them all.
+    #[test]
+    fn the_schema_names_what_an_event_has() {
+        let record = Record::of(&validation(DATABASE, vec![]), Ceiling::Text).unwrap();
+        let columns = serde_json::to_value(&record).unwrap();
+        let event = event::of(About::Verdict, &record, "s3://results/records");
+        let event = event.as_object().unwrap();
+        let schema = event::schema();
+        let named = schema["properties"]["record"]["properties"]
+            .as_object()
+            .unwrap();
+        let fields: Vec<_> = event.keys().collect();
+        assert_eq!(fields, named.keys().collect::<Vec<_>>());
+        for (name, value) in event {
+            if !["version", "event", "record_uri"].contains(&name.as_str()) {
+                assert_eq!(Some(value), columns.get(name), "{name}");
+            }
+        }
+        let words = |name: &str| named[name]["enum"].as_array().unwrap().clone();
+        assert_eq!(
+            words("verdict"),
+            VERDICTS.map(|verdict| json!(verdict.as_str()))
+        );
     }
 }

@@ -262,6 +262,8 @@ pub enum Notify {
     Always,
     /// Only when something is not as it should be.
     Problems,
+    /// When the verdicts on a resource change, and now and then while they stay bad ([`crate::message::Standing`]).
+    Changes,
     /// Never.
     Never,
 }

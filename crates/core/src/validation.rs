@@ -447,7 +447,11 @@ pub struct Validation {
     pub deletion_tried_since: Option<Timestamp>,
     /// Whether the verdict's log event was written.
     pub verdict_logged: bool,
-    /// Whether the verdict's message was sent, or none is wanted.
+    /// Whether people hear of the verdict by a rule that tells of changes; none where other rules decide. It is set with
+    /// the verdict, so that every try at the message finds the same answer.
+    #[serde(default)]
+    pub tells_change: Option<bool>,
+    /// Whether the verdict's message was sent, or its event alone where people are not to hear.
     pub verdict_sent: bool,
     /// Whether the message about something left behind was sent.
     pub left_behind_sent: bool,
@@ -525,6 +529,7 @@ impl Validation {
             deletion_asked_at: None,
             deletion_tried_since: None,
             verdict_logged: false,
+            tells_change: None,
             verdict_sent: false,
             left_behind_sent: false,
             left_out_by_rule: false,
@@ -600,6 +605,7 @@ impl Validation {
         self.verdict = Some(verdict);
         self.verdict_reason = reason.into();
         self.verdict_at = Some(now);
+        self.tells_change = None;
         self.retry_at = None;
         self.stage = Stage::Checked;
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::ceiling::Marked;
-use restore_proof_core::message::ProvedPoint;
+use restore_proof_core::message::{ProvedPoint, Standing};
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::{Cleanup, Stage, Validation, not_found};
 use restore_proof_core::verdict::Verdict;
@@ -31,7 +31,7 @@ use crate::App;
 use crate::aws::AwsError;
 use crate::check::Login;
 use crate::failure::{self, Failure};
-use crate::ledger::{Claim, Lease, Slots};
+use crate::ledger::{Claim, Lease, Slots, StandingChange};
 use crate::policy_file::PolicyFile;
 pub use landed::{admit, elsewhere};
 
@@ -44,6 +44,8 @@ const RESTORE_LOOKED_AT: i32 = 5;
 const RETRY: SignedDuration = SignedDuration::from_secs(60);
 /// After errors that have gone on for longer than [`patience::TROUBLE_AT_MOST`]: there is no hurry any more.
 const RETRY_OLD_TROUBLE: SignedDuration = SignedDuration::from_hours(1);
+/// How often a verdict is weighed against how its resource stands, while others change that.
+const WEIGHED_AT_MOST: usize = 5;
 /// What was left behind is tried again.
 const DAILY: SignedDuration = SignedDuration::from_hours(24);
 /// How often a waiting run looks.
@@ -309,32 +311,63 @@ impl Run<'_> {
                     .await?;
             }
         }
-        match self.proof() {
-            Some((resource, point)) => {
-                let ledger = &self.app.ledger;
-                ledger
-                    .write_with_proof(&mut self.lease, &resource, &point)
-                    .await?;
-            }
-            None => self.write().await?,
-        }
+        self.write_verdict().await?;
         Ok(Next::Again)
     }
 
-    /// That this recovery point was restored and passed, and of which resource. None if it did not.
-    fn proof(&self) -> Option<(String, ProvedPoint)> {
+    /// Writes the verdict with what it says of the resource: what was proved, and how the resource stands, where a rule
+    /// tells of changes. Two validations of one resource may do so at one time: who comes second weighs anew.
+    async fn write_verdict(&mut self) -> failure::Result<()> {
+        let Some(resource) = self.lease.validation.recovery_point.resource_arn.clone() else {
+            return self.write().await;
+        };
+        for _ in 0..WEIGHED_AT_MOST {
+            let change = self.weigh(&resource).await?;
+            let proved = self.proof();
+            let (ledger, lease) = (&self.app.ledger, &mut self.lease);
+            if ledger
+                .write_verdict(lease, &resource, proved.as_ref(), change.as_ref())
+                .await?
+            {
+                return Ok(());
+            }
+        }
+        // People hear once too often rather than never.
+        self.validation().tells_change = None;
+        self.write().await
+    }
+
+    /// Notes whether people hear of the verdict, where its rule tells of changes. Returns how the resource stands by it, if
+    /// that is to be written.
+    async fn weigh(&mut self, resource: &str) -> failure::Result<Option<StandingChange>> {
+        if !Standing::counts(&self.lease.validation) {
+            return Ok(None);
+        }
+        let (now, from) = (self.now(), self.app.ledger.standing(resource).await?);
+        // What another version has written and nobody can read is as good as nothing.
+        let last: Option<Standing> = from
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
+        let Some(weighed) = Standing::weigh(last.as_ref(), &self.lease.validation, now) else {
+            return Ok(None);
+        };
+        self.validation().tells_change = Some(weighed.tells);
+        Ok(weighed.standing.map(|to| StandingChange { from, to, now }))
+    }
+
+    /// That this recovery point was restored and passed. None if it did not.
+    fn proof(&self) -> Option<ProvedPoint> {
         let validation = &self.lease.validation;
         let is_restored = validation.restore.is_some();
         if !is_restored || validation.verdict != Some(Verdict::Passed) {
             return None;
         }
         let point = &validation.recovery_point;
-        let proved = ProvedPoint {
+        Some(ProvedPoint {
             arn: point.arn.clone(),
             created_at: point.created_at?,
             proved_at: self.now(),
-        };
-        Some((point.resource_arn.clone()?, proved))
+        })
     }
 
     fn claim(&self) -> Option<Claim> {

@@ -89,6 +89,8 @@ pub struct Config {
     pub topic_arn: String,
     /// The topic of what is urgent. It has a name of its own, `<prefix>-urgent`: the environment has no room for its ARN.
     pub urgent_topic_arn: String,
+    /// The topic of events about verdicts of which people do not hear, `<prefix>-events`.
+    pub events_topic_arn: String,
     /// Log group of verdicts and cleanups (`RECORDS_LOG_GROUP`).
     pub records_log_group: String,
     /// ARN of the role that restores run under, used by nobody else (`RESTORE_ROLE_ARN`).
@@ -300,6 +302,10 @@ impl Config {
         else {
             return Err(ConfigError(wrong));
         };
+        let topic_named = |name: &str| {
+            let (partition, account) = (&role.partition, &role.account);
+            format!("arn:{partition}:sns:{region}:{account}:{name_prefix}-{name}")
+        };
         Ok(Config {
             ledger_table,
             policy: S3Uri {
@@ -307,10 +313,8 @@ impl Config {
                 key: policy_key,
             },
             results_bucket,
-            urgent_topic_arn: format!(
-                "arn:{}:sns:{region}:{}:{name_prefix}-urgent",
-                role.partition, role.account
-            ),
+            urgent_topic_arn: topic_named("urgent"),
+            events_topic_arn: topic_named("events"),
             topic_arn,
             records_log_group,
             partition: role.partition,

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::message::ProvedPoint;
+use restore_proof_core::message::{ProvedPoint, Standing};
 use restore_proof_core::policy::{Frequency, Rule};
 use restore_proof_core::validation::{Heard, Stage, Validation};
 use restore_proof_core::verdict::Verdict;
@@ -74,6 +74,8 @@ const DUE_AT: &str = "due_at";
 const PROVED_ARN: &str = "recovery_point_arn";
 const PROVED_CREATED: &str = "created_at";
 const PROVED_AT: &str = "proved_at";
+/// The attribute of the item that says how a resource stands by the verdict that counts: a JSON document.
+const STANDING: &str = "standing";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
 const LOOKED_UP_AT_ONCE: usize = 100;
 
@@ -490,17 +492,33 @@ impl Ledger {
         self.put(lease, keeps, vec![beside]).await
     }
 
-    /// Writes the validation, whose verdict is `passed`, and keeps the lease; with it that this recovery point of a resource
-    /// was restored and passed, unless a newer one has.
+    /// Writes the validation with its verdict, and keeps the lease. With it that this recovery point of a resource was
+    /// restored and passed, unless a newer one has, and how the resource stands by the verdict. Returns whether it was done:
+    /// it was not if somebody else has changed meanwhile how the resource stands.
     ///
     /// # Errors
     /// As [`Ledger::write`].
-    pub async fn write_with_proof(
+    pub async fn write_verdict(
         &self,
         lease: &mut Lease,
         resource_arn: &str,
-        point: &ProvedPoint,
-    ) -> failure::Result<()> {
+        proved: Option<&ProvedPoint>,
+        standing: Option<&StandingChange>,
+    ) -> failure::Result<bool> {
+        let standing = standing.map(|change| self.put_standing(resource_arn, change));
+        let standing: Vec<_> = standing.transpose()?.into_iter().collect();
+        let proved = proved.map(|point| self.put_proved(resource_arn, point));
+        let was_proved = proved.is_some();
+        let all = standing.iter().cloned().chain(proved);
+        let written = self.put(lease, true, all.collect()).await?;
+        if written || !was_proved {
+            return Ok(written);
+        }
+        // Either a newer recovery point was proved, or the standing is another.
+        self.put(lease, true, standing).await
+    }
+
+    fn put_proved(&self, resource_arn: &str, point: &ProvedPoint) -> TransactWriteItem {
         let expires = point.proved_at + REMEMBERED;
         let proved = Put::builder()
             .table_name(&self.table)
@@ -515,11 +533,43 @@ impl Ledger {
             .expression_attribute_values(":created", n(point.created_at.as_millisecond()))
             .build()
             .expect("table and item are set");
-        let beside = TransactWriteItem::builder().put(proved).build();
-        if !self.put(lease, true, vec![beside]).await? {
-            self.write(lease).await?;
-        }
-        Ok(())
+        TransactWriteItem::builder().put(proved).build()
+    }
+
+    fn put_standing(
+        &self,
+        resource_arn: &str,
+        change: &StandingChange,
+    ) -> failure::Result<TransactWriteItem> {
+        let key = standing_key(resource_arn);
+        let document = serde_json::to_string(&change.to)
+            .map_err(|error| Failure::Unreadable(key.clone(), error.to_string()))?;
+        let put = Put::builder()
+            .table_name(&self.table)
+            .item("id", s(&key))
+            .item(STANDING, s(&document))
+            .item("expires_at", n((change.now + REMEMBERED).as_second()));
+        // It is as it was when the verdict was weighed.
+        let put = match &change.from {
+            Some(read) => put
+                .condition_expression("#standing = :read")
+                .expression_attribute_names("#standing", STANDING)
+                .expression_attribute_values(":read", s(read)),
+            None => put
+                .condition_expression("attribute_not_exists(#id)")
+                .expression_attribute_names("#id", "id"),
+        };
+        let put = put.build().expect("table and item are set");
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// How a resource stands by the verdict that counts, as the text in the ledger; none if nothing is known.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn standing(&self, resource_arn: &str) -> failure::Result<Option<String>> {
+        let item = self.get(&standing_key(resource_arn)).await?;
+        Ok(item.and_then(|item| text(&item, STANDING)))
     }
 
     /// The newest recovery point of a resource that was restored and passed.
@@ -945,6 +995,22 @@ impl Claim {
         };
         Some(Claim(format!("tested#{}#{period}", hash_of(resource_arn))))
     }
+}
+
+/// How a resource stands by a verdict, to be written with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingChange {
+    /// The text in the ledger that the verdict was weighed against; none if there was none.
+    pub from: Option<String>,
+    /// How the resource stands now.
+    pub to: Standing,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The key of the item that says how a resource stands by the verdict that counts.
+fn standing_key(resource_arn: &str) -> String {
+    format!("standing#{}", hash_of(resource_arn))
 }
 
 /// The key of the item that says which recovery point of a resource was proved last.

@@ -1,12 +1,15 @@
 //! What people and queries get: the record in S3, events in CloudWatch Logs, messages through SNS.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::ChecksumAlgorithm;
+use aws_sdk_sns::operation::publish::builders::PublishFluentBuilder;
 use aws_sdk_sns::types::MessageAttributeValue;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::message::Message;
+use restore_proof_core::message::{Event, Message};
 use restore_proof_core::record::Record;
 use restore_proof_core::verdict::FaultClass;
 use serde_json::{Value, json};
@@ -297,7 +300,7 @@ async fn log(aws: &Aws, config: &Config, event: &Value, now: Timestamp) -> Resul
     put().await.map_err(failed("logs:PutLogEvents")).map(drop)
 }
 
-/// Publishes a message.
+/// Publishes a message in all its forms.
 ///
 /// # Errors
 /// When SNS refuses or does not answer.
@@ -307,13 +310,28 @@ pub async fn send(aws: &Aws, config: &Config, message: &Message) -> Result<(), A
     } else {
         &config.topic_arn
     };
-    let mut publish = aws
-        .sns
-        .publish()
-        .topic_arn(topic)
+    let publish = aws.sns.publish().topic_arn(topic);
+    let publish = publish
         .subject(&message.subject)
-        .message(&message.body);
-    for (name, value) in &message.attributes {
+        .message(message.published())
+        .message_structure("json");
+    sent(publish, &message.attributes).await
+}
+
+/// Publishes an event alone, to the topic that no people are subscribed to.
+///
+/// # Errors
+/// When SNS refuses or does not answer.
+pub async fn send_event(aws: &Aws, config: &Config, event: &Event) -> Result<(), AwsError> {
+    let publish = aws.sns.publish().topic_arn(&config.events_topic_arn);
+    sent(publish.message(&event.text), &event.attributes).await
+}
+
+async fn sent(
+    mut publish: PublishFluentBuilder,
+    attributes: &BTreeMap<&'static str, String>,
+) -> Result<(), AwsError> {
+    for (name, value) in attributes {
         let attribute = MessageAttributeValue::builder()
             .data_type("String")
             .string_value(value)

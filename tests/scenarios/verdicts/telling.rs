@@ -204,7 +204,7 @@ async fn a_long_foreign_name_makes_no_bad_subject() {
 
 #[tokio::test]
 async fn a_rule_may_ask_for_fewer_messages_but_not_about_what_is_left_behind() {
-    for (notify, verdicts) in [("always", 1), ("problems", 1), ("never", 0)] {
+    for (notify, verdicts) in [("always", 1), ("problems", 1), ("changes", 1), ("never", 0)] {
         let scene = Scene::set(&format!("{UNCHECKED}notify = \"{notify}\"\n")).await;
         let behaviour = RestoreBehaviour {
             instance: InstanceBehaviour {
@@ -228,4 +228,45 @@ async fn a_rule_may_ask_for_fewer_messages_but_not_about_what_is_left_behind() {
             "{notify}"
         );
     }
+}
+
+/// Also about what nobody is to hear of, what the policy leaves out and what was never copied.
+#[tokio::test]
+async fn every_verdict_is_an_event_for_programs() {
+    let scene = several().await;
+    let events = events(&scene);
+    let records = scene.records();
+    assert_eq!(events.len(), records.len());
+    for record in &records {
+        let about = |event: &&Value| event["validation_id"] == record["validation_id"];
+        let event = events.iter().find(about).unwrap();
+        for (name, value) in event.as_object().unwrap() {
+            match name.as_str() {
+                "event" => assert_eq!(value, "verdict"),
+                "version" => assert_eq!(value, 1),
+                "record_uri" => {
+                    assert!(value.as_str().unwrap().starts_with("s3://results/records/"))
+                }
+                // What it became after the verdict.
+                "cleanup" => {
+                    assert!(["pending", "nothing_to_delete"].contains(&value.as_str().unwrap()))
+                }
+                name => assert_eq!(value, &record[name], "{name}"),
+            }
+        }
+    }
+    let verdicts: Vec<_> = events.iter().map(|event| &event["verdict"]).collect();
+    assert_eq!(
+        verdicts,
+        ["unchecked", "restore_failed", "not_tested", "copy_failed"]
+    );
+    // One publish for each: what people hear of is not published twice.
+    assert_eq!(calls(&scene, "SNS.Publish"), 4);
+}
+
+/// The details of all events that the stack's queue got.
+pub(super) fn events(scene: &Scene) -> Vec<Value> {
+    let queued = scene.world.queued(&["verdict", "left_behind"]);
+    let details = queued.iter().map(|text| serde_json::from_str(text));
+    details.collect::<Result<_, _>>().unwrap()
 }

@@ -371,6 +371,7 @@ fn about_items(call: &Call) -> Vec<String> {
         "tested#",
         "told#",
         "proved#",
+        "standing#",
     ]
     .into_iter()
     .filter(|key| named(&format!("{{\"S\":\"{key}")))

@@ -58,6 +58,7 @@ pub fn message(message: &Message) -> Value {
         "topic": message.topic_arn,
         "subject": message.subject,
         "body": message.body,
+        "forms": message.forms,
         "attributes": message.attributes,
     })
 }

@@ -321,6 +321,7 @@ fn deployment(limit: u32) -> Deployment {
             ("ResultsBucket", BUCKET.to_owned()),
             ("Topic", topic_arn()),
             ("UrgentTopic", urgent_topic_arn()),
+            ("EventsTopic", events_topic_arn()),
             ("RecordsLogGroup", RECORDS_LOG_GROUP.to_owned()),
             ("FunctionLogGroup", format!("/aws/lambda/{PREFIX}")),
             ("RestoreRole.Arn", role("restore")),
@@ -366,6 +367,11 @@ fn urgent_topic_arn() -> String {
     format!("{}-urgent", topic_arn())
 }
 
+/// The topic of events of which people do not hear.
+fn events_topic_arn() -> String {
+    format!("{}-events", topic_arn())
+}
+
 /// The topic that AWS Backup notifies for the vault.
 fn vault_topic_arn() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:vaults")
@@ -389,6 +395,7 @@ fn furnish(world: &World, ca_certificate: &str, secrets: &Secrets) {
     world.add_table(Table::ledger(LEDGER));
     world.add_topic(&topic_arn());
     world.add_topic(&urgent_topic_arn());
+    world.add_event_topic(&events_topic_arn());
     world.add_log_group(RECORDS_LOG_GROUP);
     world.add_db_subnet_group(DbSubnetGroup {
         name: SUBNET_GROUP.to_owned(),

@@ -135,6 +135,9 @@ pub(crate) fn facts(rule: &Rule) -> Vec<(&'static str, String)> {
     let messages = match rule.notify {
         Notify::Always => "about every verdict",
         Notify::Problems => "about problems only",
+        Notify::Changes => {
+            "when the verdicts on a resource change, and about once a week while they stay bad"
+        }
         Notify::Never => "never",
     };
     facts.push(("messages", messages.to_owned()));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Message, capped, one_line, readable_minutes, subject};
+use super::chat::Chat;
+use super::{Message, one_line, readable_minutes, subject};
 use crate::report::{Period, Report, Rhythm};
 
 /// The message about a report. `page_uri` is where its page lies, `s3://bucket/…/report.html`; `link` opens it in a browser,
@@ -125,9 +126,25 @@ fn of_period(rhythm: Rhythm, Period { from, to }: Period) -> String {
 }
 
 fn message(about: &str, body: String) -> Message {
+    let subject = subject(&format!("REPORT: {about}"));
+    // The chat's title says what the text's first line does, and what a chat quotes is no link.
+    let lines = body.lines().skip(1).map(str::trim);
+    let lines = lines
+        .filter(|line| !(line.is_empty() || line.starts_with("https://") || line.starts_with('(')));
+    let mut chat = Chat::new("report", &subject, "reports");
+    for line in lines {
+        chat = match line.split_once("  ") {
+            Some((name, value)) => chat.line_with(name, value),
+            None if line.contains("://") => chat.line_with("report", line),
+            None => chat.line(line),
+        };
+    }
     Message {
-        subject: subject(&format!("REPORT: {about}")),
-        body: capped(body),
+        subject,
+        body,
+        chat,
+        // It is about no single validation.
+        event: None,
         attributes: BTreeMap::from([("kind", "report".to_owned())]),
         // What is urgent was said when it happened.
         is_urgent: false,
@@ -217,6 +234,16 @@ mod tests {
             assert!(message.body.contains(said), "{said:?}: {}", message.body);
         }
         assert!(!message.body.contains("inventory"), "{}", message.body);
+        let chat = message.chat.json();
+        let description = chat["content"]["description"].as_str().unwrap();
+        for said in [
+            "coverage: `2 of 5 resources proved in these days, 40.0 %; 0 before, 3 never, 1 overdue`\n",
+            &format!("report: `{URI}`\n"),
+        ] {
+            assert!(description.contains(said), "{said:?}: {description}");
+        }
+        assert!(!description.contains("console"), "{description}");
+        assert!(message.event.is_none());
     }
 
     #[test]

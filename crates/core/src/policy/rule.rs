@@ -152,6 +152,7 @@ fn read_rule<'t>(
         item.one_of(&[
             ("always", Notify::Always),
             ("problems", Notify::Problems),
+            ("changes", Notify::Changes),
             ("never", Notify::Never),
         ])
     });

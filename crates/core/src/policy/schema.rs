@@ -186,8 +186,8 @@ fn rule() -> Value {
         ),
         (
             "notify",
-            "When to send a message. Default: always.",
-            words(&["always", "problems", "never"]),
+            "When to send a message: about every verdict, about problems, when the verdicts on a resource change (with a reminder about once a week while they stay bad), or never. Default: always.",
+            words(&["always", "problems", "changes", "never"]),
         ),
         (
             "values_leave",

@@ -1,7 +1,7 @@
 //! Checked: the record is written, and people are told.
 
 use futures_util::{FutureExt, future};
-use restore_proof_core::message::{self, Proved};
+use restore_proof_core::message::{self, Event, Proved};
 use restore_proof_core::record::Record;
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use tracing::{error, info};
@@ -99,6 +99,7 @@ impl Run<'_> {
         let key = validation.record_key();
         let uri = format!("s3://{}/{key}", app.config.results_bucket);
         let tells_verdict = !validation.verdict_sent && message::is_wanted(validation);
+        let tells_programs = !validation.verdict_sent && !tells_verdict;
         let tells_left_behind =
             !validation.left_behind_sent && validation.cleanup == Cleanup::LeftBehind;
         let logged = async {
@@ -121,6 +122,11 @@ impl Run<'_> {
         .boxed()
         .shared();
         let sent = async {
+            if tells_programs {
+                let event = Event::of_verdict(&record, &uri);
+                let sent = publish::send_event(&app.aws, &app.config, &event).await;
+                return is_told(sent, "the event about the verdict is still to be sent");
+            }
             if !tells_verdict {
                 return true;
             }

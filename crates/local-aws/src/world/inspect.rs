@@ -146,12 +146,21 @@ pub struct Message {
     pub topic_arn: String,
     /// Subject.
     pub subject: Option<String>,
-    /// Body.
+    /// Body; of a message with a form for each protocol the one for all others.
     pub body: String,
+    /// The forms for single protocols.
+    pub forms: BTreeMap<String, String>,
     /// String attributes.
     pub attributes: BTreeMap<String, String>,
     /// When, by the world's clock.
     pub at: Timestamp,
+}
+
+impl Message {
+    /// What a subscription of this protocol gets.
+    pub fn seen_by(&self, protocol: &str) -> &str {
+        self.forms.get(protocol).unwrap_or(&self.body)
+    }
 }
 
 /// An event in a log group.
@@ -283,9 +292,27 @@ impl World {
         })
     }
 
-    /// The messages published so far, all topics.
+    /// The messages published so far, of all topics that people are subscribed to.
     pub fn messages(&self) -> Vec<Message> {
-        self.with_state(|state| state.messages.clone())
+        let mut messages = self.with_state(|state| state.messages.clone());
+        self.with_state(|state| {
+            messages.retain(|message| !state.event_topics.contains(&message.topic_arn));
+        });
+        messages
+    }
+
+    /// What a queue has got so far that is subscribed to all topics, with raw delivery, and takes messages of these kinds
+    /// (attribute `kind`).
+    pub fn queued(&self, kinds: &[&str]) -> Vec<String> {
+        let messages = self.with_state(|state| state.messages.clone());
+        let is_one = |message: &Message| {
+            let kind = message.attributes.get("kind");
+            kind.is_some_and(|kind| kinds.contains(&kind.as_str()))
+        };
+        let taken = messages.into_iter().filter(is_one);
+        taken
+            .map(|message| message.seen_by("sqs").to_owned())
+            .collect()
     }
 
     /// The events of a log group, stream by stream.

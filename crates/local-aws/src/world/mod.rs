@@ -428,6 +428,12 @@ impl World {
         self.with_state(|state| state.topics.insert(arn.to_owned()));
     }
 
+    /// Adds a topic by its ARN that programs alone are subscribed to.
+    pub fn add_event_topic(&self, arn: &str) {
+        self.add_topic(arn);
+        self.with_state(|state| state.event_topics.insert(arn.to_owned()));
+    }
+
     /// Adds a log group.
     pub fn add_log_group(&self, name: &str) {
         self.with_state(|state| {

@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub tables: BTreeMap<String, TableState>,
     pub transactions: Transactions,
     pub topics: BTreeSet<String>,
+    /// Those of them that no people are subscribed to.
+    pub event_topics: BTreeSet<String>,
     pub messages: Vec<Message>,
     /// Group → stream → events.
     pub log_groups: BTreeMap<String, BTreeMap<String, Vec<LogEvent>>>,
@@ -234,6 +236,7 @@ impl State {
             tables: BTreeMap::new(),
             transactions: Transactions::default(),
             topics: BTreeSet::new(),
+            event_topics: BTreeSet::new(),
             messages: Vec::new(),
             log_groups: BTreeMap::new(),
             functions: BTreeSet::new(),

@@ -21,6 +21,80 @@ fn publish(world: &World, subject: &str, message: &str) -> Answered {
     )
 }
 
+fn publish_by_protocol(world: &World, structure: &str, message: &str) -> Answered {
+    query_call(
+        world,
+        "sns",
+        &[
+            ("Action", "Publish"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", TOPIC),
+            ("MessageStructure", structure),
+            ("Message", message),
+            ("MessageAttributes.entry.1.Name", "kind"),
+            ("MessageAttributes.entry.1.Value.DataType", "String"),
+            ("MessageAttributes.entry.1.Value.StringValue", "verdict"),
+        ],
+    )
+}
+
+#[test]
+fn each_protocol_gets_its_form() {
+    let world = World::new(WorldOptions::default());
+    world.add_topic(TOPIC);
+    let message =
+        r#"{"default": "text", "https": "chat", "sqs": "", "email": 3, "carrier-pigeon": "coo"}"#;
+    assert_eq!(publish_by_protocol(&world, "json", message).status, 200);
+    let message = &world.messages()[0];
+    let seen =
+        ["https", "sqs", "email", "lambda", "carrier-pigeon"].map(|one| message.seen_by(one));
+    assert_eq!(seen, ["chat", "", "text", "text", "text"]);
+    assert_eq!(world.queued(&["verdict"]), [""]);
+    assert!(world.queued(&["vault"]).is_empty());
+    for (structure, message, words) in [
+        (
+            "json",
+            "no JSON",
+            "Message Structure - JSON message body failed to parse",
+        ),
+        (
+            "json",
+            "[\"default\"]",
+            "Message Structure - JSON message body failed to parse",
+        ),
+        (
+            "json",
+            "null",
+            "Message Structure - JSON message body failed to parse",
+        ),
+        (
+            "json",
+            "{\"sqs\": \"a\"}",
+            "Message Structure - No default entry in JSON message body",
+        ),
+        (
+            "json",
+            "{\"default\": {}}",
+            "Message Structure - No default entry in JSON message body",
+        ),
+        ("xml", "{\"default\": \"a\"}", "MessageStructure"),
+        (
+            "json",
+            &format!("{{\"default\": \"{}\"}}", "m".repeat(262_130)),
+            "Message too long",
+        ),
+    ] {
+        let refused = publish_by_protocol(&world, structure, message);
+        assert_eq!(
+            (refused.status, refused.element("Code").as_deref()),
+            (400, Some("InvalidParameter"))
+        );
+        let said = refused.element("Message");
+        assert_eq!(said, Some(format!("Invalid parameter: {words}")));
+    }
+    assert_eq!(world.messages().len(), 1);
+}
+
 #[test]
 fn publishes_within_the_limits() {
     let world = World::new(WorldOptions::default());
