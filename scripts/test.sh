@@ -148,7 +148,7 @@ step_calls() {
     need scenarios "$work/scenarios.jsonl"
     need demo "$work/demo.jsonl"
     CALLS="$work/scenarios.jsonl:$work/demo.jsonl" \
-        python_tests tests/conformance/test_calls.py tests/conformance/test_permissions.py
+        python_tests tests/conformance/test_{calls,permissions,events}.py
 }
 
 # The function, as built for development, against moto. In `make test` the step `package` does it with the shipped file.

@@ -511,6 +511,20 @@ def nobody_is_subscribed(doctor, _):
     sns.subscribe(TopicArn=topic, Protocol=one["Protocol"], Endpoint=one["Endpoint"])
 
 
+@breaks("topic", "subscription", "nobody is subscribed", "aws sns subscribe")
+def nobody_but_the_stacks_own_queue_is_subscribed(doctor, _):
+    sns, topic = doctor.stack.client("sns"), doctor.stack.urgent
+    (one,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    sqs = doctor.stack.client("sqs")
+    queue = sqs.create_queue(QueueName="restore-proof-VerdictEvents-ABCDEFGHIJ12")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    own = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    yield
+    sns.unsubscribe(SubscriptionArn=own)
+    sns.subscribe(TopicArn=topic, Protocol=one["Protocol"], Endpoint=one["Endpoint"])
+
+
 @breaks("topic", "subscription", "none is confirmed (1 waiting)", "mail")
 def nobody_has_confirmed(doctor, _):
     (one,) = doctor.stack.client("sns").list_subscriptions_by_topic(TopicArn=doctor.stack.urgent)["Subscriptions"]

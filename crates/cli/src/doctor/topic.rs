@@ -119,8 +119,9 @@ async fn subscriptions(stack: &Stack, topic: &str) -> Result<Vec<Subscription>, 
 
 fn judge_subscriptions(findings: &mut Findings, topic: &Topic<'_>, there: &[Subscription]) {
     let Topic { arn, words, of, .. } = topic;
+    let there: Vec<_> = there.iter().filter(|one| !is_own_queue(one)).collect();
     // Else SNS says PendingConfirmation, or Deleted, in its place.
-    let arns = there.iter().filter_map(Subscription::subscription_arn);
+    let arns = there.iter().filter_map(|one| one.subscription_arn());
     let confirmed = arns.filter(|arn| arn.starts_with("arn:")).count();
     let waiting = there
         .iter()
@@ -153,6 +154,13 @@ fn judge_subscriptions(findings: &mut Findings, topic: &Topic<'_>, there: &[Subs
             ),
         );
     }
+}
+
+/// Whether it is the stack's own queue of verdicts, which makes events of them: no people hear by it. CloudFormation
+/// calls a queue without a name after its place in the template.
+fn is_own_queue(one: &Subscription) -> bool {
+    let name = one.endpoint().and_then(|arn| arn.rsplit(':').next());
+    one.protocol() == Some("sqs") && name.is_some_and(|name| name.contains("-VerdictEvents-"))
 }
 
 fn judge_policy(
