@@ -9,11 +9,15 @@ import os
 import time
 from datetime import datetime, timedelta, timezone
 
+import jsonschema
 import pytest
 
 from cloud import ACCOUNT, REGION, ROLE, Cloud, LocalAws, client, eventually
+from conftest import ROOT
 from permissions import Template
 from runtime import Runtime
+
+EVENT_SCHEMA = json.loads((ROOT / "docs/verdict-event.schema.json").read_text())
 
 VAULT = "central"
 SOURCE_ACCOUNT = "111122223333"
@@ -272,6 +276,10 @@ def test_the_message_reaches_a_subscriber(stage):
         mine = [message for message in messages if validation in message["Message"]]
         assert mine, f"no message about {name} in {messages}"
         assert mine[0]["MessageAttributes"]["verdict"]["Value"] == SOURCES[name]
+        # The queue gets the form for programs, also where people do not hear.
+        record = json.loads(mine[0]["Message"])
+        jsonschema.validate({"record": record}, EVENT_SCHEMA)
+        assert (record["event"], record["verdict"]) == ("verdict", SOURCES[name])
         assert len(mine[0]["Subject"]) < 100
 
 

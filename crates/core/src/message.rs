@@ -50,7 +50,8 @@ pub struct Message {
 
 impl Message {
     /// The text of a `Publish` whose `MessageStructure` is `json`: for each protocol of subscriptions what it gets, and
-    /// `default` for all others (SNS `Publish`). Amazon Q subscribes by https, the stack's queue of events by sqs.
+    /// `default` for all others (SNS `Publish`). Amazon Q subscribes by https (`global.sns-api.chatbot.amazonaws.com`), and
+    /// drops what is in no form of its own; the stack's queue of events by sqs.
     pub fn published(&self) -> String {
         let mut forms = serde_json::Map::new();
         forms.insert("https".to_owned(), self.chat.json().to_string().into());

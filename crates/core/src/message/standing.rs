@@ -249,6 +249,21 @@ mod tests {
         assert!(!missed.is_good() && last.is_good());
     }
 
+    /// The ledger keeps it for longer than a version lives.
+    #[test]
+    fn what_an_older_version_has_written_is_read() {
+        let kept = r#"{"verdict":"restore_failed","missed_objective":false,"created_at":null,
+            "opened_at":"2026-11-01T06:00:00Z","told_at":"2026-11-02T06:00:00Z"}"#;
+        let known = Standing {
+            verdict: Verdict::RestoreFailed,
+            missed_objective: false,
+            created_at: None,
+            opened_at: day(0.0),
+            told_at: day(1.0),
+        };
+        assert_eq!(serde_json::from_str::<Standing>(kept).unwrap(), known);
+    }
+
     #[test]
     fn only_verdicts_of_rules_that_tell_of_changes_count() {
         assert!(Standing::counts(&verdict(1.0, Verdict::Passed)));
