@@ -110,6 +110,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::message::is_wanted;
+    use crate::validation::RestoreJob;
 
     const POLICY: &str = "version = \"t\"\n[[rules]]\nname = \"all\"\nmatch = {}\nmethods = [{ method = \"restore\", frequency = \"every-copy\" }]\nnotify = \"changes\"\n";
 
@@ -226,27 +227,43 @@ mod tests {
         }
     }
 
-    /// A missed objective is a change like any other, and as bad.
+    /// A missed objective is a change like any other, and people are reminded of it.
     #[test]
     fn an_objective_that_is_missed_changes_how_a_resource_stands() {
-        let passed = verdict(1.0, Verdict::Passed);
-        let last = Standing::weigh(None, &passed, day(1.0))
-            .unwrap()
-            .standing
-            .unwrap();
-        let missed = Standing {
-            missed_objective: true,
-            ..last.clone()
+        let slow = |made| {
+            let mut validation = verdict(made, Verdict::Passed);
+            let objectives = &mut validation.rule.as_mut().unwrap().objectives;
+            objectives.recovery_time = Some(std::time::Duration::from_secs(60));
+            validation.restore = Some(RestoreJob {
+                id: "job-1".to_owned(),
+                recovery_point_arn: None,
+                role_arn: None,
+                created_at: Some(day(made)),
+                completed_at: Some(day(made) + SignedDuration::from_mins(10)),
+                status: "COMPLETED".to_owned(),
+                status_message: None,
+                created_resource_arn: None,
+                size_bytes: None,
+            });
+            validation.preparation_minutes = Some(0.0);
+            validation.first_passed_check_minutes = Some(0.1);
+            validation
         };
-        let weighed =
-            Standing::weigh(Some(&missed), &verdict(2.0, Verdict::Passed), day(2.0)).unwrap();
-        assert!(weighed.tells, "met again");
+        let weigh = |last: &Standing, validation: &Validation, at: f64| {
+            Standing::weigh(Some(last), validation, day(at)).unwrap()
+        };
+        let good = Standing::weigh(None, &verdict(1.0, Verdict::Passed), day(1.0)).unwrap();
+        let good = good.standing.unwrap();
+        assert!(!weigh(&good, &verdict(9.0, Verdict::Passed), 9.0).tells);
+        let missed = weigh(&good, &slow(2.0), 2.0);
+        assert!(missed.tells);
+        let missed = missed.standing.unwrap();
+        assert!(!weigh(&missed, &slow(3.0), 3.0).tells);
+        assert!(weigh(&missed, &slow(8.0), 8.0).tells, "a reminder");
         assert!(
-            !Standing::weigh(Some(&last), &verdict(9.0, Verdict::Passed), day(9.0))
-                .unwrap()
-                .tells
+            weigh(&missed, &verdict(3.0, Verdict::Passed), 3.0).tells,
+            "met again"
         );
-        assert!(!missed.is_good() && last.is_good());
     }
 
     /// The ledger keeps it for longer than a version lives.
