@@ -44,10 +44,32 @@ pub struct ProvedPoint {
     pub created_at: Timestamp,
     /// When it had passed.
     pub proved_at: Timestamp,
+    /// The key of its record in the results bucket; none if an older version proved it.
+    pub record_key: Option<String>,
 }
 
-/// The newest recovery point of a resource that was restored and passed; the error says why that cannot be told.
-pub type Proved = Result<Option<ProvedPoint>, String>;
+/// The newest recovery point of a resource that was restored and passed, and where its runbook is; the error says why that
+/// cannot be told.
+pub type Proved = Result<Option<(ProvedPoint, Runbook)>, String>;
+
+/// Where the runbook of a proven restore is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runbook {
+    /// In the results bucket.
+    Written {
+        /// `s3://bucket/key`.
+        uri: String,
+        /// Where the console shows it.
+        console: String,
+    },
+    /// It is to be made.
+    ToBeMade {
+        /// Why it could not be written, as the end of a sentence.
+        why: String,
+        /// The command that makes it.
+        command: String,
+    },
+}
 
 /// What people need first of bad news, in one line each.
 struct Opening {
@@ -180,19 +202,52 @@ impl Opening {
         Opening { backup, to_do }
     }
 
-    /// The three lines.
-    fn lines(&self, proved: &str) -> String {
+    /// The four lines.
+    fn lines(&self, proved: &str, runbook: &str) -> String {
         format!(
-            "BACKUP: {}\nLAST PROVED: {proved}\nDO NOW: {}\n",
+            "BACKUP: {}\nLAST PROVED: {proved}\nDO NOW: {}\nRUNBOOK: {runbook}\n",
             self.backup, self.to_do
+        )
+    }
+
+    /// The four lines about a resource.
+    fn lines_about(&self, proved: &Proved, record: &Record) -> String {
+        self.lines(
+            &last_proved(proved, &record.recovery_point_arn),
+            &runbook_of(proved),
         )
     }
 }
 
+/// How to restore by hand what was proved last, in one line.
+fn runbook_of(proved: &Proved) -> String {
+    match proved {
+        Ok(Some((_, Runbook::Written { uri, console }))) => {
+            format!(
+                "how that restore is done by hand: {} {}",
+                one_line(uri),
+                one_line(console)
+            )
+        }
+        Ok(Some((_, Runbook::ToBeMade { why, command }))) => {
+            format!(
+                "it could not be written: {}. Make it with: {}",
+                one_line(why),
+                one_line(command)
+            )
+        }
+        Ok(None) => "there is none, since no restore of this resource has passed".to_owned(),
+        Err(_) => format!("if a restore has passed, make it with: {ANY_RUNBOOK}"),
+    }
+}
+
+/// The command that makes the runbooks of all resources.
+const ANY_RUNBOOK: &str = "restore-proof runbook --output FOLDER";
+
 /// The newest recovery point that was restored and passed, in one line.
 fn last_proved(proved: &Proved, of: &str) -> String {
     match proved {
-        Ok(Some(point)) => {
+        Ok(Some((point, _))) => {
             let this = if point.arn == of { ", this one" } else { "" };
             format!(
                 "the recovery point of {} UTC, restored and passed on {} UTC{this}: {}",
@@ -288,8 +343,7 @@ pub fn of_verdict(
     };
     let opening = Opening::of(validation, record);
     let opening = opening.map_or_else(String::new, |opening| {
-        let proved = last_proved(proved, &record.recovery_point_arn);
-        format!("{}\n", opening.lines(&proved))
+        format!("{}\n", opening.lines_about(proved, record))
     });
     let headline = format!("{opening}{word}: {}", one_line(&record.verdict_reason));
     Message {
@@ -302,6 +356,10 @@ pub fn of_verdict(
 
 /// In place of the recovery point that was proved last.
 const NO_RESOURCE: &str = "this is about no single resource";
+
+/// In place of the runbook of a resource.
+const NO_RUNBOOK: &str =
+    "those of all resources whose restores have passed: restore-proof runbook --output FOLDER";
 
 /// Whether one of the checks with this outcome was a query: a machine that answers wrongly may well hold its data.
 fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
@@ -324,7 +382,7 @@ pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Me
                  act.",
         to_do: "Delete by hand what is named below, or remove what keeps it from being deleted.",
     };
-    let opening = opening.lines(&last_proved(proved, &record.recovery_point_arn));
+    let opening = opening.lines_about(proved, record);
     // Of a machine, volumes alone may be left.
     let headline = format!(
         "{opening}\nLEFT BEHIND: not all of {name} was deleted: {reason}\nWhat is left costs money and holds production data. Deletion is tried again daily."
@@ -355,7 +413,7 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
         backup: "This says nothing about any backup. Whoever made the resource must act.",
         to_do: "Find out who made it, and have it deleted: Restore Proof never touches it.",
     }
-    .lines(NO_RESOURCE);
+    .lines(NO_RESOURCE, NO_RUNBOOK);
     let body = format!(
         "{opening}\n{headline}\n\nIt was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
          not touch it: whoever made it must delete it.\n"
@@ -380,7 +438,7 @@ pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
                  Restore Proof, must act.",
         to_do: "Do what stands at the end of this message.",
     }
-    .lines(NO_RESOURCE);
+    .lines(NO_RESOURCE, NO_RUNBOOK);
     Message {
         subject: subject(&format!("VAULT: {vault} {what}")),
         body: capped(format!("{opening}\n{headline}\n\n{to_do}\n")),
@@ -839,8 +897,12 @@ mod tests {
                 "{}",
                 lines[2]
             );
-            assert_eq!(lines[3], "");
-            assert!(lines[4].ends_with(": the reason"), "{}", message.body);
+            assert_eq!(
+                lines[3],
+                "RUNBOOK: there is none, since no restore of this resource has passed"
+            );
+            assert_eq!(lines[4], "");
+            assert!(lines[5].ends_with(": the reason"), "{}", message.body);
         }
     }
 
@@ -876,13 +938,18 @@ mod tests {
             arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
             created_at: "2026-11-19T03:10:00Z".parse().unwrap(),
             proved_at: "2026-11-19T04:00:00Z".parse().unwrap(),
+            record_key: None,
+        };
+        let written = Runbook::Written {
+            uri: "s3://results/runbooks/orders.md".to_owned(),
+            console: "https://console".to_owned(),
         };
         let line = |proved: &Proved, validation: &Validation| {
             let message = of_verdict(validation, &record, "s3://results/records", proved);
             message.body.lines().nth(1).unwrap().to_owned()
         };
         assert_eq!(
-            line(&Ok(Some(point)), &failed),
+            line(&Ok(Some((point, written.clone()))), &failed),
             "LAST PROVED: the recovery point of 2026-11-19 03:10 UTC, restored and passed on 2026-11-19 04:00 UTC: \
              arn:aws:rds:eu-central-1:111122223333:snapshot:good"
         );
@@ -897,9 +964,13 @@ mod tests {
             arn: of,
             created_at: failed.opened_at,
             proved_at: failed.opened_at,
+            record_key: None,
         };
         failed.recovery_point.created_at = Some(failed.opened_at);
-        assert!(line(&Ok(Some(this)), &failed).contains(", this one: "), "");
+        assert!(
+            line(&Ok(Some((this, written))), &failed).contains(", this one: "),
+            ""
+        );
     }
 
     /// Nobody is to think of the last backup where it is about none.
@@ -913,6 +984,53 @@ mod tests {
             assert!(lines[0].starts_with("BACKUP: "), "{}", message.body);
             assert_eq!(lines[1], "LAST PROVED: this is about no single resource");
             assert!(lines[2].starts_with("DO NOW: "), "{}", message.body);
+            assert!(
+                lines[3].starts_with("RUNBOOK: ") && lines[3].contains("restore-proof runbook"),
+                "{}",
+                message.body
+            );
+        }
+    }
+
+    /// Whether it was written or not, people learn how to restore what was proved.
+    #[test]
+    fn bad_news_leads_to_the_runbook() {
+        let failed = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Failed, "")]);
+        let record = Record::of(&failed, Ceiling::Text).unwrap();
+        let point = ProvedPoint {
+            arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
+            created_at: failed.opened_at,
+            proved_at: failed.opened_at,
+            record_key: None,
+        };
+        let written = Runbook::Written {
+            uri: "s3://results/runbooks/orders.md".to_owned(),
+            console: "https://console".to_owned(),
+        };
+        let to_be_made = Runbook::ToBeMade {
+            why: "S3\ndenied it".to_owned(),
+            command: "restore-proof runbook --function rp arn".to_owned(),
+        };
+        for (proved, line) in [
+            (
+                Ok(Some((point.clone(), written))),
+                "RUNBOOK: how that restore is done by hand: s3://results/runbooks/orders.md https://console",
+            ),
+            (
+                Ok(Some((point, to_be_made))),
+                "RUNBOOK: it could not be written: S3 denied it. Make it with: restore-proof runbook --function rp arn",
+            ),
+            (
+                Err("DynamoDB does not answer".to_owned()),
+                "RUNBOOK: if a restore has passed, make it with: restore-proof runbook --output FOLDER",
+            ),
+        ] {
+            for message in [
+                of_verdict(&failed, &record, "s3://results/records", &proved),
+                of_left_behind(&record, "s3://results/records", &proved),
+            ] {
+                assert_eq!(message.body.lines().nth(3), Some(line), "{}", message.body);
+            }
         }
     }
 }

@@ -333,6 +333,7 @@ impl Run<'_> {
             arn: point.arn.clone(),
             created_at: point.created_at?,
             proved_at: self.now(),
+            record_key: Some(validation.record_key()),
         };
         Some((point.resource_arn.clone()?, proved))
     }
