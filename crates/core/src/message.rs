@@ -711,7 +711,7 @@ mod tests {
             validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
             let record = Record::of(&validation, Ceiling::Text).unwrap();
             let message = of_left_behind(&record, "s3://results/records", &Ok(None));
-            let top = message.body.lines().nth(4).unwrap();
+            let top = message.body.lines().nth(5).unwrap();
             assert_eq!(
                 top,
                 format!("LEFT BEHIND: not all of {name} was deleted: {reason}")
@@ -803,7 +803,7 @@ mod tests {
             "{body}"
         );
         // Even the line that says it in one.
-        let top = body.lines().nth(4).unwrap();
+        let top = body.lines().nth(5).unwrap();
         assert!(
             top.starts_with("FAILED: 1 of 2 checks failed; the shop works: step"),
             "{top}"
