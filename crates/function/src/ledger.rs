@@ -953,7 +953,7 @@ impl Claim {
 }
 
 /// The key of the item that says which recovery point of a resource was proved last.
-fn proved_key(resource_arn: &str) -> String {
+pub fn proved_key(resource_arn: &str) -> String {
     format!("proved#{}", hash_of(resource_arn))
 }
 
