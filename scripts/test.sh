@@ -148,7 +148,7 @@ step_runbook() {
     need demo "$work/records"
     build_binaries
     RECORDS="$work/records" CLI="$CARGO_TARGET_DIR/debug/restore-proof" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
-        python_tests tests/conformance/test_runbook.py
+        BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" python_tests tests/conformance/test_runbook.py
 }
 
 # Every recorded AWS call against botocore's service models, and through role, endpoint policies, DNS and security groups.

@@ -2,8 +2,7 @@
 
 RECORDS names a folder of records as the demo writes them (`restore-proof demo --records`). Of a database, an Aurora cluster
 and an EC2 instance among them the command line tool makes the runbook; an operator fills its placeholders with names of
-their own; the shell runs its commands against local-aws. That sweeps leave the result alone is
-`runbook::three_sweeps_leave_a_recovery_by_the_runbook_alone` of the scenarios.
+their own; the shell runs its commands against local-aws. Then the function, BOOTSTRAP, sweeps three times in the same account.
 """
 
 import json
@@ -15,11 +14,19 @@ import pytest
 
 from cloud import LocalAws, client
 from judge import judge, read_calls
+from permissions import Template
+from runtime import Runtime
 from test_clients import TOOLS
 
 ACCOUNT, REGION = "111122223333", "eu-central-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/operators-restore"
 NAME = "orders-again"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:restore-proof"
+POLICY = 'version = "1"\nrules = [{ name = "all", match = {}, frequency = "every-copy" }]\n'
+
+#: What would change or end what an operator has.
+CHANGES = {"AddTagsToResource", "CreateDBInstance", "CreateTags", "DeleteDBCluster", "DeleteDBInstance", "DeleteVolume",
+           "ModifyDBCluster", "ModifyDBInstance", "TerminateInstances"}
 
 #: What an operator puts in the place of what only they know.
 MINE = {
@@ -64,7 +71,35 @@ def world_of(record):
         "db_subnet_groups": [{"name": "production", "vpc_id": "vpc-0f00dfeed"}],
         "subnets": [{"id": "subnet-0f00dfeed", "vpc_id": "vpc-0f00dfeed", "cidr": "10.20.0.0/24"}],
         "security_groups": [{"id": "sg-0f00dfeed", "vpc_id": "vpc-0f00dfeed"}],
-        "key_pairs": ["operators"], "recovery_points": [point] if point["arn"] else [],
+        "key_pairs": ["operators"], "recovery_points": [point],
+        # What the stack has there.
+        "buckets": [{"name": "results"}], "topics": [TOPIC, f"{TOPIC}-urgent"], "log_groups": ["records"],
+        "objects": [{"bucket": "results", "key": "policy/policy.toml", "body": POLICY}], "functions": ["restore-proof"],
+        "tables": [{"name": "ledger", "partition_key": {"name": "id", "type": "S"},
+                    "indexes": [{"name": "due", "partition_key": {"name": "due_partition", "type": "S"},
+                                 "sort_key": {"name": "due_at", "type": "N"}}]}],
+    }
+
+
+def function(template_path, vault, url):
+    """The environment of the function in that account."""
+    names = {
+        "AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "Ledger": "ledger", "ResultsBucket": "results", "Topic": TOPIC,
+        "UrgentTopic": f"{TOPIC}-urgent", "RecordsLogGroup": "records", "ResetKey": "ResetKey", "VolumeKey.Arn": "",
+        "RestoreRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/restore-proof-restore", "BackupVaultNames": vault,
+        "Network.Outputs.VpcId": "vpc-0150ca7ed", "Network.Outputs.SubnetIds": "subnet-0150ca7ea,subnet-0150ca7eb",
+        "Network.Outputs.DbSubnetGroupName": "isolated", "Network.Outputs.DatabaseSecurityGroupId": "sg-0150ca7ea",
+        "Network.Outputs.MachineSecurityGroupId": "sg-0150ca7eb", "Network.Outputs.MachineSubnetIds": "subnet-0150ca7ea",
+    }
+    template = Template(template_path, names)
+    variables = template.resolve(template.raw["Resources"]["RestoreProofFunction"]["Properties"]["Environment"]["Variables"])
+    if not Path(variables.get("SSL_CERT_FILE", "")).exists():
+        variables.pop("SSL_CERT_FILE", None)
+    return {name: str(value) for name, value in variables.items()} | {
+        "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": url,
+        "AWS_LAMBDA_FUNCTION_NAME": "restore-proof", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_LOG_GROUP_NAME": "function",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream", "_HANDLER": "bootstrap",
     }
 
 
@@ -81,7 +116,8 @@ def commands(runbook):
 
 
 @pytest.mark.parametrize("kind", ["RDS", "Aurora", "EC2"])
-def test_the_commands_restore_what_was_proved(kind, records_folder, cli_binary, local_aws, tmp_path):
+def test_the_commands_restore_what_was_proved(
+        kind, records_folder, cli_binary, local_aws, bootstrap, template_path, tmp_path):
     file, record = proved(records_folder)[kind]
     made = subprocess.run([cli_binary, "runbook", "--records", str(file), record["source_resource_arn"]],
                           capture_output=True, text=True, check=True)
@@ -100,7 +136,15 @@ def test_the_commands_restore_what_was_proved(kind, records_folder, cli_binary, 
         assert ran.returncode == 0, f"{script}\n{ran.stdout}\n{ran.stderr}"
         assert "COMPLETED" in ran.stdout, ran.stdout
         there = restored(kind, served.url)
-        for call in read_calls(served.record):
+        before = len(read_calls(served.record))
+        with Runtime(bootstrap, function(template_path, record["backup_vault_name"], served.url)) as swept:
+            for sweep in ("due", "lost") * 3:
+                swept.invoke({"sweep": sweep})
+        calls = read_calls(served.record)
+        asked = {call.operation for call in calls[before:]}
+        assert "ListRestoreJobs" in asked and not asked & CHANGES, asked
+        assert restored(kind, served.url) == there
+        for call in calls:
             assert judge(call) == [], str(call)
     wanted = {row["key"]: filled(row["recovery"]) for row in record["restore_request"] if row["recovery"]}
     for key, value in there.items():
