@@ -12,6 +12,7 @@ use restore_proof_local_aws::{
 use serde_json::Value;
 
 use super::shop::Shop;
+use crate::inspect::PROVED_BEFORE;
 use crate::{
     ACCOUNT, BACKUP_JOB_VAULT, BUCKET, DAMAGED, LEDGER, NO_ROOM, PREFIX, REGION, SOURCE_ACCOUNT,
     Scene, VAULT,
@@ -497,13 +498,13 @@ impl Path {
 fn proved_before(scene: &Scene, resource_type: ResourceType, resource_arn: &str) {
     let before = scene.now() - jiff::SignedDuration::from_hours(24);
     let arn = "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:proved-before";
-    let key = "records/dt=2026-11-20/proved-before.json";
+    let key = format!("records/dt=2026-11-20/{PROVED_BEFORE}.json");
     let record = serde_json::json!({
-        "validation_id": "proved-before", "verdict": "passed", "proof": "restored", "recovery_point_arn": arn,
+        "validation_id": PROVED_BEFORE, "verdict": "passed", "proof": "restored", "recovery_point_arn": arn,
         "resource_type": resource_type.name(), "source_resource_arn": resource_arn,
         "opened_time": restore_proof_core::record::athena(before),
     });
-    scene.world.put_object(BUCKET, key, record.to_string());
+    scene.world.put_object(BUCKET, &key, record.to_string());
     let milliseconds = before.as_millisecond().to_string();
     let item = serde_json::json!({
         "id": { "S": proved_key(resource_arn) }, "recovery_point_arn": { "S": arn },
