@@ -86,7 +86,10 @@ pub(super) static FACTS: Facts = Facts {
 };
 
 // What a new key is worth in a recovery must be decided in `recovery.rs`.
-const _: () = assert!(decides_every_key(recovery::RECOVERY.keys, &FACTS.keys));
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// The class of instances that grow and shrink with the work, in ACUs (Aurora Serverless v2).
 pub const SERVERLESS: &str = "db.serverless";

@@ -86,7 +86,10 @@ pub(super) static FACTS: Facts = Facts {
 };
 
 // What a new key is worth in a recovery must be decided in `recovery.rs`.
-const _: () = assert!(decides_every_key(recovery::RECOVERY.keys, &FACTS.keys));
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// The longest a restored machine may take to boot.
 pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);

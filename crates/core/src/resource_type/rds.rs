@@ -91,7 +91,10 @@ pub(super) static FACTS: Facts = Facts {
 };
 
 // What a new key is worth in a recovery must be decided in `recovery.rs`.
-const _: () = assert!(decides_every_key(recovery::RECOVERY.keys, &FACTS.keys));
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// What a rule says of RDS DB instances alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
