@@ -205,7 +205,8 @@ impl Run<'_> {
             ProvedRecord::read(&read).map_err(|why| format!("the record {} {why}", record.key))?;
         let text = restore_proof_report::runbook(&proved);
         let key = runbook::key(resource);
-        let written = publish::write_object(aws, config, &key, "text/markdown; charset=utf-8", text).await;
+        let written =
+            publish::write_object(aws, config, &key, "text/markdown; charset=utf-8", text).await;
         written.map_err(|error| error.to_string())?;
         Ok(key)
     }
