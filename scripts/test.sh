@@ -11,7 +11,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # One after the other: they share cargo's folder of unoptimised builds.
-tests=(fmt clippy doc unit local-aws schema doctor scenarios demo interrupt canaries secrets records calls)
+tests=(fmt clippy doc unit local-aws schema doctor scenarios demo interrupt canaries secrets records runbook calls)
 # Beside them: what compiles nothing, and the optimised build. One core is idle for much of either.
 beside=(deny templates checkov aws-limits judge sam package)
 # When all is over: mutants take the folder for another tree.
@@ -141,6 +141,14 @@ step_records() {
     need demo "$work/records"
     need demo "$work/demo.jsonl"
     RECORDS="$work/records" CALLS="$work/demo.jsonl" python_tests tests/conformance/test_records.py
+}
+
+# The runbook of what the demo has proved, pasted into a shell with the AWS CLI, against local-aws.
+step_runbook() {
+    need demo "$work/records"
+    build_binaries
+    RECORDS="$work/records" CLI="$CARGO_TARGET_DIR/debug/restore-proof" LOCAL_AWS="$CARGO_TARGET_DIR/debug/local-aws" \
+        BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" python_tests tests/conformance/test_runbook.py
 }
 
 # Every recorded AWS call against botocore's service models, and through role, endpoint policies, DNS and security groups.

@@ -11,6 +11,7 @@ from test_policies import ACCOUNT, NAMES, template
 
 BUCKET = NAMES["ResultsBucket.Arn"]
 RECORD = f"{BUCKET}/records/dt=2026-11-28/v-1.json"
+RUNBOOK = f"{BUCKET}/runbooks/orders-0123456789.md"
 POLICY = f"{BUCKET}/policy/policy.toml"
 INVENTORY = f"{BUCKET}/policy/inventory.csv"
 REPORT = f"{BUCKET}/reports/weekly/2026-11-28/report.html"
@@ -54,6 +55,20 @@ def test_nobody_deletes_a_record_or_takes_its_lock_away(days, who, action):
     assert "NobodyDeletesRecords" in refused(template(RecordsLockDays=days), who, action, RECORD, EVERYTHING_ALLOWED)
 
 
+@pytest.mark.parametrize("days", ["0", "365"])
+def test_runbooks_are_the_functions_alone(days):
+    """People paste commands from them. They are rewritten, so that no lock is asked of them."""
+    stack = template(RecordsLockDays=days)
+    assert refused(stack, FUNCTION, "s3:PutObject", RUNBOOK) is None
+    assert "OnlyTheFunctionWritesRecords" in refused(stack, ADMINISTRATOR, "s3:PutObject", RUNBOOK)
+    assert "NobodyDeletesRecords" in refused(stack, ADMINISTRATOR, "s3:DeleteObject", RUNBOOK, EVERYTHING_ALLOWED)
+    assert refused(stack, ADMINISTRATOR, "s3:GetObject", RUNBOOK) is None
+    # The function reads what they are made of, and writes no lock, no other folder.
+    assert refused(stack, FUNCTION, "s3:GetObject", RECORD) is None
+    for action, what in [("s3:GetObject", RUNBOOK), ("s3:PutObjectRetention", RUNBOOK), ("s3:PutObject", f"{BUCKET}/x.md")]:
+        assert refused(stack, FUNCTION, action, what)
+
+
 @pytest.mark.parametrize("action", ["s3:PutObjectRetention", "s3:PutObjectLegalHold"])
 def test_nobody_else_shortens_a_lock(action):
     assert refused(template(RecordsLockDays="365"), ADMINISTRATOR, action, RECORD)
@@ -78,7 +93,7 @@ def test_older_versions_stay_for_three_months_whatever_the_lock(days):
             for rule in bucket["LifecycleConfiguration"]["Rules"]}
     # The answers of queries are no records.
     assert kept.pop("athena/") == 1
-    assert set(kept) == {"records/", "reports/", "policy/policy.toml", "policy/inventory.csv"}
+    assert set(kept) == {"records/", "reports/", "runbooks/", "policy/policy.toml", "policy/inventory.csv"}
     assert set(kept.values()) == {90}
 
 

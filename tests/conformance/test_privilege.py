@@ -267,7 +267,8 @@ CHANGES = {
     "rds:CreateDBInstance": "the namespace of restores, our subnet group",
     "rds:DeleteDBCluster": "the namespace of restores", "rds:DeleteDBInstance": "the namespace of restores",
     "rds:ModifyDBCluster": "the namespace of restores", "rds:ModifyDBInstance": "the namespace of restores",
-    "s3:PutObject": "records/ and reports/ of its bucket", "s3:PutObjectRetention": "records/, where they are locked", "sns:Publish": "its topic",
+    "s3:PutObject": "records/, reports/ and runbooks/ of its bucket", "s3:PutObjectRetention": "records/, where they are locked",
+    "sns:Publish": "its topic",
     "sqs:SendMessage": "its queue",
 }
 

@@ -135,6 +135,30 @@ async fn planted_as_metadata_that_a_restore_takes_over() {
     assert_found(scene, &["stands in PUT: as it is (metadataLicenseModel)"]);
 }
 
+/// The record of a restore tells what a recovery takes of the metadata, and nothing that is withheld.
+#[tokio::test]
+async fn planted_in_the_request_of_a_record() {
+    let scene = Scene::set(UNCHECKED).await;
+    let row = |key: &str| json!({ "key": key, "recovery": scene.watch.canary(&format!("metadata {key}")) });
+    let told = row("MultiAZ");
+    put(
+        &scene,
+        json!({ "restore_request": [told.clone()] }).to_string(),
+    )
+    .await;
+    put(
+        &scene,
+        json!({ "restore_request": [row("UserData")] }).to_string(),
+    )
+    .await;
+    put(&scene, json!({ "checks": [told] }).to_string()).await;
+    let places = [
+        "stands in PUT: as it is (metadataMultiAZ)",
+        "stands in PUT: as it is (metadataUserData)",
+    ];
+    assert_found(scene, &places);
+}
+
 #[tokio::test]
 async fn nothing_planted_nothing_found() {
     let scene = Scene::set(WITH_CREDENTIALS).await;

@@ -509,6 +509,11 @@ async fn bad_news_names_the_newest_recovery_point_that_was_restored_and_passed()
         .strftime("of %Y-%m-%d %H:%M UTC, restored")
         .to_string();
     assert!(line.contains(&created), "{line}");
+    let body = scene.world.messages().pop().unwrap().body;
+    assert!(
+        body.contains("\nRUNBOOK: how that restore is done by hand: s3://"),
+        "{body}"
+    );
 
     // Without the ledger's answer people hear of it all the same.
     let point = made("proved-4", emptied, 0);

@@ -10,6 +10,7 @@ use restore_proof_core::expectation::{CheckOutcome, Measurement};
 use restore_proof_core::ownership::Mark;
 use restore_proof_core::policy::{self, Frequency, Rule};
 use restore_proof_core::record::{FORMAT, Record};
+use restore_proof_core::resource_type::RequestedKey;
 use restore_proof_core::validation::{
     CheckResult, Cleanup, CopyJob, Heard, Intent, Origin, Part, PartKind, PolicyUsed,
     RecoveryPoint, RestoreAttempt, RestoreJob, RestoredNetwork, Stage, Step, StepState, Trouble,
@@ -387,6 +388,12 @@ fn everything() -> Validation {
             planned_at: at(61),
             restore_job_id: text(job),
         }),
+        recovery: vec![RequestedKey {
+            key: "MultiAZ".to_owned(),
+            proved_with: text("false"),
+            recovery: text("true"),
+            why: "the source's setting".to_owned(),
+        }],
         restore: Some(RestoreJob {
             id: job.to_owned(),
             recovery_point_arn: text(

@@ -18,6 +18,7 @@ mod promises;
 mod reports;
 mod reset;
 mod routes;
+mod runbook;
 mod triggers;
 mod verdicts;
 mod watcher;

@@ -8,7 +8,9 @@
 //!
 //! Two things are told to AWS because they are meant for it, and are not searched: the new master password, in
 //! `ModifyDBInstance` alone; and of the restore metadata the values that a restore takes over from the backup, in
-//! `StartRestoreJob` and in the intent that the ledger freezes to repeat it. Names of parameter and option groups are told in
+//! `StartRestoreJob` and in the intent that the ledger freezes to repeat it. What a recovery by hand takes of the metadata is told
+//! to people, in the record of a restore that passed and in its runbook, and kept for that in the ledger: keys that are
+//! withheld or that nobody has decided about are not. Names of parameter and option groups are told in
 //! findings. And a login's user name is no secret where a server refuses the login: people must know whose.
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use restore_proof_core::resource_type::{Recovery, ResourceType};
 use restore_proof_function::failure;
 use restore_proof_local_aws::{Secret, World};
 use serde_json::{Value, json};
@@ -236,6 +239,11 @@ fn scenario() -> String {
 impl Seen {
     fn canary(&self, name: &str) -> String {
         lock(&self.seeded).push(name.to_owned());
+        self.named(name)
+    }
+
+    /// The canary of this name.
+    fn named(&self, name: &str) -> String {
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         format!("{}{name}", self.mark)
     }
@@ -262,6 +270,8 @@ impl Seen {
             "ModifyDBInstance" => self.without_password(&body),
             "StartRestoreJob" => self.without_taken_over(&body, "/Metadata"),
             "PutItem" | "TransactWriteItems" => self.without_intent(&body),
+            "PUT" if request.uri().contains("/runbooks/") => self.without_told(&body),
+            "PUT" => self.without_request(&body),
             _ => body.into_owned(),
         };
         let mut text = format!("{} {}\n", request.method(), request.uri());
@@ -299,6 +309,45 @@ impl Seen {
         document.to_string()
     }
 
+    /// A text without the canaries of what a recovery by hand takes of the metadata.
+    fn without_told(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for resource_type in ResourceType::ALL {
+            for (key, recovery, _) in resource_type.facts().recovery.keys {
+                let is_told = match recovery {
+                    Recovery::Withheld => false,
+                    Recovery::AsPlanned
+                    | Recovery::AsSource(_)
+                    | Recovery::Yours(_)
+                    | Recovery::LikeSources(_)
+                    | Recovery::LeftOut
+                    | Recovery::Afterwards => true,
+                };
+                if is_told {
+                    text = text.replace(&self.named(&format!("metadata {key}")), "told");
+                }
+            }
+        }
+        text
+    }
+
+    /// A record without what its restore request tells.
+    fn without_request(&self, text: &str) -> String {
+        self.without_told_in(text, "/restore_request")
+    }
+
+    /// The JSON where one of its values has no canaries of what is told.
+    fn without_told_in(&self, text: &str, pointer: &str) -> String {
+        let Ok(mut document) = serde_json::from_str::<Value>(text) else {
+            return text.to_owned();
+        };
+        let Some(told) = document.pointer_mut(pointer) else {
+            return text.to_owned();
+        };
+        *told = self.without_told(&told.to_string()).into();
+        document.to_string()
+    }
+
     fn without_intent(&self, text: &str) -> String {
         let Ok(mut body) = serde_json::from_str::<Value>(text) else {
             return text.to_owned();
@@ -308,6 +357,7 @@ impl Seen {
             let document = body.pointer_mut(&format!("{item}/document/S"));
             if let Some(Value::String(document)) = document {
                 *document = self.without_taken_over(document, "/intent/metadata");
+                *document = self.without_told_in(document, "/recovery");
             }
         }
         body.to_string()

@@ -417,6 +417,7 @@ impl Scene {
             .records()
             .into_iter()
             .map(|(_, record)| record)
+            .filter(|record| record["validation_id"] != inspect::PROVED_BEFORE)
             .collect()
     }
 

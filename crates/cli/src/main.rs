@@ -10,6 +10,8 @@ mod operate;
 mod output;
 mod policy;
 mod report;
+mod runbook;
+mod source;
 mod validate;
 
 use std::path::PathBuf;
@@ -53,6 +55,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Says over a period what is proved and what is not: recovery times, coverage, failures, trend, cost
     Report(report::Args),
+    /// Writes how the last proven restore of a resource is done by hand, as Markdown, from its record
+    Runbook(runbook::Args),
     /// Prints what a shell needs to complete commands and options
     ///
     /// For example: restore-proof completions bash > /etc/bash_completion.d/restore-proof
@@ -117,6 +121,7 @@ fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => operate::resume(&args, json),
         Command::Doctor(args) => doctor::run(&args, json),
         Command::Report(args) => report::run(&args, json),
+        Command::Runbook(args) => runbook::run(&args, json),
         Command::Completions { shell } => completions::run(shell),
     }
 }

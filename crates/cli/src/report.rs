@@ -1,6 +1,5 @@
 //! `restore-proof report`: what the records say over a period, for those who answer for the backups and for their auditor.
 
-mod source;
 mod terminal;
 
 use std::fs;
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 use crate::aws::{self, Bucket, Function};
 use crate::exit::{self, Problem};
 use crate::output;
+use crate::source;
 
 /// The longest period, days.
 const MAX_DAYS: u32 = 3660;

@@ -21,6 +21,7 @@ pub mod record;
 pub mod report;
 pub mod resource_type;
 pub mod routes;
+pub mod runbook;
 pub mod validation;
 pub mod verdict;
 mod wire;

@@ -98,10 +98,32 @@ pub struct ProvedPoint {
     pub created_at: Timestamp,
     /// When it had passed.
     pub proved_at: Timestamp,
+    /// The key of its record in the results bucket; none if an older version proved it.
+    pub record_key: Option<String>,
 }
 
-/// The newest recovery point of a resource that was restored and passed; the error says why that cannot be told.
-pub type Proved = Result<Option<ProvedPoint>, String>;
+/// The newest recovery point of a resource that was restored and passed, and where its runbook is; the error says why that
+/// cannot be told.
+pub type Proved = Result<Option<(ProvedPoint, Runbook)>, String>;
+
+/// Where the runbook of a proven restore is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runbook {
+    /// In the results bucket.
+    Written {
+        /// `s3://bucket/key`.
+        uri: String,
+        /// Where the console shows it.
+        console: String,
+    },
+    /// It is to be made.
+    ToBeMade {
+        /// Why it could not be written, as the end of a sentence.
+        why: String,
+        /// The command that makes it.
+        command: String,
+    },
+}
 
 /// What people need first of bad news, in one line each.
 struct Opening {
@@ -234,13 +256,16 @@ impl Opening {
         Opening { backup, to_do }
     }
 
-    /// The three lines.
+    /// The four lines.
     fn lines(&self, proved: &LastProved) -> String {
         let arn = proved.arn.as_ref();
         let arn = arn.map_or_else(String::new, |arn| format!(": {}", one_line(arn)));
         format!(
-            "BACKUP: {}\nLAST PROVED: {}{arn}\nDO NOW: {}\n",
-            self.backup, proved.words, self.to_do
+            "BACKUP: {}\nLAST PROVED: {}{arn}\nDO NOW: {}\nRUNBOOK: {}\n",
+            self.backup,
+            proved.words,
+            self.to_do,
+            proved.runbook.text()
         )
     }
 
@@ -248,11 +273,11 @@ impl Opening {
     fn in_chat(&self, proved: &LastProved, chat: Chat) -> Chat {
         let words = format!("LAST PROVED: {}", proved.words);
         let chat = chat.line(&format!("BACKUP: {}", self.backup));
-        match &proved.arn {
+        let chat = match &proved.arn {
             Some(arn) => chat.line_with(&words, arn),
             None => chat.line(&words),
-        }
-        .next_step(self.to_do)
+        };
+        proved.runbook.in_chat(chat).next_step(self.to_do)
     }
 }
 
@@ -260,38 +285,110 @@ impl Opening {
 struct LastProved {
     words: String,
     arn: Option<String>,
+    runbook: HowTo,
 }
 
 impl LastProved {
     fn of(proved: &Proved, this: &str) -> LastProved {
-        match proved {
-            Ok(Some(point)) => LastProved {
-                words: format!(
+        let (words, arn) = match proved {
+            Ok(Some((point, _))) => {
+                let words = format!(
                     "the recovery point of {} UTC, restored and passed on {} UTC{}",
                     readable_time(point.created_at),
                     readable_time(point.proved_at),
                     if point.arn == this { ", this one" } else { "" },
-                ),
-                arn: Some(point.arn.clone()),
-            },
-            Ok(None) => LastProved::none(
-                "none is known: no recovery point of this resource was restored and passed",
+                );
+                (words, Some(point.arn.clone()))
+            }
+            Ok(None) => {
+                let words =
+                    "none is known: no recovery point of this resource was restored and passed";
+                (words.to_owned(), None)
+            }
+            Err(why) => (
+                format!("it could not be looked up: {}", one_line(why)),
+                None,
             ),
-            Err(why) => LastProved::none(&format!("it could not be looked up: {}", one_line(why))),
-        }
-    }
-
-    fn none(words: &str) -> LastProved {
+        };
         LastProved {
-            words: words.to_owned(),
+            words,
+            arn,
+            runbook: HowTo::of(proved),
+        }
+    }
+
+    /// Of news that is about no single resource.
+    fn of_no_resource() -> LastProved {
+        LastProved {
+            words: NO_RESOURCE.to_owned(),
             arn: None,
+            runbook: HowTo {
+                words: NO_RUNBOOK.to_owned(),
+                copy: None,
+                link: None,
+            },
         }
     }
 }
 
-fn readable_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M").to_string()
+/// How to restore by hand what was proved last, in one line.
+struct HowTo {
+    words: String,
+    /// What to copy: the runbook's place, or the command that makes it.
+    copy: Option<String>,
+    /// Where a browser shows it.
+    link: Option<String>,
 }
+
+impl HowTo {
+    fn of(proved: &Proved) -> HowTo {
+        let (words, copy, link) = match proved {
+            Ok(Some((_, Runbook::Written { uri, console }))) => (
+                "how that restore is done by hand".to_owned(),
+                Some(uri.as_str()),
+                Some(console.as_str()),
+            ),
+            Ok(Some((_, Runbook::ToBeMade { why, command }))) => (
+                format!("it could not be written: {}. Make it with", one_line(why)),
+                Some(command.as_str()),
+                None,
+            ),
+            Ok(None) => {
+                let words = "there is none, since no restore of this resource has passed";
+                (words.to_owned(), None, None)
+            }
+            Err(_) => {
+                let words = "if a restore has passed, make it with";
+                (words.to_owned(), Some(ANY_RUNBOOK), None)
+            }
+        };
+        HowTo {
+            words,
+            copy: copy.map(one_line),
+            link: link.map(one_line),
+        }
+    }
+
+    fn text(&self) -> String {
+        let copy = self.copy.as_ref();
+        let copy = copy.map_or_else(String::new, |copy| format!(": {copy}"));
+        let link = self.link.as_ref();
+        let link = link.map_or_else(String::new, |link| format!(" {link}"));
+        format!("{}{copy}{link}", self.words)
+    }
+
+    /// The same in a chat. What a chat quotes is no link.
+    fn in_chat(&self, chat: Chat) -> Chat {
+        let words = format!("RUNBOOK: {}", self.words);
+        match &self.copy {
+            Some(copy) => chat.line_with(&words, copy),
+            None => chat.line(&words),
+        }
+    }
+}
+
+/// The command that makes the runbooks of all resources.
+const ANY_RUNBOOK: &str = "restore-proof runbook --output FOLDER";
 
 /// Whether the message about the verdict is bad news, and says which recovery point was proved last.
 pub fn is_bad_news(validation: &Validation) -> bool {
@@ -419,6 +516,10 @@ fn with_facts(mut chat: Chat, record: &Record, records_uri: &str) -> Chat {
 /// In place of the recovery point that was proved last.
 const NO_RESOURCE: &str = "this is about no single resource";
 
+/// In place of the runbook of a resource.
+const NO_RUNBOOK: &str =
+    "those of all resources whose restores have passed: restore-proof runbook --output FOLDER";
+
 /// Whether one of the checks with this outcome was a query: a machine that answers wrongly may well hold its data.
 fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
     let mut checks = record.checks.iter();
@@ -481,7 +582,7 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
         backup: "This says nothing about any backup. Whoever made the resource must act.",
         to_do: "Find out who made it, and have it deleted: Restore Proof never touches it.",
     };
-    let proved = LastProved::none(NO_RESOURCE);
+    let proved = LastProved::of_no_resource();
     let why = format!(
         "It was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
          not touch it: whoever made it must delete it."
@@ -515,7 +616,7 @@ pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
                  Restore Proof, must act.",
         to_do: "Do what stands at the end of this message.",
     };
-    let proved = LastProved::none(NO_RESOURCE);
+    let proved = LastProved::of_no_resource();
     let subject = subject(&format!("VAULT: {vault} {what}"));
     let about = format!("vault {vault}");
     let chat = Chat::new("vault", &subject, &about).line(&headline);
@@ -726,6 +827,10 @@ fn one_line(text: &str) -> String {
     text.replace(|c: char| c.is_control(), " ")
 }
 
+fn readable_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 fn readable_minutes(minutes: f64) -> String {
     readable_duration(SignedDuration::from_secs((minutes * 60.0).round() as i64))
 }
@@ -815,7 +920,7 @@ mod tests {
             validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
             let record = Record::of(&validation, Ceiling::Text).unwrap();
             let message = of_left_behind(&record, "s3://results/records", &Ok(None));
-            let top = message.body.lines().nth(4).unwrap();
+            let top = message.body.lines().nth(5).unwrap();
             assert_eq!(
                 top,
                 format!("LEFT BEHIND: not all of {name} was deleted: {reason}")
@@ -907,7 +1012,7 @@ mod tests {
             "{body}"
         );
         // Even the line that says it in one.
-        let top = body.lines().nth(4).unwrap();
+        let top = body.lines().nth(5).unwrap();
         assert!(
             top.starts_with("FAILED: 1 of 2 checks failed; the shop works: step"),
             "{top}"
@@ -1001,8 +1106,12 @@ mod tests {
                 "{}",
                 lines[2]
             );
-            assert_eq!(lines[3], "");
-            assert!(lines[4].ends_with(": the reason"), "{}", message.body);
+            assert_eq!(
+                lines[3],
+                "RUNBOOK: there is none, since no restore of this resource has passed"
+            );
+            assert_eq!(lines[4], "");
+            assert!(lines[5].ends_with(": the reason"), "{}", message.body);
         }
     }
 
@@ -1038,13 +1147,18 @@ mod tests {
             arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
             created_at: "2026-11-19T03:10:00Z".parse().unwrap(),
             proved_at: "2026-11-19T04:00:00Z".parse().unwrap(),
+            record_key: None,
+        };
+        let written = Runbook::Written {
+            uri: "s3://results/runbooks/orders.md".to_owned(),
+            console: "https://console".to_owned(),
         };
         let line = |proved: &Proved, validation: &Validation| {
             let message = of_verdict(validation, &record, "s3://results/records", proved);
             message.body.lines().nth(1).unwrap().to_owned()
         };
         assert_eq!(
-            line(&Ok(Some(point)), &failed),
+            line(&Ok(Some((point, written.clone()))), &failed),
             "LAST PROVED: the recovery point of 2026-11-19 03:10 UTC, restored and passed on 2026-11-19 04:00 UTC: \
              arn:aws:rds:eu-central-1:111122223333:snapshot:good"
         );
@@ -1059,9 +1173,13 @@ mod tests {
             arn: of,
             created_at: failed.opened_at,
             proved_at: failed.opened_at,
+            record_key: None,
         };
         failed.recovery_point.created_at = Some(failed.opened_at);
-        assert!(line(&Ok(Some(this)), &failed).contains(", this one: "), "");
+        assert!(
+            line(&Ok(Some((this, written))), &failed).contains(", this one: "),
+            ""
+        );
     }
 
     /// Nobody is to think of the last backup where it is about none.
@@ -1075,6 +1193,61 @@ mod tests {
             assert!(lines[0].starts_with("BACKUP: "), "{}", message.body);
             assert_eq!(lines[1], "LAST PROVED: this is about no single resource");
             assert!(lines[2].starts_with("DO NOW: "), "{}", message.body);
+            assert!(
+                lines[3].starts_with("RUNBOOK: ") && lines[3].contains("restore-proof runbook"),
+                "{}",
+                message.body
+            );
+        }
+    }
+
+    /// Whether it was written or not, people learn how to restore what was proved.
+    #[test]
+    fn bad_news_leads_to_the_runbook() {
+        let failed = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Failed, "")]);
+        let record = Record::of(&failed, Ceiling::Text).unwrap();
+        let point = ProvedPoint {
+            arn: "arn:aws:rds:eu-central-1:111122223333:snapshot:good".to_owned(),
+            created_at: failed.opened_at,
+            proved_at: failed.opened_at,
+            record_key: None,
+        };
+        let written = Runbook::Written {
+            uri: "s3://results/runbooks/orders.md".to_owned(),
+            console: "https://console".to_owned(),
+        };
+        let to_be_made = Runbook::ToBeMade {
+            why: "S3\ndenied it".to_owned(),
+            command: "restore-proof runbook --function rp arn".to_owned(),
+        };
+        for (proved, line) in [
+            (
+                Ok(Some((point.clone(), written))),
+                "RUNBOOK: how that restore is done by hand: s3://results/runbooks/orders.md https://console",
+            ),
+            (
+                Ok(Some((point, to_be_made))),
+                "RUNBOOK: it could not be written: S3 denied it. Make it with: restore-proof runbook --function rp arn",
+            ),
+            (
+                Err("DynamoDB does not answer".to_owned()),
+                "RUNBOOK: if a restore has passed, make it with: restore-proof runbook --output FOLDER",
+            ),
+        ] {
+            for message in [
+                of_verdict(&failed, &record, "s3://results/records", &proved),
+                of_left_behind(&record, "s3://results/records", &proved),
+            ] {
+                assert_eq!(message.body.lines().nth(3), Some(line), "{}", message.body);
+                // A chat's line ends with what to copy, and has no link.
+                let chat = message.chat.json();
+                let shown = chat["content"]["description"].as_str().unwrap();
+                let runbook = shown.lines().find(|line| line.starts_with("RUNBOOK: "));
+                let (words, copy) = runbook.unwrap().split_once(": `").unwrap();
+                let copy = copy.trim_end_matches('`');
+                assert!(line.starts_with(&format!("{words}: {copy}")), "{shown}");
+                assert!(!shown.contains("https://console"), "{shown}");
+            }
         }
     }
 

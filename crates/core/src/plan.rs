@@ -7,9 +7,11 @@ use jiff::civil::Date;
 
 use crate::ownership::Mark;
 use crate::policy::{Credentials, Limits, Rule};
-use crate::resource_type::{Facts, MarkedBy, Reason, Request, ResourceType, is_set};
+use crate::resource_type::{
+    Facts, MarkedBy, Reason, Request, ResourceType, TypeKeys, is_set, requested,
+};
 
-pub use crate::resource_type::{Image, InstanceType, Network, PlannedKey, Source};
+pub use crate::resource_type::{Image, InstanceType, Network, PlannedKey, RequestedKey, Source};
 
 /// What is sent to AWS Backup and why, by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Plan {
     pub findings: Vec<String>,
     /// Whether the source had a parameter group of its own that the copy does not get.
     pub settings_differ: bool,
+    /// What a recovery by hand is to use in place of each key, should this restore be proved.
+    pub recovery: Vec<RequestedKey>,
 }
 
 impl Plan {
@@ -48,8 +52,7 @@ pub fn plan(
     target_name: &str,
     today: Date,
 ) -> Plan {
-    let facts = &resource_type.facts().keys;
-    let mut request = Request {
+    let request = Request {
         source,
         types: &rule.types,
         overrides: &rule.restore,
@@ -61,6 +64,62 @@ pub fn plan(
         settings_differ: false,
         left_out: None,
     };
+    let (request, problem) = filled(resource_type, request, target_name);
+    let class = (resource_type.facts().rule_keys.chosen_class)(&request);
+    let problem = problem.or_else(|| class_problem(class.as_deref(), limits));
+    let problem = problem.map(|problem| format!("rule {:?}: {problem}", rule.name));
+    let plain = plain(resource_type, source, today);
+    let facts = &resource_type.facts().recovery;
+    Plan {
+        recovery: requested(facts, source, &request.keys, &plain),
+        keys: request.keys,
+        problem,
+        left_out: request.left_out,
+        findings: request.findings,
+        settings_differ: request.settings_differ,
+    }
+}
+
+/// The keys of the request as a rule without wishes has them, with nothing of our network in them.
+fn plain(
+    resource_type: ResourceType,
+    source: &Source,
+    today: Date,
+) -> BTreeMap<String, PlannedKey> {
+    let source = Source {
+        chosen_type: None,
+        ..source.clone()
+    };
+    let nobodys = Network {
+        db_subnet_group: String::new(),
+        db_security_groups: Vec::new(),
+        machine_subnet: String::new(),
+        machine_security_groups: Vec::new(),
+        volume_key_arn: Some("<ARN of the KMS key of its volumes>".to_owned()),
+    };
+    let request = Request {
+        source: &source,
+        types: &TypeKeys::default(),
+        overrides: &BTreeMap::new(),
+        logs_in_by_iam: false,
+        network: &nobodys,
+        today,
+        keys: BTreeMap::new(),
+        findings: Vec::new(),
+        settings_differ: false,
+        left_out: None,
+    };
+    filled(resource_type, request, "").0.keys
+}
+
+/// Fills a request. Returns it with what AWS is known to refuse of it.
+fn filled<'a>(
+    resource_type: ResourceType,
+    mut request: Request<'a>,
+    target_name: &str,
+) -> (Request<'a>, Option<String>) {
+    let facts = &resource_type.facts().keys;
+    let (source, network) = (request.source, request.network);
     for (key, value) in &source.metadata {
         match (find(facts.from_backup, key), find(facts.left_out, key)) {
             (Some((name, reason)), _) if is_set(value) => request.set(name, Some(value), reason),
@@ -76,9 +135,6 @@ pub fn plan(
         }
     }
     let problem = (facts.settle)(&mut request);
-    let class = (resource_type.facts().rule_keys.chosen_class)(&request);
-    let problem = problem.or_else(|| class_problem(class.as_deref(), limits));
-    let problem = problem.map(|problem| format!("rule {:?}: {problem}", rule.name));
     for (name, value, reason) in facts.network {
         request.set(name, Some(&value(network)), reason);
     }
@@ -88,13 +144,7 @@ pub fn plan(
     if let Some((name, reason)) = facts.name {
         request.set(name, Some(target_name), reason);
     }
-    Plan {
-        keys: request.keys,
-        problem,
-        left_out: request.left_out,
-        findings: request.findings,
-        settings_differ: request.settings_differ,
-    }
+    (request, problem)
 }
 
 /// What the policy's limits say against the class that a restore ends up with.

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arn::Arn;
-use crate::ceiling::{Ceiling, Datum, without_credentials};
+use crate::ceiling::{Ceiling, Datum, looks_like_credential, without_credentials};
+use crate::resource_type::RequestedKey;
 use crate::validation::{CheckResult, Cleanup, RestoreAttempt, Validation};
-use crate::verdict::{FaultClass, Objective};
+use crate::verdict::{FaultClass, Objective, Verdict};
 
 /// The version of this format. A new one only adds to it.
 pub const FORMAT: u32 = 1;
@@ -119,6 +120,9 @@ pub struct Record {
     pub kept_until: Option<String>,
     /// array of structs. Every restore job of the validation, oldest first.
     pub attempts: Vec<AttemptColumns>,
+    /// array of structs. The restore request that was proved, and what a recovery by hand is to use in its place; empty unless
+    /// the verdict is passed. In S3 alone: neither in log events nor in messages.
+    pub restore_request: Vec<RequestColumns>,
     /// array of structs. What the validation used that is billed, as far as it is measured; empty until it is over.
     pub usage: Vec<UsageColumns>,
     /// array of structs. What became of each check.
@@ -176,6 +180,39 @@ impl AttemptColumns {
             class: attempt.fault_class.map(FaultClass::as_str),
             message: attempt.message.as_deref().map(shown),
             cleanup: attempt.cleanup.as_str(),
+        }
+    }
+}
+
+/// One key of the restore request in the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RequestColumns {
+    /// string. Key of AWS Backup's restore metadata.
+    pub key: String,
+    /// string. The value that was sent; null when the key was left out, or may not be told.
+    pub proved_with: Option<String>,
+    /// string. The value to use for a recovery, or a placeholder in angle brackets; null when the key is to be left out.
+    pub recovery: Option<String>,
+    /// string. Why.
+    pub why: String,
+}
+
+impl RequestColumns {
+    fn of(requested: &RequestedKey) -> RequestColumns {
+        let mut why = shown(&requested.why);
+        let mut sound = |value: &Option<String>| {
+            let value = value.as_ref()?;
+            if looks_like_credential(value) {
+                "withheld: it looks like a credential".clone_into(&mut why);
+                return None;
+            }
+            Some(value.clone())
+        };
+        RequestColumns {
+            key: requested.key.clone(),
+            proved_with: sound(&requested.proved_with),
+            recovery: sound(&requested.recovery),
+            why,
         }
     }
 }
@@ -374,6 +411,7 @@ impl Record {
                 .chain(validation.restore_attempt())
                 .map(AttemptColumns::of)
                 .collect(),
+            restore_request: Vec::new(),
             usage: existed(validation)
                 .map(|amount| UsageColumns {
                     what: "restored_resource",
@@ -408,6 +446,16 @@ impl Record {
             function_version: env!("CARGO_PKG_VERSION"),
             verdict_time: validation.verdict_at.map(athena),
         })
+    }
+
+    /// The same with the restore request, which is in nothing but the file in S3: it holds restore metadata.
+    #[must_use]
+    pub fn with_restore_request(mut self, validation: &Validation) -> Record {
+        if validation.verdict == Some(Verdict::Passed) {
+            let requested = validation.recovery.iter();
+            self.restore_request = requested.map(RequestColumns::of).collect();
+        }
+        self
     }
 
     /// The file's text: one line with its end.
@@ -504,7 +552,6 @@ mod tests {
 
     use super::*;
     use crate::validation::{CopyJob, RestoreJob};
-    use crate::verdict::Verdict;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a small number")
@@ -742,6 +789,43 @@ mod tests {
         let job = validation.restore.as_mut().expect("a job");
         job.created_resource_arn = None;
         assert_eq!(record(&validation).usage, []);
+    }
+
+    /// Restore metadata is in the file in S3 alone: a record is without it until it is asked for, and one that did not pass
+    /// has none.
+    #[test]
+    fn the_restore_request_is_where_it_is_asked_for_alone() {
+        let mut validation = validation();
+        let row = |key: &str, value: &str| RequestedKey {
+            key: key.to_owned(),
+            proved_with: Some(value.to_owned()),
+            recovery: Some(value.to_owned()),
+            why: "because".to_owned(),
+        };
+        validation.recovery = vec![row("Port", "5432"), row("Odd", "password=hunter2")];
+        validation.verdict = Some(Verdict::Passed);
+        for ceiling in [Ceiling::None, Ceiling::Numbers, Ceiling::Text] {
+            let record = Record::of(&validation, ceiling).expect("a verdict");
+            assert_eq!(record.restore_request, []);
+        }
+        let record = record(&validation).with_restore_request(&validation);
+        let [port, odd] = record.restore_request.as_slice() else {
+            panic!("{:?}", record.restore_request);
+        };
+        assert_eq!(
+            (
+                port.key.as_str(),
+                port.proved_with.as_deref(),
+                port.recovery.as_deref()
+            ),
+            ("Port", Some("5432"), Some("5432"))
+        );
+        assert_eq!((&odd.proved_with, &odd.recovery), (&None, &None));
+        assert_eq!(odd.why, "withheld: it looks like a credential");
+        assert!(!record.line().contains("hunter2"));
+        validation.verdict = Some(Verdict::Failed);
+        let record = self::record(&validation).with_restore_request(&validation);
+        assert_eq!(record.restore_request, []);
     }
 
     #[test]

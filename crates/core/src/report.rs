@@ -264,6 +264,10 @@ pub struct Proof {
     pub on_another_class: bool,
     /// The validation.
     pub validation_id: String,
+    /// The key of its record in the results bucket.
+    pub record: String,
+    /// The command that makes the runbook of it.
+    pub runbook: String,
 }
 
 /// The newest validation of a resource.

@@ -4,6 +4,7 @@
 mod aurora;
 mod ec2;
 mod rds;
+mod recovery;
 mod request;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::reader::{Item, Section};
 pub use aurora::{AuroraKeys, SERVERLESS};
 pub use ec2::{Ec2Keys, InstanceProfile, LONGEST_BOOT_TIMEOUT};
 pub use rds::RdsKeys;
+pub(crate) use recovery::requested;
+pub use recovery::{Afterwards, Decision, Recovery, RecoveryFacts, RequestedKey};
 pub(crate) use request::is_set;
 pub use request::{Image, InstanceType, Network, PlannedKey, Request, Source};
 
@@ -160,6 +163,8 @@ pub struct Facts {
     pub deadlines: Deadlines,
     /// What its restore request is made of.
     pub keys: Keys,
+    /// What a recovery by hand takes of a restore that was proved.
+    pub recovery: RecoveryFacts,
     /// The keys of a rule that it alone has.
     pub(crate) rule_keys: RuleKeys,
     /// What fits it of checks and of what they need.

@@ -17,6 +17,7 @@ use crate::expectation::{CheckOutcome, Measurement, number_text};
 use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
+use crate::resource_type::RequestedKey;
 use crate::verdict::{FaultClass, Verdict};
 
 mod part;
@@ -367,6 +368,9 @@ pub struct Validation {
     pub slot_taken_at: Option<Timestamp>,
     /// The restore decided on.
     pub intent: Option<Intent>,
+    /// What a recovery by hand is to use in place of each key of that restore's request. Never logged.
+    #[serde(default)]
+    pub recovery: Vec<RequestedKey>,
     /// The restore job as it ended.
     pub restore: Option<RestoreJob>,
     /// Restore jobs of earlier attempts, oldest first.
@@ -497,6 +501,7 @@ impl Validation {
             queued_since: None,
             slot_taken_at: None,
             intent: None,
+            recovery: Vec::new(),
             restore: None,
             earlier_attempts: Vec::new(),
             fault_class: None,
@@ -698,7 +703,7 @@ pub fn validation_id(
 }
 
 /// The first bytes of a hash of texts, lower-case hexadecimal.
-fn hash_of<'t>(parts: impl Iterator<Item = &'t str>, bytes: usize) -> String {
+pub(crate) fn hash_of<'t>(parts: impl Iterator<Item = &'t str>, bytes: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.as_bytes());

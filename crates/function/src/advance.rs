@@ -367,6 +367,7 @@ impl Run<'_> {
             arn: point.arn.clone(),
             created_at: point.created_at?,
             proved_at: self.now(),
+            record_key: Some(validation.record_key()),
         })
     }
 

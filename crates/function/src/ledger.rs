@@ -70,10 +70,11 @@ const LEASED_UNTIL: &str = "lease_until";
 const DUE_PARTITION: &str = "due_partition";
 const DUE_AT: &str = "due_at";
 /// The attributes of the item that says which recovery point of a resource was proved last: its ARN, when it was created
-/// and when it had passed, milliseconds.
+/// and when it had passed, milliseconds, and the key of its record.
 const PROVED_ARN: &str = "recovery_point_arn";
 const PROVED_CREATED: &str = "created_at";
 const PROVED_AT: &str = "proved_at";
+const PROVED_RECORD: &str = "record_key";
 /// The attribute of the item that says how a resource stands by the verdict that counts: a JSON document.
 const STANDING: &str = "standing";
 /// The most keys of one `BatchGetItem` (API reference of DynamoDB).
@@ -520,12 +521,14 @@ impl Ledger {
 
     fn put_proved(&self, resource_arn: &str, point: &ProvedPoint) -> TransactWriteItem {
         let expires = point.proved_at + REMEMBERED;
+        let record_key = point.record_key.as_deref().unwrap_or_default();
         let proved = Put::builder()
             .table_name(&self.table)
             .item("id", s(&proved_key(resource_arn)))
             .item(PROVED_ARN, s(&point.arn))
             .item(PROVED_CREATED, n(point.created_at.as_millisecond()))
             .item(PROVED_AT, n(point.proved_at.as_millisecond()))
+            .item(PROVED_RECORD, s(record_key))
             .item("expires_at", n(expires.as_second()))
             .condition_expression("attribute_not_exists(#id) OR #created <= :created")
             .expression_attribute_names("#id", "id")
@@ -587,6 +590,8 @@ impl Ledger {
                 arn: text(&item, PROVED_ARN)?,
                 created_at: time(PROVED_CREATED)?,
                 proved_at: time(PROVED_AT)?,
+                // Older versions did not write it.
+                record_key: text(&item, PROVED_RECORD).filter(|key| !key.is_empty()),
             })
         };
         let unreadable = || Failure::Unreadable(key, "it lacks an attribute".to_owned());
@@ -1014,7 +1019,7 @@ fn standing_key(resource_arn: &str) -> String {
 }
 
 /// The key of the item that says which recovery point of a resource was proved last.
-fn proved_key(resource_arn: &str) -> String {
+pub fn proved_key(resource_arn: &str) -> String {
     format!("proved#{}", hash_of(resource_arn))
 }
 

@@ -7,9 +7,11 @@ mod html;
 mod junit;
 mod markdown;
 mod outline;
+mod runbook;
 pub mod words;
 
 use restore_proof_core::report::Report;
+use restore_proof_core::runbook::ProvedRecord;
 
 pub use outline::{Cell, Column, Figure, Outline, Row, Section, Tone};
 
@@ -34,4 +36,9 @@ pub fn markdown(report: &Report) -> String {
 /// The report as JUnit's XML.
 pub fn junit(report: &Report) -> String {
     junit::shown(report, &Outline::of(report).title)
+}
+
+/// The runbook of a restore that passed, as Markdown.
+pub fn runbook(record: &ProvedRecord) -> String {
+    runbook::shown(record)
 }

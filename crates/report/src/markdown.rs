@@ -60,7 +60,7 @@ fn stressed(text: &str, tone: Tone) -> String {
 }
 
 /// A text that is only text in Markdown: no markup, no HTML, no link, and on one line.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for letter in one_line(text).chars() {
         match letter {

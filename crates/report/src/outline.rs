@@ -495,6 +495,8 @@ fn detail(one: &Resource) -> Vec<(String, String)> {
                 fact("restored on class", format!("{class} (source: {source})"));
             }
             fact("proved by validation", proof.validation_id.clone());
+            fact("record", proof.record.clone());
+            fact("runbook of this restore", proof.runbook.clone());
         }
     }
     if let Some(times) = &one.recovery_time {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use restore_proof_core::resource_type::ResourceType;
 use restore_proof_core::validation::validation_id;
+use restore_proof_function::ledger::proved_key;
 use restore_proof_local_aws::{
     ClusterBehaviour, CopyJob, InstanceBehaviour, Machine, PasswordReset, RecoveryPoint,
     RestoreBehaviour, RestoreOutcome, StatusPhase, WriterBehaviour,
@@ -11,8 +12,10 @@ use restore_proof_local_aws::{
 use serde_json::Value;
 
 use super::shop::Shop;
+use crate::inspect::PROVED_BEFORE;
 use crate::{
-    ACCOUNT, BACKUP_JOB_VAULT, DAMAGED, NO_ROOM, PREFIX, REGION, SOURCE_ACCOUNT, Scene, VAULT,
+    ACCOUNT, BACKUP_JOB_VAULT, BUCKET, DAMAGED, LEDGER, NO_ROOM, PREFIX, REGION, SOURCE_ACCOUNT,
+    Scene, VAULT,
 };
 
 /// How the function hears of it.
@@ -367,7 +370,16 @@ impl Path {
 
     /// Adds the `number`th recovery point of a scene.
     pub fn begin(&'static self, scene: &Scene, shop: &Shop, number: u32) -> Case {
-        self.begin_taking(scene, shop, number, Duration::from_secs(90))
+        let case = self.begin_taking(scene, shop, number, Duration::from_secs(90));
+        let source = match self.resource_type {
+            ResourceType::Aurora => scene.cluster_point(&format!("shop-{number}")),
+            ResourceType::Rds => scene.point(&format!("shop-{number}")),
+            ResourceType::Ec2 => {
+                scene.machine_point(&format!("{:x}", 0x5400 + number), Machine::default())
+            }
+        };
+        proved_before(scene, self.resource_type, &source.source_resource_arn);
+        case
     }
 
     /// The same with a restore that takes so long.
@@ -480,6 +492,25 @@ impl Path {
             event,
         }
     }
+}
+
+/// An older recovery point of a resource was proved: bad news about it reads that record and writes a runbook.
+fn proved_before(scene: &Scene, resource_type: ResourceType, resource_arn: &str) {
+    let before = scene.now() - jiff::SignedDuration::from_hours(24);
+    let arn = "arn:aws:rds:eu-central-1:111122223333:snapshot:awsbackup:proved-before";
+    let key = format!("records/dt=2026-11-20/{PROVED_BEFORE}.json");
+    let record = serde_json::json!({
+        "validation_id": PROVED_BEFORE, "verdict": "passed", "proof": "restored", "recovery_point_arn": arn,
+        "resource_type": resource_type.name(), "source_resource_arn": resource_arn,
+        "opened_time": restore_proof_core::record::athena(before),
+    });
+    scene.world.put_object(BUCKET, &key, record.to_string());
+    let milliseconds = before.as_millisecond().to_string();
+    let item = serde_json::json!({
+        "id": { "S": proved_key(resource_arn) }, "recovery_point_arn": { "S": arn },
+        "created_at": { "N": milliseconds }, "proved_at": { "N": milliseconds }, "record_key": { "S": key },
+    });
+    scene.world.put_table_item(LEDGER, &item);
 }
 
 /// The ARN of a DB instance here.

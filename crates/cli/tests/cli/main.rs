@@ -9,4 +9,5 @@ mod explain;
 mod operate;
 mod policy_check;
 mod report;
+mod runbook;
 mod validate;

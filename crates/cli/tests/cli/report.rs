@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::common::{self, Ran, file};
 
 /// A record of a validation that was opened on a day of November 2026, restored and passed unless others say otherwise.
-fn record(id: &str, resource: &str, day: u8, others: Value) -> Value {
+pub(crate) fn record(id: &str, resource: &str, day: u8, others: Value) -> Value {
     let mut record = json!({
         "format": 1, "validation_id": id, "verdict": "passed", "verdict_reason": "all 2 checks passed", "proof": "restored",
         "scenario": "cross_account", "recovery_point_arn": format!("arn:aws:rds:eu-central-1:111122223333:snapshot:{id}"),
@@ -49,7 +49,7 @@ fn history() -> Vec<Value> {
 }
 
 /// A folder of records, as they lie in S3.
-fn folder(records: &[Value]) -> TempDir {
+pub(crate) fn folder(records: &[Value]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for record in records {
         let day = record["opened_time"].as_str().unwrap().get(..10).unwrap();

@@ -11,6 +11,7 @@ use super::{
     RecoveryTimes, Report, Resource, Standing, Totals, TypeTimes, TypeTotals, Untold, Usage,
     prices,
 };
+use crate::runbook::{command, record_key};
 use crate::verdict::Verdict;
 
 /// How many places of unreadable lines are named.
@@ -503,6 +504,11 @@ impl Seen {
                 restored_class: line.restored_class.clone(),
                 source_class: line.source_class.clone(),
                 validation_id: line.validation_id.clone(),
+                record: record_key(line.opened_time, &line.validation_id),
+                runbook: line
+                    .source_resource_arn
+                    .as_deref()
+                    .map_or_else(String::new, |arn| command(None, arn)),
             };
             if self
                 .proof

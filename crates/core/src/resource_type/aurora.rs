@@ -4,6 +4,8 @@
 //! (keys), the parameters of RDS `RestoreDBClusterFromSnapshot`, which AWS Backup passes the metadata to, and the
 //! Aurora user guide, "Requirements and limitations for Aurora Serverless v2".
 
+mod recovery;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +17,7 @@ use super::rds::{
     DB_INSTANCE_CLASS, EXTENDED_SUPPORT, GROUP, IAM_KEY, NO_RETENTION, is_number, port, settle_iam,
     settle_parameter_group, settle_support, told_support,
 };
+use super::recovery::decides_every_key;
 use super::{
     ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
     Told, TypeKeys, ValueProblem, anything,
@@ -61,6 +64,7 @@ pub(super) static FACTS: Facts = Facts {
         ],
         safety: SAFETY,
     },
+    recovery: recovery::RECOVERY,
     rule_keys: RuleKeys {
         name: "aurora",
         table: &TABLE,
@@ -80,6 +84,12 @@ pub(super) static FACTS: Facts = Facts {
     },
     not_this: &[],
 };
+
+// What a new key is worth in a recovery must be decided in `recovery.rs`.
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// The class of instances that grow and shrink with the work, in ACUs (Aurora Serverless v2).
 pub const SERVERLESS: &str = "db.serverless";

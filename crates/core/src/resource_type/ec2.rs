@@ -3,6 +3,8 @@
 //! Sources: AWS Backup developer guide, "Restore an Amazon EC2 instance" (restore metadata), and what others
 //! found of it: the stored metadata cannot be sent back as it is.
 
+mod recovery;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::keys::{Key, Own, Span, Table, Words, key};
 use crate::reader::Item;
 use crate::wire;
 
+use super::recovery::decides_every_key;
 use super::{
     ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
     Told, TypeKeys, ValueProblem, anything,
@@ -59,6 +62,7 @@ pub(super) static FACTS: Facts = Facts {
         ],
         safety: SAFETY,
     },
+    recovery: recovery::RECOVERY,
     rule_keys: RuleKeys {
         name: "ec2",
         table: &TABLE,
@@ -80,6 +84,12 @@ pub(super) static FACTS: Facts = Facts {
     },
     not_this: &[],
 };
+
+// What a new key is worth in a recovery must be decided in `recovery.rs`.
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// The longest a restored machine may take to boot.
 pub const LONGEST_BOOT_TIMEOUT: Duration = Duration::from_secs(60 * 60);

@@ -4,6 +4,7 @@
 //! (keys), the parameters of RDS `RestoreDBInstanceFromDBSnapshot`, which AWS Backup passes the metadata to, and the
 //! RDS user guide, "Amazon RDS DB instance storage" (limits).
 
+mod recovery;
 mod settings;
 mod storage;
 mod support;
@@ -15,6 +16,7 @@ use serde_json::json;
 use crate::keys::{Key, Own, Table, key};
 use crate::reader::Item;
 
+use super::recovery::decides_every_key;
 use super::{
     ArnShape, Deadlines, DeletionOrder, Facts, Fits, Keys, MarkedBy, Reason, Request, RuleKeys,
     SERVERLESS, Told, TypeKeys, ValueProblem, anything,
@@ -64,6 +66,7 @@ pub(super) static FACTS: Facts = Facts {
         ],
         safety: SAFETY,
     },
+    recovery: recovery::RECOVERY,
     rule_keys: RuleKeys {
         name: "rds",
         table: &TABLE,
@@ -86,6 +89,12 @@ pub(super) static FACTS: Facts = Facts {
         "Multi-AZ DB clusters (a cluster of an RDS engine, which AWS Backup lists as RDS)",
     )],
 };
+
+// What a new key is worth in a recovery must be decided in `recovery.rs`.
+const _: () = assert!(
+    decides_every_key(recovery::RECOVERY.keys, &FACTS.keys),
+    "a key of the tables is not decided in recovery.rs"
+);
 
 /// What a rule says of RDS DB instances alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

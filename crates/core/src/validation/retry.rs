@@ -52,6 +52,7 @@ impl Validation {
         self.queued_since = None;
         self.slot_taken_at = None;
         self.intent = None;
+        self.recovery = Vec::new();
         self.restore = None;
         self.fault_class = None;
         self.restored_class = None;

@@ -292,6 +292,7 @@ impl Run<'_> {
         validation.retry_at = None;
         validation.source_class = plan::source_class(resource_type, &source);
         let metadata = plan.metadata();
+        validation.recovery = plan.recovery;
         let role = &app.config.restore_role_arn;
         validation.intent = Some(Intent {
             attempt: validation.attempt,

@@ -1,15 +1,24 @@
 //! Checked: the record is written, and people are told.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, future};
-use restore_proof_core::message::{self, Event, Proved};
+use restore_proof_core::message::{self, Event, Proved, ProvedPoint, Runbook};
 use restore_proof_core::record::Record;
+use restore_proof_core::runbook::{self, ProvedRecord};
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
-use tracing::{error, info};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
 
 use super::{Next, Run};
 use crate::aws::AwsError;
+use crate::config::S3Uri;
 use crate::failure::{self, Failure};
+use crate::policy_file::read_object;
 use crate::publish;
+
+/// The longest that bad news waits for the runbook beside it.
+const RUNBOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Run<'_> {
     /// Writes the record; then tells Logs and SNS.
@@ -73,6 +82,7 @@ impl Run<'_> {
                 validation.id
             )));
         };
+        let record = record.with_restore_request(validation);
         let key = validation.record_key();
         publish::write_record(&app.aws, &app.config, &key, &record, self.now()).await?;
         Ok(())
@@ -150,14 +160,61 @@ impl Run<'_> {
         told
     }
 
-    /// The newest recovery point of the resource that was restored and passed. Where that cannot be read, people hear of
-    /// the rest all the same.
+    /// The newest recovery point of the resource that was restored and passed, with its runbook. Where that cannot be read or
+    /// written, people hear of the rest all the same.
     async fn proved(&self) -> Proved {
         let Some(resource) = &self.lease.validation.recovery_point.resource_arn else {
             return Err("the resource is not known".to_owned());
         };
         let proved = self.app.ledger.proved(resource).await;
-        proved.map_err(|problem| problem.to_string())
+        let Some(point) = proved.map_err(|problem| problem.to_string())? else {
+            return Ok(None);
+        };
+        let config = &self.app.config;
+        let written = timeout(RUNBOOK_TIMEOUT, self.write_runbook(resource, &point)).await;
+        let runbook = match written.unwrap_or_else(|_| Err("S3 takes too long".to_owned())) {
+            Ok(key) => Runbook::Written {
+                uri: format!("s3://{}/{key}", config.results_bucket),
+                console: runbook::console_address(
+                    &config.partition,
+                    &config.region,
+                    &config.results_bucket,
+                    &key,
+                ),
+            },
+            Err(why) => {
+                warn!("the runbook of {resource} is still to be written: {why}");
+                Runbook::ToBeMade {
+                    why,
+                    command: runbook::command(Some(&config.name_prefix), resource),
+                }
+            }
+        };
+        Ok(Some((point, runbook)))
+    }
+
+    /// Writes the runbook of a restore that passed, made of its record. Returns its key; the error says why it cannot.
+    async fn write_runbook(&self, resource: &str, point: &ProvedPoint) -> Result<String, String> {
+        let (aws, config) = (&self.app.aws, &self.app.config);
+        let Some(key) = point.record_key.clone() else {
+            return Err("an older version wrote the record of that restore".to_owned());
+        };
+        let record = S3Uri {
+            bucket: config.results_bucket.clone(),
+            key,
+        };
+        let read = read_object(aws, &record)
+            .await
+            .map_err(|error| error.to_string())?;
+        let read = read.ok_or_else(|| format!("the record {} is too large", record.key))?;
+        let proved =
+            ProvedRecord::read(&read).map_err(|why| format!("the record {} {why}", record.key))?;
+        let text = restore_proof_report::runbook(&proved);
+        let key = runbook::key(resource);
+        let written =
+            publish::write_object(aws, config, &key, "text/markdown; charset=utf-8", text).await;
+        written.map_err(|error| error.to_string())?;
+        Ok(key)
     }
 
     /// Whether everything was told that people are to hear.

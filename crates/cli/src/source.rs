@@ -1,4 +1,4 @@
-//! Where the records of a report are read from: a folder, or the results bucket.
+//! Where records are read from: a file or folder, or the results bucket.
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
@@ -17,14 +17,37 @@ const LARGEST: u64 = 16 << 20;
 /// How many records are fetched at one time.
 const AT_ONCE: usize = 16;
 
-/// Reads every `.json` file below a folder.
+/// What records are read for.
+pub(crate) trait Records {
+    /// The records of a file or an object, a line each.
+    fn read(&mut self, place: &str, text: &[u8]);
+    /// That there is no record at a place, and why.
+    fn unreadable(&mut self, place: &str, why: &str);
+}
+
+impl Records for Reckoning {
+    fn read(&mut self, place: &str, text: &[u8]) {
+        Reckoning::read(self, place, text);
+    }
+
+    fn unreadable(&mut self, place: &str, why: &str) {
+        Reckoning::unreadable(self, place, why);
+    }
+}
+
+/// Reads every `.json` file below a folder, or the file that is named.
 ///
 /// # Errors
 /// When a folder or file cannot be read.
-pub(super) fn folder(folder: &Path, into: &mut Reckoning) -> Result<(), Problem> {
+pub(crate) fn folder(folder: &Path, into: &mut dyn Records) -> Result<(), Problem> {
     let cannot = |path: &Path, error: io::Error| {
         Problem::usage(format!("cannot read {}: {error}", path.display()))
     };
+    if folder.is_file() {
+        let text = fs::read(folder).map_err(|error| cannot(folder, error))?;
+        into.read(&folder.to_string_lossy(), &text);
+        return Ok(());
+    }
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -61,11 +84,11 @@ pub(super) fn folder(folder: &Path, into: &mut Reckoning) -> Result<(), Problem>
 ///
 /// # Errors
 /// When S3 refuses or cannot be reached.
-pub(super) async fn bucket(
+pub(crate) async fn bucket(
     bucket: &Bucket,
     from: Date,
     to: Date,
-    into: &mut Reckoning,
+    into: &mut dyn Records,
 ) -> Result<(), Problem> {
     let keys = bucket.keys(&RecordKeys::of(from, to)).await?;
     let progress = if io::stderr().is_terminal() {
