@@ -4,7 +4,7 @@
 
 mod cleanup;
 mod once;
-mod retries;
+pub(crate) mod retries;
 mod telling;
 
 use std::time::Duration;
