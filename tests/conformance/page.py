@@ -21,7 +21,7 @@ class Page(HTMLParser):
     """`figures`: label to value and what it is a part of. `tables`: id of a section to its rows. `bars`: the words of what
     the charts show, by section. `alone` are the elements of HTML that have no end."""
 
-    alone = {"meta"}
+    alone = {"meta", "input"}
 
     def __init__(self, text):
         super().__init__()
