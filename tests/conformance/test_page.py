@@ -117,7 +117,8 @@ def column(page, section, title):
 
 
 def sort(page, section, title):
-    page.locator(f"#{section}").get_by_role("button", name=title, exact=True).dispatch_event("click")
+    page.evaluate("([section, title]) => [...document.querySelectorAll(`#${section} th button`)]"
+                  ".find(button => button.textContent === title).click()", [section, title])
 
 
 # --- What it is made of ---------------------------------------------------------------------------------------
