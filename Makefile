@@ -16,7 +16,7 @@ demo: ## Backup copies land on this machine and are proven, one after the other
 test: ## Set up and run everything that CI runs
 	@scripts/test.sh
 
-test-all: ## All of what that samples, and what takes much longer: every mutant, torture, deaths, the package built elsewhere
+test-all: ## All of what that samples, and what takes much longer: every mutant, torture, deaths, pages in a browser, the package built elsewhere
 	@TIME=$${TIME:-5m} scripts/test.sh all
 
 sampled: ## What `make test` samples and has not run in the last twenty commits: there must be nothing

@@ -156,6 +156,15 @@ use_python_tools() {
     export PYTHONDONTWRITEBYTECODE=1 SAM_CLI_TELEMETRY=0
 }
 
+# Debian's Chromium, and what drives it: beside the Python tools of the other tests, for the pages are made of their histories.
+use_browser_tools() {
+    command -v chromium >/dev/null || install_packages chromium
+    CHROMIUM="$(command -v chromium)"
+    make_python_environment tests/requirements-browser.txt "half a minute, 170 MB"
+    PYTHONPATH="$(echo "$python_environment"/lib/python3.*/site-packages)"
+    export CHROMIUM PYTHONPATH
+}
+
 cargo_deny_version=0.20.2
 
 use_cargo_deny() { use_tool cargo-deny "$cargo_deny_version"; }

@@ -16,8 +16,8 @@ tests=(fmt clippy doc unit local-aws schema doctor scenarios demo interrupt cana
 beside=(deny templates checkov aws-limits judge sam package)
 # When all is over: mutants take the folder for another tree.
 last=(mutants)
-# In `make test-all` alone.
-expensive=(torture deaths reproducible)
+# In `make test-all` instead.
+expensive=(page all-mutants torture deaths reproducible)
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/tests-of-restore-proof.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
@@ -151,12 +151,26 @@ step_runbook() {
         BOOTSTRAP="$CARGO_TARGET_DIR/debug/bootstrap" python_tests tests/conformance/test_runbook.py
 }
 
+# Reports' pages in a browser, that of the demo among them: sorted, filtered, opened, printed, read on a phone and without
+# scripts, and looked through by axe. Minutes, so not in `make test`, which reads the same pages' figures (`schema`).
+step_page() {
+    need demo "$work/records.html"
+    build_binaries
+    use_browser_tools
+    DEMO_PAGE="$work/records.html" CLI="$CARGO_TARGET_DIR/debug/restore-proof" python_tests tests/conformance/test_page.py
+}
+
 # Every recorded AWS call against botocore's service models, and through role, endpoint policies, DNS and security groups.
+# What alarms and dashboard read is among what was logged.
 step_calls() {
     need scenarios "$work/scenarios.jsonl"
     need demo "$work/demo.jsonl"
     CALLS="$work/scenarios.jsonl:$work/demo.jsonl" \
         python_tests tests/conformance/test_{calls,permissions,events}.py
+}
+
+    CALLS="$work/scenarios.jsonl:$work/demo.jsonl" RECORDS="$work/records" \
+        python_tests tests/conformance/test_{calls,permissions,watching}.py
 }
 
 # The function, as built for development, against moto. In `make test` the step `package` does it with the shipped file.
@@ -276,12 +290,12 @@ case "$*" in
 "") kind="make test" ;;
 all)
     kind="make test-all"
-    last=(all-mutants "${expensive[@]}")
+    last=("${expensive[@]}")
     ;;
 *)
     for name in "$@"; do
         declare -F "step_$name" >/dev/null ||
-            die "no step '$name'; there are: ${tests[*]} ${beside[*]} ${last[*]} all-mutants ${expensive[*]} moto advisories"
+            die "no step '$name'; there are: ${tests[*]} ${beside[*]} ${last[*]} ${expensive[*]} moto advisories"
     done
     ;;
 esac

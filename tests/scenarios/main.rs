@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alarms;
 mod calls;
 mod canaries;
 mod clusters;

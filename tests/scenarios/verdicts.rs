@@ -5,7 +5,7 @@
 mod changes;
 mod cleanup;
 mod once;
-mod retries;
+pub(crate) mod retries;
 mod telling;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ pub mod torture;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -23,7 +23,7 @@ use restore_proof_function::aws::Aws;
 use restore_proof_function::config::Config;
 use restore_proof_function::failure;
 use restore_proof_function::{App, handle};
-use restore_proof_local_aws::alarm::Alarm;
+use restore_proof_local_aws::alarm::{Alarm, MetricFilter};
 use restore_proof_local_aws::template::{Deployment, Function, Rule, Template};
 use restore_proof_local_aws::{
     Bucket, DbSubnetGroup, Machine, ObjectVersion, RecoveryPoint, RestoreBehaviour, RouteTable,
@@ -105,6 +105,16 @@ pub struct Scene {
     /// Looks for secrets in all that the function writes, when the scene ends.
     pub watch: Watch,
     offset: Arc<AtomicI64>,
+    invocations: Mutex<Vec<Invocation>>,
+}
+
+/// One run of the function, as Lambda counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation {
+    /// When it began.
+    pub began: Timestamp,
+    /// Whether it ended with an error.
+    pub failed: bool,
 }
 
 /// The repository's folder.
@@ -180,6 +190,7 @@ impl Scene {
             app,
             watch,
             offset: Arc::default(),
+            invocations: Mutex::default(),
         }
     }
 
@@ -272,9 +283,18 @@ impl Scene {
         payload: Value,
         timeout: SignedDuration,
     ) -> failure::Result<Value> {
-        let answer = handle(&self.app, &payload, self.now() + timeout).await;
+        let began = self.now();
+        let answer = handle(&self.app, &payload, began + timeout).await;
         self.watch.answered(&answer);
+        let failed = answer.is_err();
+        let mut invocations = self.invocations.lock().unwrap();
+        invocations.push(Invocation { began, failed });
         answer
+    }
+
+    /// All invocations so far.
+    pub fn invocations(&self) -> Vec<Invocation> {
+        self.invocations.lock().unwrap().clone()
     }
 
     /// Invokes the function, which must succeed.
@@ -554,6 +574,13 @@ pub fn alarms() -> Vec<Alarm> {
     template("template.yaml").alarms(&deployment()).unwrap()
 }
 
+/// What a deployment counts in log groups by filters.
+pub fn metric_filters() -> Vec<MetricFilter> {
+    template("template.yaml")
+        .metric_filters(&deployment())
+        .unwrap()
+}
+
 /// The rules by which a source account forwards its events to the bus of this name.
 pub fn forwarding_rules(bus: &str) -> Vec<Rule> {
     let deployment = Deployment {
@@ -618,8 +645,11 @@ fn deployment() -> Deployment {
             ("RestoreRole.Arn", RESTORE_ROLE),
             ("FunctionRole.Arn", arn),
             ("ScheduleRole.Arn", arn),
-            ("UndeliveredEvents.Arn", arn),
-            ("ExhaustedRetries.Arn", arn),
+            ("RestoreProofFunction", PREFIX),
+            ("UndeliveredEvents.Arn", &queue_arn("undelivered")),
+            ("UndeliveredEvents.QueueName", "undelivered"),
+            ("ExhaustedRetries.Arn", &queue_arn("exhausted")),
+            ("ExhaustedRetries.QueueName", "exhausted"),
             ("ResetKey", RESET_KEY_SECRET),
             ("Network.Outputs.VpcId", VPC),
             ("Network.Outputs.SubnetIds", &SUBNETS.join(",")),
@@ -639,6 +669,10 @@ fn deployment() -> Deployment {
             ("Network.Outputs.DbSubnetGroupName", SUBNET_GROUP),
         ]),
     }
+}
+
+fn queue_arn(name: &str) -> String {
+    format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
 
 /// The topic of what is urgent.

@@ -6,6 +6,7 @@
 //! not known.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::arn::Arn;
@@ -16,6 +17,11 @@ use crate::verdict::{FaultClass, Objective, Verdict};
 
 /// The version of this format. A new one only adds to it.
 pub const FORMAT: u32 = 1;
+
+/// Where the record of a validation lies in the results bucket: in the folder of the day on which it was opened.
+pub fn record_key(opened: Date, validation_id: &str) -> String {
+    format!("records/dt={opened}/{validation_id}.json")
+}
 
 /// The columns, in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -234,7 +234,7 @@ pub struct Resource {
     /// Whether that is longer than the inventory wants.
     pub overdue: bool,
     /// The newest validation.
-    pub latest: Option<Latest>,
+    pub latest: Option<Excerpt>,
     /// Validations in the period.
     pub validations: u64,
     /// Recovery times in the period.
@@ -264,17 +264,19 @@ pub struct Proof {
     pub on_another_class: bool,
     /// The validation.
     pub validation_id: String,
-    /// The key of its record in the results bucket.
-    pub record: String,
+    /// Key of its record in the results bucket.
+    pub record_key: String,
     /// The command that makes the runbook of it.
     pub runbook: String,
 }
 
-/// The newest validation of a resource.
+/// What a report tells of a record, so that nobody has to fetch it, and where it lies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Latest {
+pub struct Excerpt {
     /// The validation.
     pub validation_id: String,
+    /// Key of the record in the results bucket.
+    pub record_key: String,
     /// When it was opened.
     pub opened_time: Moment,
     /// Its verdict.
@@ -285,14 +287,34 @@ pub struct Latest {
     pub fault_class: Option<String>,
     /// How the backup was proved: restored, or read; null when it was neither.
     pub proof: Option<String>,
-    /// The recovery point.
+    /// The recovery point; of a failed copy that of the source.
     pub recovery_point_arn: String,
     /// When the data was backed up.
     pub recovery_point_created: Option<Moment>,
+    /// The vault.
+    pub backup_vault_name: String,
     /// Rule of the policy that matched.
     pub policy_rule: Option<String>,
     /// How many restore jobs it took.
     pub restores: u64,
+    /// The last of them.
+    pub restore_job_id: Option<String>,
+    /// What was restored.
+    pub restored_resource_arn: Option<String>,
+    /// The class that it was restored on.
+    pub restored_class: Option<String>,
+    /// How long the recovery took, minutes.
+    pub recovery_time: Option<f64>,
+    /// How long it may take by its rule, minutes.
+    pub recovery_time_target: Option<f64>,
+    /// met, missed or not_set.
+    pub recovery_time_objective: Option<String>,
+    /// How old the newest data was when the backup was made, minutes.
+    pub data_age: Option<f64>,
+    /// How old it may be by its rule, minutes.
+    pub data_age_target: Option<f64>,
+    /// met, missed or not_set.
+    pub data_age_objective: Option<String>,
     /// How many checks passed.
     pub checks_passed: u64,
     /// The checks that did not pass, at most ten.
@@ -301,6 +323,10 @@ pub struct Latest {
     pub findings: Vec<String>,
     /// How its cleanup ended.
     pub cleanup: String,
+    /// Why, where something is left.
+    pub cleanup_reason: Option<String>,
+    /// When it was told.
+    pub verdict_time: Option<Moment>,
 }
 
 /// A check that did not pass.
@@ -435,16 +461,13 @@ pub struct Failing {
     pub resource_type: Option<String>,
     /// Its ARN.
     pub source_resource_arn: String,
-    /// The newest verdict that speaks against it.
-    pub verdict: Verdict,
     /// When the first of the bad verdicts in a row was opened, within the period.
     pub since: Moment,
     /// How many bad verdicts in a row.
     pub in_a_row: u64,
-    /// Why the newest.
-    pub verdict_reason: String,
-    /// The newest validation of them.
-    pub validation_id: String,
+    /// The newest of them.
+    #[serde(flatten)]
+    pub newest: Excerpt,
 }
 
 /// A resource that comes and goes.
@@ -467,26 +490,19 @@ pub struct Flapping {
 /// A verdict that speaks against a backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BadNews {
-    /// When the validation was opened.
-    pub opened_time: Moment,
-    /// The verdict.
-    pub verdict: Verdict,
+    /// The account.
+    pub source_account: Option<String>,
     /// The type.
     pub resource_type: Option<String>,
     /// The resource; a copy that failed may name none.
     pub source_resource_arn: Option<String>,
-    /// The recovery point; of a failed copy that of the source.
-    pub recovery_point_arn: String,
-    /// Why.
-    pub verdict_reason: String,
-    /// What kind of fault.
-    pub fault_class: Option<String>,
     /// The checks that failed.
     pub failed_checks: Vec<String>,
     /// The copy job, when its event arrived.
     pub copy_job_id: Option<String>,
-    /// The validation.
-    pub validation_id: String,
+    /// Its record.
+    #[serde(flatten)]
+    pub record: Excerpt,
 }
 
 /// Verdicts of one kind that are neither for nor against the backup.
@@ -506,29 +522,28 @@ pub struct Untold {
     pub newest_reason: String,
     /// When the newest was opened.
     pub newest: Moment,
+    /// The newest validation.
+    pub newest_validation_id: String,
+    /// Key of its record in the results bucket.
+    pub newest_record_key: String,
 }
 
 /// Something restored that is still there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Left {
-    /// When the validation was opened.
-    pub opened_time: Moment,
-    /// left_behind, kept_until or pending.
-    pub cleanup: String,
+    /// The source's account.
+    pub source_account: Option<String>,
     /// The type.
     pub resource_type: Option<String>,
-    /// What it is.
-    pub restored_resource_arn: Option<String>,
-    /// Its name or id.
+    /// The source.
+    pub source_resource_arn: Option<String>,
+    /// Name or id of what was restored.
     pub restored_instance_id: Option<String>,
-    /// The restore job.
-    pub restore_job_id: Option<String>,
-    /// Why it is there.
-    pub cleanup_reason: Option<String>,
     /// Until when it is kept.
     pub kept_until: Option<Moment>,
-    /// The validation.
-    pub validation_id: String,
+    /// Its record: `cleanup` is left_behind, kept_until or pending.
+    #[serde(flatten)]
+    pub record: Excerpt,
 }
 
 /// What was used of one kind.

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::arn::Arn;
+use crate::record::record_key;
 use crate::report::Moment;
 use crate::resource_type::{RequestedKey, ResourceType};
 use crate::validation::hash_of;
@@ -131,7 +132,7 @@ impl ProvedRecord {
 
     /// The key of the record in the results bucket.
     pub fn record_key(&self) -> String {
-        record_key(self.opened_time, &self.validation_id)
+        record_key(self.opened_time.day(), &self.validation_id)
     }
 
     /// What tells of two proofs of a resource which is the newer: when the data was backed up, then when it was proved.
@@ -142,11 +143,6 @@ impl ProvedRecord {
             &self.validation_id,
         )
     }
-}
-
-/// The key of a validation's record in the results bucket.
-pub fn record_key(opened: Moment, validation_id: &str) -> String {
-    format!("records/dt={}/{validation_id}.json", opened.day())
 }
 
 /// The file name of a resource's runbook: always the same.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,6 +18,7 @@ use crate::expectation::{CheckOutcome, Measurement, number_text};
 use crate::name;
 use crate::ownership::Mark;
 use crate::policy::Rule;
+use crate::record::record_key;
 use crate::resource_type::RequestedKey;
 use crate::verdict::{FaultClass, Verdict};
 
@@ -678,11 +680,7 @@ impl Validation {
 
     /// The record's key in the results bucket: the same for the validation's whole life.
     pub fn record_key(&self) -> String {
-        format!(
-            "records/dt={}/{}.json",
-            self.opened_at.strftime("%Y-%m-%d"),
-            self.id
-        )
+        record_key(self.opened_at.to_zoned(TimeZone::UTC).date(), &self.id)
     }
 }
 

@@ -4,6 +4,8 @@
 //! User Guide. An alarm begins as INSUFFICIENT_DATA and acts on changes of its state alone. CloudWatch may look further
 //! back than it is asked to where data is missing, which can delay a change and make none; here it does not.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -37,6 +39,8 @@ pub struct Alarm {
     pub namespace: String,
     /// Name of the metric.
     pub metric: String,
+    /// Dimensions of the metric: names and values.
+    pub dimensions: BTreeMap<String, String>,
     statistic: Statistic,
     period: SignedDuration,
     evaluation_periods: usize,
@@ -72,6 +76,15 @@ impl Alarm {
                 .with_context(|| format!("{key} is no whole number"))
         };
         let evaluation_periods = whole("EvaluationPeriods")?;
+        let mut dimensions = BTreeMap::new();
+        for dimension in properties["Dimensions"].as_array().into_iter().flatten() {
+            let (Some(name), Some(value)) =
+                (dimension["Name"].as_str(), dimension["Value"].as_str())
+            else {
+                bail!("a dimension is {dimension}");
+            };
+            dimensions.insert(name.to_owned(), value.to_owned());
+        }
         let all = [
             ("AlarmActions", AlarmState::Alarm),
             ("InsufficientDataActions", AlarmState::InsufficientData),
@@ -82,6 +95,7 @@ impl Alarm {
             name: name.to_owned(),
             namespace: text("Namespace")?,
             metric: text("MetricName")?,
+            dimensions,
             statistic: match text("Statistic")?.as_str() {
                 "Sum" => Statistic::Sum,
                 "Maximum" => Statistic::Maximum,
@@ -168,6 +182,71 @@ impl Alarm {
     }
 }
 
+/// A metric that CloudWatch Logs counts by a filter on JSON, whose fields are to equal texts ("Filter pattern syntax for metric
+/// filters" in the CloudWatch Logs User Guide).
+#[derive(Clone, Debug)]
+pub struct MetricFilter {
+    /// Namespace of the metric.
+    pub namespace: String,
+    /// Name of the metric.
+    pub metric: String,
+    value: f64,
+    fields: Vec<(String, String)>,
+}
+
+impl MetricFilter {
+    /// Reads a filter's resolved properties.
+    pub(crate) fn read(properties: &Value) -> Result<MetricFilter> {
+        let pattern = properties["FilterPattern"].as_str().unwrap_or_default();
+        let Some(terms) = pattern
+            .trim()
+            .strip_prefix('{')
+            .and_then(|pattern| pattern.strip_suffix('}'))
+        else {
+            bail!("the pattern {pattern} is not known here");
+        };
+        let field = |term: &str| -> Option<(String, String)> {
+            let (field, text) = term.split_once(" = ")?;
+            let text = text.trim().strip_prefix('"')?.strip_suffix('"')?;
+            let is_plain = !text.contains(['"', '*', '\\']);
+            let field = field.trim().strip_prefix("$.")?;
+            is_plain.then(|| (field.to_owned(), text.to_owned()))
+        };
+        let fields: Option<Vec<_>> = terms.split("&&").map(field).collect();
+        let fields = fields.with_context(|| format!("the pattern {pattern} is not known here"))?;
+        let [transformation] = properties["MetricTransformations"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice)
+        else {
+            bail!("a filter has one transformation");
+        };
+        for unknown in ["DefaultValue", "Dimensions"] {
+            if !transformation[unknown].is_null() {
+                bail!("`{unknown}` of a transformation is not known here");
+            }
+        }
+        let text = |key: &str| {
+            let text = transformation[key].as_str();
+            text.with_context(|| format!("{key} is no text"))
+        };
+        Ok(MetricFilter {
+            namespace: text("MetricNamespace")?.to_owned(),
+            metric: text("MetricName")?.to_owned(),
+            value: text("MetricValue")?
+                .parse()
+                .context("MetricValue is no number")?,
+            fields,
+        })
+    }
+
+    /// What a log event counts as. None if it does not pass the filter.
+    #[must_use]
+    pub fn counts(&self, event: &Value) -> Option<f64> {
+        let passes = self.fields.iter().all(|(name, text)| event[name] == **text);
+        passes.then_some(self.value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -235,8 +314,39 @@ mod tests {
             json!({ "TreatMissingData": "as you like" }),
             json!({ "Threshold": null }),
             json!({ "MetricName": null }),
+            json!({ "Dimensions": [{ "Name": "D" }] }),
         ] {
             assert!(alarm(change.clone()).is_err(), "{change}");
+        }
+    }
+
+    #[test]
+    fn a_filter_counts_what_has_all_its_fields() {
+        let read = |pattern: &str| {
+            let transformation =
+                json!({ "MetricNamespace": "N", "MetricName": "M", "MetricValue": "2" });
+            MetricFilter::read(
+                &json!({ "FilterPattern": pattern, "MetricTransformations": [transformation] }),
+            )
+        };
+        let filter = read(r#"{ $.event = "cleanup" && $.cleanup = "left" }"#).unwrap();
+        let counts = |event: Value| filter.counts(&event);
+        assert_eq!(
+            counts(json!({ "event": "cleanup", "cleanup": "left" })),
+            Some(2.0)
+        );
+        assert_eq!(
+            counts(json!({ "event": "cleanup", "cleanup": "deleted" })),
+            None
+        );
+        assert_eq!(counts(json!({ "cleanup": "left" })), None);
+        for unknown in [
+            "left",
+            r#"{ $.a = "left*" }"#,
+            r#"{ $.a = "b" || $.c = "d" }"#,
+            "{ $.a > 3 }",
+        ] {
+            assert!(read(unknown).is_err(), "{unknown}");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, MetricFilter};
 use crate::event_bus::Pattern;
 use intrinsics::Scope;
 
@@ -105,6 +105,8 @@ pub struct Rule {
     pub bus: String,
     /// What it matches.
     pub pattern: Pattern,
+    /// ARN of the queue that gets what it could not deliver, if there is one.
+    pub dead_letters: Option<String>,
 }
 
 /// The bus that every account has.
@@ -243,7 +245,7 @@ impl Template {
         Ok(rules)
     }
 
-    /// The alarms of the template on metrics of its own, as far as their conditions hold.
+    /// The alarms of the template, as far as their conditions hold.
     ///
     /// # Errors
     /// When an alarm uses something that is not known here; the message names it.
@@ -267,11 +269,27 @@ impl Template {
                     .is_some_and(|all| !all.is_empty());
                 properties[actions] = Value::Bool(has);
             }
-            properties["Dimensions"] = Value::Null;
             let properties = scope.resolve(&properties).with_context(|| name.clone())?;
             alarms.push(Alarm::read(name, &properties).with_context(|| name.clone())?);
         }
         Ok(alarms)
+    }
+
+    /// What the template counts in log groups by filters.
+    ///
+    /// # Errors
+    /// When a filter uses something that is not known here; the message names it.
+    pub fn metric_filters(&self, deployment: &Deployment) -> Result<Vec<MetricFilter>> {
+        let scope = Scope::new(&self.body, deployment)?;
+        let mut filters = Vec::new();
+        for (name, resource) in mapping(&self.body["Resources"], "Resources")? {
+            if resource["Type"] == "AWS::Logs::MetricFilter" {
+                let properties = scope.resolve(&resource["Properties"]);
+                let filter = properties.and_then(|properties| MetricFilter::read(&properties));
+                filters.push(filter.with_context(|| name.clone())?);
+            }
+        }
+        Ok(filters)
     }
 
     /// The topics a function is subscribed to, as far as the conditions hold.
@@ -328,6 +346,10 @@ fn rule(name: &str, properties: &Value) -> Result<Rule> {
         name: name.to_owned(),
         bus,
         pattern: Pattern::parse(&properties["Pattern"])?,
+        dead_letters: match &properties["DeadLetterConfig"]["Arn"] {
+            Value::Null => None,
+            arn => Some(text(arn, "DeadLetterConfig.Arn")?),
+        },
     })
 }
 

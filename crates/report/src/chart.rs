@@ -10,10 +10,10 @@ use super::outline::span;
 /// Width and height of a chart; the page scales it.
 pub(super) const WIDTH: f64 = 720.0;
 pub(super) const HEIGHT: f64 = 220.0;
-/// Room for the numbers at the left, and for the days below.
-const LEFT: f64 = 56.0;
+/// Room for the numbers at the left, also where a phone writes them large, and for the days below.
+pub(super) const LEFT: f64 = 76.0;
 const BOTTOM: f64 = 30.0;
-const TOP: f64 = 10.0;
+const TOP: f64 = 18.0;
 /// The most columns: days of a longer period share one.
 const COLUMNS: u32 = 92;
 
@@ -123,7 +123,7 @@ pub(super) fn verdicts(report: &Report) -> Chart {
             .sum::<u64>()
     };
     let most = columns.iter().map(sum).max().unwrap_or(0).max(1);
-    let scale = nice(most as f64);
+    let scale = whole(most as f64);
     let top = scale.last().copied().unwrap_or(1.0);
     let step = (WIDTH - LEFT) / columns.len().max(1) as f64;
     let place = |count: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - count / top);
@@ -187,9 +187,9 @@ pub(super) fn recovery_times(report: &Report) -> Option<Chart> {
     let most = times.longest.max(times.target.unwrap_or(0.0)).max(least);
     let is_wide = most / least > 50.0;
     let scale = if is_wide {
-        powers(least, most)
+        marks(least, most)
     } else {
-        nice(most)
+        spans(most)
     };
     let (low, high) = match (is_wide, scale.first(), scale.last()) {
         (true, Some(low), Some(high)) if high > low => (low.log10(), high.log10()),
@@ -268,7 +268,7 @@ pub(super) fn recovery_times(report: &Report) -> Option<Chart> {
         dots,
         scale: scale
             .iter()
-            .map(|value| (at(place(*value)), span(*value)))
+            .map(|value| (at(place(*value)), round(*value)))
             .collect(),
         days: names(&columns, step),
     })
@@ -279,30 +279,71 @@ fn at(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// Round numbers from 0 to one that is at least so large, about five of them.
-fn nice(most: f64) -> Vec<f64> {
-    let rough = most / 4.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|factor| factor * power);
-    let step = step
-        .into_iter()
-        .find(|step| *step >= rough)
-        .unwrap_or(rough);
+/// Multiples of a step from 0 to one that is at least so large.
+fn steps(step: f64, most: f64) -> Vec<f64> {
     let count = (most / step).ceil().max(1.0) as u32;
     (0..=count.min(10))
         .map(|number| f64::from(number) * step)
         .collect()
 }
 
-/// Powers of ten around both, at most about six of them.
-fn powers(least: f64, most: f64) -> Vec<f64> {
-    let (low, high) = (least.log10().floor() as i32, most.log10().ceil() as i32);
-    let step = ((high - low) / 5).max(1);
-    let mut powers: Vec<i32> = (low..high).step_by(step as usize).collect();
-    powers.push(high);
-    powers.into_iter().map(|power| 10f64.powi(power)).collect()
+/// 1, 2 or 5 times a power of ten: the first that is at least so large.
+fn step(least: f64) -> f64 {
+    let power = 10f64.powf(least.log10().floor());
+    let mut steps = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * power);
+    steps.find(|step| *step >= least).unwrap_or(least)
+}
+
+/// About five round counts.
+fn whole(most: f64) -> Vec<f64> {
+    steps(step((most / 4.0).max(1.0)), most)
+}
+
+/// A day, in minutes.
+const DAY: f64 = 24.0 * 60.0;
+
+/// About five round times, minutes.
+fn spans(most: f64) -> Vec<f64> {
+    const SECONDS: [f64; 5] = [1.0, 5.0, 10.0, 15.0, 30.0];
+    const MINUTES: [f64; 11] = [
+        1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 180.0, 360.0, 720.0,
+    ];
+    let rough = most / 4.0;
+    let seconds = SECONDS.into_iter().map(|seconds| seconds / 60.0);
+    let known = seconds.chain(MINUTES).find(|step| *step >= rough);
+    steps(
+        known.unwrap_or_else(|| DAY * step((rough / DAY).max(1.0))),
+        most,
+    )
+}
+
+/// Round times around both, each some ten times the one before; about six of them.
+fn marks(least: f64, most: f64) -> Vec<f64> {
+    const FIRST: [f64; 6] = [1.0 / 60.0, 10.0 / 60.0, 1.0, 10.0, 60.0, 600.0];
+    let days = std::iter::successors(Some(5.0 * DAY), |before| Some(before * 10.0));
+    let all: Vec<f64> = FIRST
+        .into_iter()
+        .chain(days.take_while(|mark| mark.is_finite()))
+        .collect();
+    let low = all.iter().rposition(|mark| *mark <= least).unwrap_or(0);
+    let high = all.iter().position(|mark| *mark >= most);
+    let around = &all[low..=high.unwrap_or(all.len() - 1)];
+    let Some((last, others)) = around.split_last() else {
+        return Vec::new();
+    };
+    let step = (others.len() / 5).max(1);
+    others.iter().step_by(step).chain([last]).copied().collect()
+}
+
+/// Minutes at a line of the scale, where a round number has no fraction: `30 s`, `10 min`, `1 h`, `5 days`.
+fn round(minutes: f64) -> String {
+    let words = match minutes {
+        60.0..2880.0 => format!("{:.1} h", minutes / 60.0),
+        minutes => span(minutes),
+    };
+    words.replace(".0 ", " ")
 }
 
 /// Some of the days, with their places.
@@ -321,22 +362,43 @@ fn names(columns: &[Column<'_>], step: f64) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn scales_reach_over_what_they_show() {
-        for most in [0.02, 1.0, 3.0, 7.0, 99.0, 1e9] {
-            let scale = nice(most);
-            assert!(scale.len() >= 2 && scale.len() <= 11, "{most}: {scale:?}");
-            assert!(
-                *scale.last().expect("never empty") >= most,
-                "{most}: {scale:?}"
-            );
+        for (scale, least) in [(whole as fn(f64) -> Vec<f64>, 1.0), (spans, 0.02)] {
+            for most in [least, 3.0, 7.0, 99.0, 1e4, 1e9] {
+                let scale = scale(most);
+                assert!(scale.len() >= 2 && scale.len() <= 11, "{most}: {scale:?}");
+                assert!(*scale.last().unwrap() >= most, "{most}: {scale:?}");
+            }
         }
         for most in [60.0, 1e300] {
-            let scale = powers(0.5, most);
+            let scale = marks(0.5, most);
             assert!(scale.len() <= 12 && scale[0] <= 0.5, "{scale:?}");
-            assert!(*scale.last().expect("never empty") >= most, "{scale:?}");
+            assert!(*scale.last().unwrap() >= most, "{scale:?}");
         }
+    }
+
+    #[test]
+    fn a_scale_has_round_words_and_none_twice() {
+        let words = |scale: Vec<f64>| scale.into_iter().map(round).collect::<Vec<_>>();
+        assert_eq!(words(spans(155.0)), ["0 s", "1 h", "2 h", "3 h"]);
+        assert_eq!(
+            words(spans(50.0)),
+            ["0 s", "15 min", "30 min", "45 min", "1 h"]
+        );
+        assert_eq!(
+            words(spans(9000.0)),
+            ["0 s", "2 days", "4 days", "6 days", "8 days"]
+        );
+        assert_eq!(
+            words(marks(0.5, 9000.0)),
+            [
+                "10 s", "1 min", "10 min", "1 h", "10 h", "5 days", "50 days"
+            ]
+        );
+        assert_eq!(whole(1.0), [0.0, 1.0]);
     }
 }

@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use restore_proof_core::report::Report;
 
-use super::chart::{self, Chart, HEIGHT, WIDTH};
+use super::chart::{self, Chart, HEIGHT, LEFT, WIDTH};
 use super::outline::{Cell, Outline, Tone};
 
-/// What makes tables sortable and the like. The page's policy allows this script and no other.
+/// What makes tables sortable and the like. The page's policy allows this script and this style, and no other.
 const SCRIPT: &str = include_str!("../templates/report.js");
 const STYLE: &str = include_str!("../templates/report.css");
 
@@ -19,6 +19,7 @@ struct Page<'a> {
     verdicts: Option<Chart>,
     recovery_times: Option<Chart>,
     script_hash: String,
+    style_hash: String,
 }
 
 /// The page.
@@ -28,6 +29,7 @@ pub(super) fn shown(report: &Report, outline: &Outline) -> String {
         verdicts: (!report.days.is_empty()).then(|| chart::verdicts(report)),
         recovery_times: chart::recovery_times(report),
         script_hash: base64(&Sha256::digest(SCRIPT)),
+        style_hash: base64(&Sha256::digest(STYLE)),
     };
     // Whoever prints the page on a terminal sends it no control sequence of a record.
     let is_harmless = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
@@ -67,9 +69,9 @@ impl Cell {
             .any(|word| word.chars().count() > 20)
     }
 
-    /// Whether it fits a line, such as a point in time.
+    /// Whether it fits a line, such as a point in time or the id of a validation.
     fn is_short(&self) -> bool {
-        self.full().chars().count() <= 16
+        self.full().chars().count() <= 20
     }
 }
 

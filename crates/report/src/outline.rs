@@ -1,8 +1,8 @@
 //! What a report says, in words and tables: every form for people shows this and decides nothing.
 
 use restore_proof_core::report::{
-    BadNews, Capped, Coverage, DataAges, LONGEST_LIST, Latest, Moment, RecoveryTimes, Report,
-    Resource, Standing, Totals,
+    BadNews, Capped, Coverage, DataAges, Excerpt, Failing, LONGEST_LIST, Left, Moment,
+    RecoveryTimes, Report, Resource, Standing, Totals,
 };
 use restore_proof_core::verdict::Verdict;
 
@@ -445,7 +445,7 @@ fn proofs(report: &Report) -> Section {
 }
 
 /// The newest verdict; that it passed without a restore is said.
-fn newest_verdict(latest: &Latest) -> Cell {
+fn newest_verdict(latest: &Excerpt) -> Cell {
     match (latest.verdict, latest.proof.as_deref()) {
         (Verdict::Passed, Some("read")) => Cell::text("passed, only read").of(Tone::Open),
         (verdict, _) => Cell::verdict(verdict),
@@ -495,7 +495,7 @@ fn detail(one: &Resource) -> Vec<(String, String)> {
                 fact("restored on class", format!("{class} (source: {source})"));
             }
             fact("proved by validation", proof.validation_id.clone());
-            fact("record", proof.record.clone());
+            fact("its record", proof.record_key.clone());
             fact("runbook of this restore", proof.runbook.clone());
         }
     }
@@ -519,44 +519,105 @@ fn detail(one: &Resource) -> Vec<(String, String)> {
     }
     fact("validations in the period", one.validations.to_string());
     if let Some(latest) = &one.latest {
-        of_latest(latest, &mut fact);
+        fact("newest validation", latest.validation_id.clone());
+        of_record(latest, &mut fact);
     }
     detail
 }
 
-fn of_latest(latest: &Latest, fact: &mut impl FnMut(&str, String)) {
-    fact("newest validation", latest.validation_id.clone());
-    fact("opened at", latest.opened_time.to_string());
-    let reason = &latest.verdict_reason;
-    fact("verdict", format!("{}: {reason}", latest.verdict.as_str()));
-    if let Some(class) = &latest.fault_class {
-        fact("kind of fault", class.clone());
+/// A record of which the row does not say all: which validation it is of, of what, and what is in it.
+fn opened(
+    record: &Excerpt,
+    account: Option<&str>,
+    resource_type: Option<&str>,
+    more: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> Vec<(String, String)> {
+    let mut detail = Vec::new();
+    let mut fact = |name: &str, value: String| detail.push((name.to_owned(), value));
+    fact("validation", record.validation_id.clone());
+    fact("account", account.unwrap_or(NOTHING).to_owned());
+    fact("type", resource_type.unwrap_or(NOTHING).to_owned());
+    for (name, value) in more {
+        if let Some(value) = value {
+            fact(name, value);
+        }
     }
-    let proof = latest
-        .proof
-        .as_deref()
-        .unwrap_or("neither restored nor read");
-    fact("how", proof.to_owned());
-    fact("recovery point", latest.recovery_point_arn.clone());
-    if let Some(rule) = &latest.policy_rule {
-        fact("policy rule", rule.clone());
-    }
-    if latest.restores > 1 {
-        fact("restore jobs", latest.restores.to_string());
-    }
-    fact("checks passed", latest.checks_passed.to_string());
-    for check in &latest.checks_not_passed {
-        let name = format!("check {}", check.outcome);
+    of_record(record, &mut fact);
+    detail
+}
+
+/// What is in a record, and where it lies.
+fn of_record(record: &Excerpt, fact: &mut impl FnMut(&str, String)) {
+    let mut maybe = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            fact(name, value);
+        }
+    };
+    let moment = |at: Option<Moment>| at.map(|at| at.to_string());
+    maybe("its record", Some(record.record_key.clone()));
+    maybe("opened at", Some(record.opened_time.to_string()));
+    let verdict = record.verdict.as_str();
+    maybe(
+        "verdict",
+        Some(format!("{verdict}: {}", record.verdict_reason)),
+    );
+    maybe("told at", moment(record.verdict_time));
+    maybe("kind of fault", record.fault_class.clone());
+    let proof = record.proof.as_deref();
+    let proof = proof.unwrap_or("neither restored nor read");
+    maybe("how", Some(proof.to_owned()));
+    maybe("recovery point", Some(record.recovery_point_arn.clone()));
+    maybe("backed up at", moment(record.recovery_point_created));
+    maybe("in vault", filled(&record.backup_vault_name));
+    maybe("policy rule", record.policy_rule.clone());
+    maybe(
+        "restore jobs",
+        (record.restores > 1).then(|| record.restores.to_string()),
+    );
+    maybe("restore job", record.restore_job_id.clone());
+    maybe("restored as", record.restored_resource_arn.clone());
+    maybe("restored on class", record.restored_class.clone());
+    let measured = |minutes: Option<f64>, target: Option<f64>, objective: &Option<String>| {
+        let target = target.map(|target| format!("; target {}", span(target)));
+        let met = match objective.as_deref() {
+            Some(objective @ ("met" | "missed")) => format!(", {objective}"),
+            Some(_) | None => String::new(),
+        };
+        minutes.map(|minutes| format!("{}{}{met}", span(minutes), target.unwrap_or_default()))
+    };
+    maybe(
+        "recovery time",
+        measured(
+            record.recovery_time,
+            record.recovery_time_target,
+            &record.recovery_time_objective,
+        ),
+    );
+    maybe(
+        "data age",
+        measured(
+            record.data_age,
+            record.data_age_target,
+            &record.data_age_objective,
+        ),
+    );
+    maybe("checks passed", Some(record.checks_passed.to_string()));
+    for check in &record.checks_not_passed {
         let why = match check.detail.as_str() {
             "" => check.name.clone(),
             detail => format!("{}: {detail}", check.name),
         };
-        fact(&name, why);
+        maybe(&format!("check {}", check.outcome), Some(why));
     }
-    for finding in &latest.findings {
-        fact("finding", finding.clone());
+    for finding in &record.findings {
+        maybe("finding", Some(finding.clone()));
     }
-    fact("cleanup", latest.cleanup.clone());
+    maybe("cleanup", filled(&record.cleanup));
+    maybe("why it is left", record.cleanup_reason.clone());
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn in_words(times: &RecoveryTimes) -> String {
@@ -803,14 +864,20 @@ fn coverage(report: &Report) -> Section {
 }
 
 fn failing(report: &Report) -> Section {
-    let rows = report.failing.iter().map(|one| {
-        row([
+    let rows = report.failing.iter().map(|one: &Failing| Row {
+        detail: opened(
+            &one.newest,
+            one.source_account.as_deref(),
+            one.resource_type.as_deref(),
+            [],
+        ),
+        ..row([
             Cell::arn(Some(&one.source_resource_arn)),
-            Cell::verdict(one.verdict),
+            Cell::verdict(one.newest.verdict),
             Cell::moment(Some(one.since)),
             Cell::number(one.in_a_row),
-            Cell::text(&one.verdict_reason),
-            Cell::text(&one.validation_id),
+            Cell::text(&one.newest.verdict_reason),
+            Cell::text(&one.newest.validation_id),
         ])
     });
     Section {
@@ -880,24 +947,46 @@ fn failed(report: &Report) -> Section {
 }
 
 fn bad_news(one: &BadNews) -> Row {
-    row([
-        Cell::moment(Some(one.opened_time)),
-        Cell::verdict(one.verdict),
-        Cell::arn(Some(
-            one.source_resource_arn
-                .as_deref()
-                .unwrap_or(&one.recovery_point_arn),
-        )),
-        Cell::text(one.failed_checks.join(", ")),
-        Cell::maybe(one.fault_class.as_deref()),
-        Cell::text(&one.verdict_reason),
-        Cell::text(&one.validation_id),
-    ])
+    Row {
+        detail: opened_bad_news(one),
+        ..row([
+            Cell::moment(Some(one.record.opened_time)),
+            Cell::verdict(one.record.verdict),
+            source(one),
+            Cell::maybe(filled(&one.failed_checks.join(", ")).as_deref()),
+            Cell::maybe(one.record.fault_class.as_deref()),
+            Cell::text(&one.record.verdict_reason),
+            Cell::text(&one.record.validation_id),
+        ])
+    }
+}
+
+/// What was backed up; a copy that failed may name its recovery point alone.
+fn source(one: &BadNews) -> Cell {
+    let named = one.source_resource_arn.as_deref();
+    Cell::arn(Some(named.unwrap_or(&one.record.recovery_point_arn)))
+}
+
+fn opened_bad_news(one: &BadNews) -> Vec<(String, String)> {
+    opened(
+        &one.record,
+        one.source_account.as_deref(),
+        one.resource_type.as_deref(),
+        [("copy job", one.copy_job_id.clone())],
+    )
 }
 
 fn untold(report: &Report) -> Section {
-    let rows = report.untold.iter().map(|one| {
-        row([
+    let rows = report.untold.iter().map(|one| Row {
+        detail: vec![
+            (
+                "newest validation".to_owned(),
+                one.newest_validation_id.clone(),
+            ),
+            ("its record".to_owned(), one.newest_record_key.clone()),
+            ("opened at".to_owned(), one.newest.to_string()),
+        ],
+        ..row([
             Cell::verdict(one.verdict),
             Cell::maybe(one.fault_class.as_deref()),
             Cell::maybe(one.resource_type.as_deref()),
@@ -975,7 +1064,7 @@ fn trend(report: &Report) -> Section {
                 .of(better(change.unwrap_or_default(), Some(good))),
         ])
     };
-    trend.columns = columns(["", "#this period", "#before", "#change"]);
+    trend.columns = columns(["measure", "#this period", "#before", "#change"]);
     trend.rows = vec![
         count("recovery points", |t| t.recovery_points, None),
         count("resources", |t| t.resources, None),
@@ -1020,17 +1109,14 @@ fn better(change: f64, good: Option<bool>) -> Tone {
 }
 
 fn copy_failures(report: &Report) -> Section {
-    let rows = report.copy_failures.listed.iter().map(|one| {
-        row([
-            Cell::moment(Some(one.opened_time)),
+    let rows = report.copy_failures.listed.iter().map(|one| Row {
+        detail: opened_bad_news(one),
+        ..row([
+            Cell::moment(Some(one.record.opened_time)),
             Cell::maybe(one.resource_type.as_deref()),
-            Cell::arn(Some(
-                one.source_resource_arn
-                    .as_deref()
-                    .unwrap_or(&one.recovery_point_arn),
-            )),
+            source(one),
             Cell::maybe(one.copy_job_id.as_deref()),
-            Cell::text(&one.verdict_reason),
+            Cell::text(&one.record.verdict_reason),
         ])
     });
     let mut failures = Section {
@@ -1049,21 +1135,28 @@ fn copy_failures(report: &Report) -> Section {
 }
 
 fn left_behind(report: &Report) -> Section {
-    let rows = report.left_behind.listed.iter().map(|one| {
-        let what = one.restored_resource_arn.as_deref();
-        row([
-            Cell::moment(Some(one.opened_time)),
-            Cell::text(&one.cleanup).of(if one.cleanup == "left_behind" {
-                Tone::Bad
-            } else {
-                Tone::Open
-            }),
-            Cell::maybe(one.resource_type.as_deref()),
-            Cell::arn(what.or(one.restored_instance_id.as_deref())),
-            Cell::maybe(one.restore_job_id.as_deref()),
-            Cell::moment(one.kept_until),
-            Cell::text(one.cleanup_reason.as_deref().unwrap_or_default()),
-        ])
+    let rows = report.left_behind.listed.iter().map(|one: &Left| {
+        let record = &one.record;
+        let what = record.restored_resource_arn.as_deref();
+        let is_left = record.cleanup == "left_behind";
+        let tone = if is_left { Tone::Bad } else { Tone::Open };
+        Row {
+            detail: opened(
+                record,
+                one.source_account.as_deref(),
+                one.resource_type.as_deref(),
+                [("backup of", one.source_resource_arn.clone())],
+            ),
+            ..row([
+                Cell::moment(Some(record.opened_time)),
+                Cell::text(&record.cleanup).of(tone),
+                Cell::maybe(one.resource_type.as_deref()),
+                Cell::arn(what.or(one.restored_instance_id.as_deref())),
+                Cell::maybe(record.restore_job_id.as_deref()),
+                Cell::moment(one.kept_until),
+                Cell::maybe(record.cleanup_reason.as_deref()),
+            ])
+        }
     });
     let mut left = Section {
         columns: columns([
@@ -1201,7 +1294,7 @@ fn read(report: &Report) -> Section {
             .map(|place| fact("no record", Cell::text(place))),
     );
     Section {
-        columns: columns(["", ""]),
+        columns: columns(["fact", "value"]),
         rows,
         is_appendix: true,
         ..section(

@@ -8,52 +8,93 @@
     root.dataset.theme = isDark ? "light" : "dark";
   });
 
-  const value = (row, column) => {
-    const cell = row.cells[column];
+  const element = (name, properties) => Object.assign(document.createElement(name), properties);
+  // Each line of a table is a body of its own: a row, and one that opens its record.
+  const value = (body, column) => {
+    const cell = body.rows[0].cells[column];
     const number = Number.parseFloat(cell.dataset.sort);
-    return Number.isNaN(number) ? (cell.querySelector("summary") ?? cell).textContent.trim() : number;
+    return Number.isNaN(number) ? cell.textContent.trim() : number;
   };
+  // The same order on every machine.
+  const { compare: inWords } = new Intl.Collator("en");
   const compare = (a, b) => {
     // What has no number comes last in one order and first in the other.
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-    return typeof a === "number" ? a - b : a.localeCompare(b);
+    return typeof a === "number" ? a - b : inWords(a, b);
   };
-  for (const table of document.querySelectorAll("table")) {
-    const body = table.tBodies[0];
-    if (body.rows.length < 2) continue;
+
+  // Sorts by the heads of the columns; where those are not shown, on a phone, by a list of them.
+  const sortable = (table, tools) => {
     const heads = [...table.tHead.rows[0].cells];
+    const list = element("select", { className: "order", ariaLabel: "Order of the rows" });
+    list.append(element("option", { textContent: "Order …", value: "" }));
+    const sort = (column, up) => {
+      heads.forEach((head) => head.removeAttribute("aria-sort"));
+      heads[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+      list.value = `${column} ${up}`;
+      const lines = [...table.tBodies].map((body) => [value(body, column), body]);
+      lines.sort(([a], [b]) => (up ? compare(a, b) : compare(b, a)));
+      table.append(...lines.map(([, body]) => body));
+    };
     heads.forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = head.textContent;
-      head.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const up = head.getAttribute("aria-sort") !== "ascending";
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const rows = [...body.rows].map((row) => [value(row, column), row]);
-        rows.sort(([a], [b]) => (up ? compare(a, b) : compare(b, a)));
-        body.append(...rows.map(([, row]) => row));
-      });
-    });
-    if (body.rows.length < 8) continue;
-    const filter = document.createElement("input");
-    filter.type = "search";
-    filter.className = "filter";
-    filter.placeholder = "Show only rows with …";
-    filter.setAttribute("aria-label", "Show only rows with this text");
-    const shown = document.createElement("span");
-    shown.className = "shown";
-    shown.setAttribute("role", "status");
-    filter.addEventListener("input", () => {
-      const wanted = filter.value.trim().toLowerCase();
-      let count = 0;
-      for (const row of body.rows) {
-        row.hidden = !row.textContent.toLowerCase().includes(wanted);
-        count += row.hidden ? 0 : 1;
+      const title = head.textContent;
+      for (const up of [true, false]) {
+        list.append(element("option", { textContent: `${title} ${up ? "▲" : "▼"}`, value: `${column} ${up}` }));
       }
-      shown.textContent = wanted ? `${count} of ${body.rows.length}` : "";
+      const button = element("button", { type: "button", textContent: title });
+      button.addEventListener("click", () => sort(column, head.getAttribute("aria-sort") !== "ascending"));
+      head.replaceChildren(button);
     });
-    table.parentElement.before(filter, shown);
+    list.addEventListener("change", () => {
+      const [column, up] = list.value.split(" ");
+      if (up) sort(Number(column), up === "true");
+    });
+    tools.append(list);
+  };
+
+  const filterable = (table, tools) => {
+    const lines = [...table.tBodies];
+    const words = "Show only rows with …";
+    const filter = element("input", { type: "search", className: "filter", placeholder: words, ariaLabel: words });
+    // It stays in print, so that nobody takes a part for the whole.
+    const shown = element("span", { className: "shown", role: "status" });
+    filter.addEventListener("input", () => {
+      const wanted = filter.value.trim();
+      let count = 0;
+      for (const line of lines) {
+        line.hidden = !line.textContent.toLowerCase().includes(wanted.toLowerCase());
+        count += line.hidden ? 0 : 1;
+      }
+      shown.textContent = wanted ? `${count} of ${lines.length} rows, those with “${wanted}”` : "";
+    });
+    tools.prepend(filter);
+    tools.append(shown);
+  };
+
+  const openable = (records, tools) => {
+    const button = element("button", { type: "button", className: "all", textContent: "Open all" });
+    button.addEventListener("click", () => {
+      const open = records.some((record) => !record.open);
+      for (const record of records) record.open = open;
+    });
+    const tell = () => (button.textContent = records.every((record) => record.open) ? "Close all" : "Open all");
+    for (const record of records) {
+      record.addEventListener("toggle", tell);
+      // Whoever clicks into the first field means the record, unless they mark its text.
+      record.closest("tbody").rows[0].cells[0].addEventListener("click", () => {
+        if (getSelection().isCollapsed) record.open = !record.open;
+      });
+    }
+    tools.append(button);
+  };
+
+  for (const table of document.querySelectorAll("table")) {
+    const tools = element("div", { className: "tools" });
+    const count = table.tBodies.length;
+    const records = [...table.querySelectorAll("td > details")];
+    if (count > 1) sortable(table, tools);
+    if (records.length > 1) openable(records, tools);
+    if (count > 7) filterable(table, tools);
+    if (tools.firstChild) table.parentElement.before(tools);
   }
 })();

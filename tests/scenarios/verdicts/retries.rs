@@ -2,7 +2,7 @@
 
 use super::*;
 
-const KEY_IS_GOING: &str = "KMS key arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555 is pending deletion.";
+pub(crate) const KEY_IS_GOING: &str = "KMS key arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555 is pending deletion.";
 const NOBODY_KNOWS: &str = "The frobnicator was not in the mood";
 
 fn fails(message: &str) -> RestoreOutcome {

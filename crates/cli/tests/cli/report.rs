@@ -135,8 +135,9 @@ fn a_page_needs_nothing_else_and_opens_every_record() {
     for outside in ["http://", "https://", "src=", "url(", "@import", "<link"] {
         assert!(!page.contains(outside), "{outside}");
     }
-    // One for each resource, and the days and what was read.
-    assert_eq!(page.matches("<details").count(), 3 + 2);
+    // One for each resource, for the one that fails and for its bad verdict, and the days and what was read.
+    assert_eq!(page.matches("<details").count(), 3 + 2 + 2);
+    assert_eq!(page.matches("records/dt=2026-11-20/b2.json").count(), 3);
     assert_eq!(page.matches("<svg").count(), 2);
     for said in [
         "arn:aws:rds:eu-central-1:111122223333:snapshot:b1",

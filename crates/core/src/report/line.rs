@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::record::record_key;
 use crate::verdict::Verdict;
 
 /// A point in time of a record, in UTC, to the millisecond.
@@ -135,6 +136,11 @@ impl Line {
     /// Whether the copy was restored on another class than its source has; none when either is not known.
     pub(super) fn is_on_another_class(&self) -> bool {
         matches!((&self.restored_class, &self.source_class), (Some(restored), Some(source)) if restored != source)
+    }
+
+    /// Key of the record in the results bucket.
+    pub(super) fn record_key(&self) -> String {
+        record_key(self.opened_time.day(), &self.validation_id)
     }
 
     /// Whether what was restored is still there, or nobody knows.

@@ -6,12 +6,13 @@ use jiff::civil::Date;
 
 use super::line::Line;
 use super::{
-    BadNews, Before, Capped, CheckNotPassed, Cost, Coverage, DataAges, Day, FORMAT, Failing,
-    Flapping, LONGEST_LIST, LONGEST_TEXT, Latest, Left, Listed, Moment, Period, Proof, Read,
+    BadNews, Before, Capped, CheckNotPassed, Cost, Coverage, DataAges, Day, Excerpt, FORMAT,
+    Failing, Flapping, LONGEST_LIST, LONGEST_TEXT, Left, Listed, Moment, Period, Proof, Read,
     RecoveryTimes, Report, Resource, Standing, Totals, TypeTimes, TypeTotals, Untold, Usage,
     prices,
 };
-use crate::runbook::{command, record_key};
+use crate::record::record_key;
+use crate::runbook::command;
 use crate::verdict::Verdict;
 
 /// How many places of unreadable lines are named.
@@ -130,15 +131,12 @@ impl Reckoning {
         }
         if line.is_left() {
             self.left.put(at(&line), || Left {
-                opened_time: line.opened_time,
-                cleanup: line.cleanup.clone(),
+                source_account: line.source_account.clone(),
                 resource_type: line.resource_type.clone(),
-                restored_resource_arn: line.restored_resource_arn.clone(),
+                source_resource_arn: line.source_resource_arn.clone(),
                 restored_instance_id: line.restored_instance_id.clone(),
-                restore_job_id: line.restore_job_id.clone(),
-                cleanup_reason: line.cleanup_reason.as_deref().map(short),
                 kept_until: line.kept_until,
-                validation_id: line.validation_id.clone(),
+                record: excerpt(&line),
             });
         }
         let Some(arn) = line.source_resource_arn.clone() else {
@@ -146,7 +144,7 @@ impl Reckoning {
             return;
         };
         let key = (line.source_account.clone(), line.resource_type.clone(), arn);
-        self.resources.entry(key).or_default().add(line, now);
+        self.resources.entry(key).or_default().add(&line, now);
     }
 
     fn add_to_period(&mut self, line: &Line, day: Date) {
@@ -273,6 +271,8 @@ impl Reckoning {
                 resources: tally.resources.len() as u64,
                 newest_reason: tally.reason,
                 newest: tally.newest.0,
+                newest_record_key: record_key(tally.newest.0.day(), &tally.newest.1),
+                newest_validation_id: tally.newest.1,
             })
             .collect();
         // The order of the keys stays among equals.
@@ -360,16 +360,12 @@ fn at(line: &Line) -> (Moment, String) {
 fn bad_news(line: &Line) -> BadNews {
     let failed = line.checks.iter().filter(|check| check.outcome == "failed");
     BadNews {
-        opened_time: line.opened_time,
-        verdict: line.verdict,
+        source_account: line.source_account.clone(),
         resource_type: line.resource_type.clone(),
         source_resource_arn: line.source_resource_arn.clone(),
-        recovery_point_arn: line.recovery_point_arn.clone(),
-        verdict_reason: short(&line.verdict_reason),
-        fault_class: line.fault_class.clone(),
         failed_checks: failed.map(|check| short(&check.name)).collect(),
         copy_job_id: line.copy_job_id.clone(),
-        validation_id: line.validation_id.clone(),
+        record: excerpt(line),
     }
 }
 
@@ -466,12 +462,12 @@ impl Mean {
 struct Seen {
     proof: Option<Proof>,
     last_proved: Option<Moment>,
-    latest: Option<Latest>,
+    latest: Option<Excerpt>,
     validations: u64,
     /// Verdicts of the period that speak for or against the backup.
     telling: Vec<Telling>,
-    /// The newest of them that speaks against it: where it stands, and why.
-    newest_bad: Option<((Moment, String), String)>,
+    /// The newest of them that speaks against it.
+    newest_bad: Option<Excerpt>,
     times: Times,
     ages: Ages,
 }
@@ -480,11 +476,10 @@ struct Seen {
 struct Telling {
     at: Moment,
     is_good: bool,
-    verdict: Verdict,
 }
 
 impl Seen {
-    fn add(&mut self, line: Line, now: bool) {
+    fn add(&mut self, line: &Line, now: bool) {
         if line.is_proof() {
             self.last_proved = self.last_proved.max(line.verdict_time);
             let rank = |proof: &Proof| {
@@ -503,8 +498,8 @@ impl Seen {
                 recovery_time: line.recovery_time,
                 restored_class: line.restored_class.clone(),
                 source_class: line.source_class.clone(),
+                record_key: line.record_key(),
                 validation_id: line.validation_id.clone(),
-                record: record_key(line.opened_time, &line.validation_id),
                 runbook: line
                     .source_resource_arn
                     .as_deref()
@@ -529,44 +524,32 @@ impl Seen {
                 self.telling.push(Telling {
                     at: line.opened_time,
                     is_good,
-                    verdict: line.verdict,
                 });
             }
-            if is_good == Some(false)
-                && self
-                    .newest_bad
-                    .as_ref()
-                    .is_none_or(|(known, _)| *known < at(&line))
-            {
-                self.newest_bad = Some((at(&line), short(&line.verdict_reason)));
+            if is_good == Some(false) && is_newer(line, self.newest_bad.as_ref()) {
+                self.newest_bad = Some(excerpt(line));
             }
             if let (true, Some(minutes)) = (line.is_proof(), line.recovery_time) {
-                self.times.add(&line, minutes);
+                self.times.add(line, minutes);
             }
-            self.ages.add(&line);
+            self.ages.add(line);
         }
-        let is_newer = self.latest.as_ref().is_none_or(|known| {
-            (known.opened_time, &known.validation_id) < (line.opened_time, &line.validation_id)
-        });
-        if is_newer {
-            self.latest = Some(latest(line));
+        if is_newer(line, self.latest.as_ref()) {
+            self.latest = Some(excerpt(line));
         }
     }
 
     /// That it fails, if its newest telling verdict is bad.
     fn failing(&self, (account, resource_type, arn): &Key) -> Option<Failing> {
         let in_a_row = self.telling.iter().rev().take_while(|one| !one.is_good);
-        let (first, newest) = (in_a_row.clone().last()?, self.telling.last()?);
-        let ((_, validation_id), reason) = self.newest_bad.clone()?;
+        let first = in_a_row.clone().last()?;
         Some(Failing {
             source_account: account.clone(),
             resource_type: resource_type.clone(),
             source_resource_arn: arn.clone(),
-            verdict: newest.verdict,
             since: first.at,
             in_a_row: in_a_row.count() as u64,
-            verdict_reason: reason,
-            validation_id,
+            newest: self.newest_bad.clone()?,
         })
     }
 
@@ -631,10 +614,38 @@ impl Seen {
     }
 }
 
-fn latest(line: Line) -> Latest {
+/// Whether it stands behind what is known so far.
+fn is_newer(line: &Line, known: Option<&Excerpt>) -> bool {
+    known.is_none_or(|known| {
+        (known.opened_time, &known.validation_id) < (line.opened_time, &line.validation_id)
+    })
+}
+
+fn excerpt(line: &Line) -> Excerpt {
     let passed = |outcome: &str| outcome == "passed";
     let not_passed = line.checks.iter().filter(|check| !passed(&check.outcome));
-    Latest {
+    Excerpt {
+        validation_id: line.validation_id.clone(),
+        record_key: line.record_key(),
+        opened_time: line.opened_time,
+        verdict: line.verdict,
+        verdict_reason: short(&line.verdict_reason),
+        fault_class: line.fault_class.clone(),
+        proof: line.proof.clone(),
+        recovery_point_arn: line.recovery_point_arn.clone(),
+        recovery_point_created: line.recovery_point_created,
+        backup_vault_name: line.backup_vault_name.clone(),
+        policy_rule: line.policy_rule.clone(),
+        restores: line.attempts.len() as u64,
+        restore_job_id: line.restore_job_id.clone(),
+        restored_resource_arn: line.restored_resource_arn.clone(),
+        restored_class: line.restored_class.clone(),
+        recovery_time: line.recovery_time,
+        recovery_time_target: line.recovery_time_target,
+        recovery_time_objective: line.recovery_time_objective.clone(),
+        data_age: line.data_age,
+        data_age_target: line.data_age_target,
+        data_age_objective: line.data_age_objective.clone(),
         checks_passed: (line.checks.len() - not_passed.clone().count()) as u64,
         checks_not_passed: not_passed
             .take(OF_A_VALIDATION)
@@ -650,17 +661,9 @@ fn latest(line: Line) -> Latest {
             .take(OF_A_VALIDATION)
             .map(|finding| short(finding))
             .collect(),
-        restores: line.attempts.len() as u64,
-        verdict_reason: short(&line.verdict_reason),
-        validation_id: line.validation_id,
-        opened_time: line.opened_time,
-        verdict: line.verdict,
-        fault_class: line.fault_class,
-        proof: line.proof,
-        recovery_point_arn: line.recovery_point_arn,
-        recovery_point_created: line.recovery_point_created,
-        policy_rule: line.policy_rule,
-        cleanup: line.cleanup,
+        cleanup: line.cleanup.clone(),
+        cleanup_reason: line.cleanup_reason.as_deref().map(short),
+        verdict_time: line.verdict_time,
     }
 }
 

@@ -232,17 +232,17 @@ fn totals_count_what_the_auditors_month_counts() {
         .failed
         .listed
         .iter()
-        .map(|one| one.validation_id.as_str())
+        .map(|one| one.record.validation_id.as_str())
         .collect();
     assert_eq!(failed, ["k", "j", "e", "d", "c"]);
     let copies: Vec<_> = report
         .copy_failures
         .listed
         .iter()
-        .map(|one| one.validation_id.as_str())
+        .map(|one| one.record.validation_id.as_str())
         .collect();
     assert_eq!(copies, ["k", "e"]);
-    assert_eq!(report.left_behind.listed[0].validation_id, "c");
+    assert_eq!(report.left_behind.listed[0].record.validation_id, "c");
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn a_resource_fails_from_the_first_bad_verdict_in_a_row_and_flaps_when_it_change
                 one.source_resource_arn.as_str(),
                 one.in_a_row,
                 one.since.day().day(),
-                one.verdict_reason.as_str(),
+                one.newest.verdict_reason.as_str(),
             )
         })
         .collect();
@@ -407,7 +407,7 @@ fn a_resource_fails_from_the_first_bad_verdict_in_a_row_and_flaps_when_it_change
         failing,
         [("fails", 2, 3, "why fails4"), ("both", 1, 4, "why both4")]
     );
-    assert_eq!(report.failing[0].verdict, Verdict::RestoreFailed);
+    assert_eq!(report.failing[0].newest.verdict, Verdict::RestoreFailed);
     let flapping: Vec<_> = report
         .flapping
         .iter()
@@ -642,11 +642,15 @@ fn no_list_grows_without_an_end() {
         (report.failed.count, report.failed.listed.len()),
         (1005, LONGEST_LIST)
     );
-    assert_eq!(report.failed.listed[0].validation_id, "v01004");
+    assert_eq!(report.failed.listed[0].record.validation_id, "v01004");
     // The oldest are what costs most.
-    assert_eq!(report.left_behind.listed[0].validation_id, "v00000");
+    assert_eq!(report.left_behind.listed[0].record.validation_id, "v00000");
     assert_eq!(
-        report.failed.listed[0].verdict_reason.chars().count(),
+        report.failed.listed[0]
+            .record
+            .verdict_reason
+            .chars()
+            .count(),
         LONGEST_TEXT + 1
     );
 }
