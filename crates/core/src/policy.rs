@@ -5,6 +5,7 @@
 //! later, and what a [`Rule`] holds can be frozen in the ledger as it is.
 
 mod check;
+pub mod data;
 mod glob;
 mod limits;
 mod rule;
@@ -24,6 +25,7 @@ use crate::wire;
 pub use crate::reader::{
     Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
 };
+pub use data::{DataCheck, Question};
 pub use glob::Glob;
 pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use rule::is_iam_user;
@@ -325,6 +327,14 @@ impl Check {
     pub fn measures_data_age(&self) -> bool {
         match &self.kind {
             CheckKind::Sql(sql) => sql.data_age,
+            CheckKind::Data(data) => match &data.question {
+                Question::Freshness(fresh) => fresh.data_age,
+                Question::RowCount(_)
+                | Question::Missing(_)
+                | Question::Duplicate(_)
+                | Question::FailedRows(_)
+                | Question::References(_) => false,
+            },
             CheckKind::Http(_) | CheckKind::Connect(_) => false,
         }
     }
@@ -333,13 +343,16 @@ impl Check {
 impl Check {
     /// Whether it logs in to what was restored.
     pub fn logs_in(&self) -> bool {
-        matches!(self.kind, CheckKind::Sql(_))
+        match self.kind {
+            CheckKind::Sql(_) | CheckKind::Data(_) => true,
+            CheckKind::Http(_) | CheckKind::Connect(_) => false,
+        }
     }
 
     /// Whether it connects to the public address of a restored machine.
     pub fn wants_public_address(&self) -> bool {
         match &self.kind {
-            CheckKind::Sql(_) => false,
+            CheckKind::Sql(_) | CheckKind::Data(_) => false,
             CheckKind::Http(http) => http.address == Address::Public,
             CheckKind::Connect(connect) => connect.address == Address::Public,
         }
@@ -356,6 +369,9 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A port of what was restored answers.
     Connect(ConnectCheck),
+    /// Tables and columns, a bound, and no SQL. Its question has kinds of its own, which stand in `kind`.
+    #[serde(untagged)]
+    Data(DataCheck),
 }
 
 impl CheckKind {
@@ -365,6 +381,7 @@ impl CheckKind {
             CheckKind::Sql(_) => "sql",
             CheckKind::Http(_) => "http",
             CheckKind::Connect(_) => "connect",
+            CheckKind::Data(data) => data.question.name(),
         }
     }
 }

@@ -438,7 +438,7 @@ impl CheckColumns {
                 .iter()
                 .map(|measured| MeasuredColumns {
                     name: shown(&measured.name),
-                    number: measured.number,
+                    number: measured.number.filter(|_| ceiling.lets(Datum::Number)),
                     text: measured.text.as_ref().map(|text| text.at(ceiling)),
                 })
                 .collect(),

@@ -33,6 +33,13 @@ pub(crate) fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
         );
         facts.push(("size", words));
     }
+    if let Some(largest) = limits.largest_scan {
+        let words = format!(
+            "of a larger table than {} checks read a sample",
+            readable_size(largest)
+        );
+        facts.push(("scans", words));
+    }
     if limits.longest_wait != DEFAULT_LONGEST_WAIT {
         let words = format!(
             "{} for a slot among the restores; after that a copy is not tested",
@@ -234,6 +241,15 @@ fn summary(check: &Check) -> String {
             };
             format!("{}{age}", printable(&sql.expect.to_string()))
         }
+        CheckKind::Data(data) => {
+            let age = if check.measures_data_age() {
+                "; tells the data's age"
+            } else {
+                ""
+            };
+            let words = format!("{}: {}{age}", data.question.subject(), data.in_words(&data.expect));
+            one_line(&words)
+        }
         CheckKind::Http(http) => {
             let paths: Vec<_> = http.steps.iter().map(|step| step.path.as_str()).collect();
             let at = place(http);
@@ -264,6 +280,20 @@ pub(crate) fn details(check: &Check) -> Vec<String> {
                 readable(check.timeout)
             )));
             lines
+        }
+        CheckKind::Data(data) => {
+            let mut words = format!("must be {}", data.in_words(&data.expect));
+            if let Some(warn) = &data.warn {
+                words += &format!(", and should be {}", data.in_words(warn));
+            }
+            if let Some(database) = &data.database {
+                words += &format!("; in database {database}");
+            }
+            if check.measures_data_age() {
+                words += "; tells the data's age";
+            }
+            words += &format!("; within {}", readable(check.timeout));
+            vec![one_line(&data.question.subject()), printable(&words)]
         }
         CheckKind::Http(http) => {
             let mut lines: Vec<_> = http.steps.iter().map(step).collect();
