@@ -268,8 +268,11 @@ async fn login(given: &Given) -> Result<Login, Problem> {
 /// Why a check does not fit the target; none when it does.
 fn misfit(check: &Check, target: &Target) -> Option<&'static str> {
     match (&check.kind, target) {
-        (CheckKind::Sql(_) | CheckKind::Data(_), Target::Database { .. }) => None,
-        (CheckKind::Data(_), _) => {
+        (
+            CheckKind::Sql(_) | CheckKind::Schema(_) | CheckKind::Profile(_) | CheckKind::Data(_),
+            Target::Database { .. },
+        ) => None,
+        (CheckKind::Schema(_) | CheckKind::Profile(_) | CheckKind::Data(_), _) => {
             Some("checks of data need a database: postgres://… or mysql://…")
         }
         (CheckKind::Sql(_), _) => Some("sql checks need a database: postgres://… or mysql://…"),

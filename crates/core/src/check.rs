@@ -9,7 +9,9 @@ pub mod estimate;
 pub mod mysql;
 mod overheard;
 pub mod postgres;
+pub mod profile;
 pub mod redirect;
+pub mod schema;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -133,6 +135,12 @@ pub fn not_begun(rule: &Rule, why: &str) -> Vec<CheckResult> {
 pub fn expectation(check: &Check) -> String {
     match &check.kind {
         CheckKind::Sql(sql) => sql.expect.to_string(),
+        CheckKind::Profile(check) => match check.tables.len() {
+            0 => "there is a table".to_owned(),
+            1 => "there is a table, and the one that is named".to_owned(),
+            tables => format!("there is a table, and the {tables} that are named"),
+        },
+        CheckKind::Schema(check) => schema::in_words(&check.expect),
         CheckKind::Data(data) => data.in_words(&data.expect),
         CheckKind::Http(http) => match http.steps.len() {
             1 => "1 step answers as expected".to_owned(),

@@ -25,7 +25,7 @@ use crate::wire;
 pub use crate::reader::{
     Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
 };
-pub use data::{DataCheck, Question};
+pub use data::{DataCheck, ProfileCheck, Question, SchemaCheck};
 pub use glob::Glob;
 pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use rule::is_iam_user;
@@ -333,9 +333,13 @@ impl Check {
                 | Question::Missing(_)
                 | Question::Duplicate(_)
                 | Question::FailedRows(_)
-                | Question::References(_) => false,
+                | Question::References(_)
+                | Question::Manifest(_) => false,
             },
-            CheckKind::Http(_) | CheckKind::Connect(_) => false,
+            CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Http(_)
+            | CheckKind::Connect(_) => false,
         }
     }
 }
@@ -344,7 +348,10 @@ impl Check {
     /// Whether it logs in to what was restored.
     pub fn logs_in(&self) -> bool {
         match self.kind {
-            CheckKind::Sql(_) | CheckKind::Data(_) => true,
+            CheckKind::Sql(_)
+            | CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Data(_) => true,
             CheckKind::Http(_) | CheckKind::Connect(_) => false,
         }
     }
@@ -352,7 +359,10 @@ impl Check {
     /// Whether it connects to the public address of a restored machine.
     pub fn wants_public_address(&self) -> bool {
         match &self.kind {
-            CheckKind::Sql(_) | CheckKind::Data(_) => false,
+            CheckKind::Sql(_)
+            | CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Data(_) => false,
             CheckKind::Http(http) => http.address == Address::Public,
             CheckKind::Connect(connect) => connect.address == Address::Public,
         }
@@ -369,6 +379,10 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A port of what was restored answers.
     Connect(ConnectCheck),
+    /// What the schema of a database must have.
+    Schema(SchemaCheck),
+    /// What a database holds, in numbers.
+    Profile(ProfileCheck),
     /// Tables and columns, a bound, and no SQL. Its question has kinds of its own, which stand in `kind`.
     #[serde(untagged)]
     Data(DataCheck),
@@ -381,6 +395,8 @@ impl CheckKind {
             CheckKind::Sql(_) => "sql",
             CheckKind::Http(_) => "http",
             CheckKind::Connect(_) => "connect",
+            CheckKind::Schema(_) => "schema",
+            CheckKind::Profile(_) => "profile",
             CheckKind::Data(data) => data.question.name(),
         }
     }

@@ -4,14 +4,14 @@
 //! larger one a sample is read. A sample can show that there are bad rows, and never that there are none elsewhere: the words
 //! say what was looked at.
 
-mod statements;
+pub(super) mod statements;
 
 use super::{Engine, Trouble, mysql, ruling};
 use crate::ceiling::{Datum, number};
 use crate::expectation::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, Measurement, Value, number_text,
 };
-use crate::policy::data::{DataCheck, Freshness, Question, TableName, Unit};
+use crate::policy::data::{DataCheck, Freshness, Manifest, Question, TableName, Unit};
 use crate::policy::readable_size;
 
 /// Rows that a statement answers, each with its columns.
@@ -26,6 +26,10 @@ const INNODB_VARIES: f64 = 0.5;
 
 /// How many standard deviations a sample may be off before it counts as evidence.
 const DEVIATIONS: f64 = 4.0;
+
+/// What is said of a number that may lie on either side of its bound.
+const TOO_NEAR: &str =
+    "which is too near to the bound to tell; raise limits.largest_scan to have them counted";
 
 /// PostgreSQL's pages, which a sample is drawn of, bytes.
 const PAGE: f64 = 8192.0;
@@ -44,11 +48,18 @@ where
     A: AsyncFnMut(String) -> Result<Rows, Trouble>,
 {
     let table = check.question.table();
-    let scan = Scan::of(&ask(statements::size(engine, table)).await?, check.largest_scan);
+    let scan = Scan::of(
+        &ask(statements::size(engine, table)).await?,
+        check.largest_scan,
+    );
     let mut judgement = match &check.question {
         Question::RowCount(_) => row_count(check, engine, &scan, &mut ask).await?,
         Question::Freshness(fresh) => {
-            freshness(check, fresh, engine, &scan, clocks, &mut ask).await?
+            let Freshness { table, column, .. } = fresh;
+            freshness(check, (table, column), engine, &scan, clocks, &mut ask).await?
+        }
+        Question::Manifest(manifest) => {
+            self::manifest(check, manifest, engine, &scan, clocks, &mut ask).await?
         }
         Question::Missing(_)
         | Question::Duplicate(_)
@@ -69,12 +80,13 @@ impl Question {
             Question::Duplicate(duplicate) => &duplicate.table,
             Question::FailedRows(failed) => &failed.table,
             Question::References(references) => &references.table,
+            Question::Manifest(manifest) => &manifest.table,
         }
     }
 }
 
 /// How much of a table is read.
-struct Scan {
+pub(super) struct Scan {
     /// Its size, bytes; none where the server does not say, as of a view.
     size: Option<f64>,
     /// How many rows it has by the server's estimate.
@@ -84,7 +96,7 @@ struct Scan {
 
 impl Scan {
     /// By the answer to [`statements::size`]. A table that is not there has none: the next statement finds that out.
-    fn of(answer: &Rows, largest: u64) -> Scan {
+    pub(super) fn of(answer: &Rows, largest: u64) -> Scan {
         let row = answer.first().map(Vec::as_slice).unwrap_or_default();
         let number = |index: usize| match row.get(index) {
             Some(Value::Number { number, .. }) if *number > 0.0 => Some(*number),
@@ -115,7 +127,7 @@ impl Scan {
         }
     }
 
-    fn measured(&self) -> Vec<Measurement> {
+    pub(super) fn measured(&self) -> Vec<Measurement> {
         let measurement = |name: &str, number: f64| Measurement {
             name: name.to_owned(),
             number: Some(rounded(number)),
@@ -141,6 +153,62 @@ fn rounded(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
+/// How many rows a table has.
+pub(super) struct Counted {
+    /// The number, or the likeliest.
+    pub(super) rows: f64,
+    /// It lies from the first to the second of these.
+    bounds: (f64, f64),
+    /// How it was found, if it was not counted.
+    pub(super) estimated: Option<&'static str>,
+}
+
+/// Counts the rows of a table, or estimates them if it is too large to be read.
+pub(super) async fn count<A>(
+    table: &TableName,
+    engine: Engine,
+    scan: &Scan,
+    ask: &mut A,
+) -> Result<Counted, Trouble>
+where
+    A: AsyncFnMut(String) -> Result<Rows, Trouble>,
+{
+    match (scan.share(), engine) {
+        (None, _) => {
+            let [rows] = numbers(&ask(statements::count(engine, table, None)).await?)?;
+            Ok(Counted {
+                rows,
+                bounds: (rows, rows),
+                estimated: None,
+            })
+        }
+        (Some(share), Engine::Postgres) => {
+            let counted = statements::count(engine, table, Some(share));
+            let [counted] = numbers(&ask(counted).await?)?;
+            let off = DEVIATIONS / (scan.largest as f64 / PAGE).sqrt();
+            let rows = (counted / share).round();
+            Ok(Counted {
+                rows,
+                bounds: (rows * (1.0 - off).max(0.0), rows * (1.0 + off)),
+                estimated: Some("counted in a sample"),
+            })
+        }
+        (Some(_), Engine::MySql) => {
+            let rows = scan.rows.ok_or_else(|| {
+                Trouble::CannotTell(format!(
+                    "{table} is larger than limits.largest_scan, {}, and the server has no estimate of its rows",
+                    readable_size(scan.largest)
+                ))
+            })?;
+            Ok(Counted {
+                rows,
+                bounds: (rows / (1.0 + INNODB_VARIES), rows / (1.0 - INNODB_VARIES)),
+                estimated: Some("the server's estimate, which may be off by half"),
+            })
+        }
+    }
+}
+
 async fn row_count<A>(
     check: &DataCheck,
     engine: Engine,
@@ -151,50 +219,24 @@ where
     A: AsyncFnMut(String) -> Result<Rows, Trouble>,
 {
     let table = check.question.table();
-    let Some(share) = scan.share() else {
-        let [rows] = numbers(&ask(statements::count(engine, table, None)).await?)?;
-        let what = format!("{table} has {} rows", number(number_text(rows)));
-        let holds = is_within((rows, rows), &check.expect);
-        let outcome = if holds == Some(true) {
-            CheckOutcome::Passed
-        } else {
-            CheckOutcome::Failed
-        };
-        return Ok(judged(check, outcome, rows, &what));
+    let counted = count(table, engine, scan, ask).await?;
+    let rows = number(number_text(counted.rows));
+    let what = match counted.estimated {
+        None => format!("{table} has {rows} rows"),
+        Some(how) => format!(
+            "{table} has about {rows} rows ({how}, since the table is larger than limits.largest_scan, {})",
+            readable_size(scan.largest)
+        ),
     };
-    // What the number of rows is for certain: within these bounds.
-    let (rows, (least, most), how) = match engine {
-        Engine::Postgres => {
-            let counted = statements::count(engine, table, Some(share));
-            let [counted] = numbers(&ask(counted).await?)?;
-            let off = DEVIATIONS / (scan.largest as f64 / PAGE).sqrt();
-            let rows = (counted / share).round();
-            let bounds = (rows * (1.0 - off).max(0.0), rows * (1.0 + off));
-            (rows, bounds, "counted in a sample")
-        }
-        Engine::MySql => {
-            let rows = scan.rows.ok_or_else(|| {
-                Trouble::CannotTell(format!(
-                    "{table} is larger than limits.largest_scan, {}, and the server has no estimate of its rows",
-                    readable_size(scan.largest)
-                ))
-            })?;
-            let bounds = (rows / (1.0 + INNODB_VARIES), rows / (1.0 - INNODB_VARIES));
-            (rows, bounds, "the server's estimate, which may be off by half")
-        }
-    };
-    let what = format!(
-        "{table} has about {} rows ({how}, since the table is larger than limits.largest_scan, {})",
-        number(number_text(rows)),
-        readable_size(scan.largest)
-    );
-    Ok(match is_within((least, most), &check.expect) {
-        Some(true) => judged(check, CheckOutcome::Passed, rows, &what),
-        Some(false) => judged(check, CheckOutcome::Failed, rows, &what),
-        None => {
-            let what = format!("{what}, which is too near to the bound to tell; raise limits.largest_scan to have them counted");
-            judged(check, CheckOutcome::Errored, rows, &what)
-        }
+    Ok(match is_within(counted.bounds, &check.expect) {
+        Some(true) => judged(check, CheckOutcome::Passed, counted.rows, &what),
+        Some(false) => judged(check, CheckOutcome::Failed, counted.rows, &what),
+        None => judged(
+            check,
+            CheckOutcome::Errored,
+            counted.rows,
+            &format!("{what}, {TOO_NEAR}"),
+        ),
     })
 }
 
@@ -223,7 +265,7 @@ fn is_within((least, most): (f64, f64), expect: &Expectation) -> Option<bool> {
 
 async fn freshness<A>(
     check: &DataCheck,
-    fresh: &Freshness,
+    (table, column): (&TableName, &str),
     engine: Engine,
     scan: &Scan,
     clocks: &Clocks,
@@ -232,7 +274,6 @@ async fn freshness<A>(
 where
     A: AsyncFnMut(String) -> Result<Rows, Trouble>,
 {
-    let Freshness { table, column, .. } = fresh;
     if scan.share().is_some() {
         let indexed = statements::indexes_from(engine, table, column);
         let [indexes] = numbers(&ask(indexed).await?)?;
@@ -262,7 +303,89 @@ where
         _ => format!("{column} of {table}: {}", judgement.detail),
     };
     let warns = |warn: &&Expectation| warn.judge(newest, clocks).outcome != CheckOutcome::Passed;
-    judgement.warning = check.warn.as_ref().filter(warns).map(|warn| check.in_words(warn));
+    judgement.warning = check
+        .warn
+        .as_ref()
+        .filter(warns)
+        .map(|warn| check.in_words(warn));
+    Ok(judgement)
+}
+
+/// The newest row says when the source was alive; and tables are counted of which it says how many rows they had.
+async fn manifest<A>(
+    check: &DataCheck,
+    manifest: &Manifest,
+    engine: Engine,
+    scan: &Scan,
+    clocks: &Clocks,
+    ask: &mut A,
+) -> Result<Judgement, Trouble>
+where
+    A: AsyncFnMut(String) -> Result<Rows, Trouble>,
+{
+    let written = (&manifest.table, manifest.column.as_str());
+    let mut judgement = freshness(check, written, engine, scan, clocks, ask).await?;
+    let Some(counts) = &manifest.counts else {
+        return Ok(judgement);
+    };
+    let mut differences = Vec::new();
+    let mut in_doubt = Vec::new();
+    for table in &counts.tables {
+        let said = ask(statements::said(engine, manifest, counts, table)).await?;
+        let Some(Value::Number { number: said, .. }) = said.first().and_then(|row| row.first())
+        else {
+            differences.push(format!("the manifest says nothing of {table}"));
+            continue;
+        };
+        let scan = Scan::of(
+            &ask(statements::size(engine, table)).await?,
+            check.largest_scan,
+        );
+        let counted = count(table, engine, &scan, ask).await?;
+        let off = said * counts.tolerance / 100.0;
+        let words = format!(
+            "{table} has {}{} rows, and the manifest says {}",
+            if counted.estimated.is_some() {
+                "about "
+            } else {
+                ""
+            },
+            number(number_text(counted.rows)),
+            number(number_text(*said))
+        );
+        match is_within(
+            counted.bounds,
+            &Expectation::Between(said - off, said + off),
+        ) {
+            Some(true) => {}
+            Some(false) => differences.push(words),
+            None => in_doubt.push(format!("{words}, {TOO_NEAR}")),
+        }
+        judgement.measured.push(Measurement {
+            name: format!("rows of {table}"),
+            number: Some(counted.rows),
+            text: None,
+        });
+        judgement.measured.extend(scan.measured());
+    }
+    let outcome = if !differences.is_empty() {
+        CheckOutcome::Failed
+    } else if !in_doubt.is_empty() && judgement.outcome == CheckOutcome::Passed {
+        CheckOutcome::Errored
+    } else {
+        judgement.outcome
+    };
+    let words: Vec<String> = differences.into_iter().chain(in_doubt).collect();
+    judgement.outcome = outcome;
+    judgement.detail = if words.is_empty() {
+        format!(
+            "{}; {} tables are as it says",
+            judgement.detail,
+            counts.tables.len()
+        )
+    } else {
+        format!("{}; {}", words.join("; "), judgement.detail)
+    };
     Ok(judgement)
 }
 
@@ -292,7 +415,9 @@ where
             let [all] = numbers(&ask(statements::referring(engine, references, sample)).await?)?;
             [orphans, all]
         }
-        Question::RowCount(_) | Question::Freshness(_) => return Err(no_numbers()),
+        Question::RowCount(_) | Question::Freshness(_) | Question::Manifest(_) => {
+            return Err(no_numbers());
+        }
     };
     let about = match &check.question {
         Question::Missing(missing) => format!("have no value in {}", missing.column),
@@ -301,7 +426,7 @@ where
         }
         Question::FailedRows(_) => "meet the condition of failed rows".to_owned(),
         Question::References(references) => format!("refer to no row of {}", references.to),
-        Question::RowCount(_) | Question::Freshness(_) => String::new(),
+        Question::RowCount(_) | Question::Freshness(_) | Question::Manifest(_) => String::new(),
     };
     let what = format!(
         "{} of {} rows of {} {about}{}",
@@ -331,7 +456,9 @@ where
     } else if value - off > most {
         judged(check, CheckOutcome::Failed, value, &what)
     } else {
-        let what = format!("{what}, which is too near to the bound to tell; raise limits.largest_scan to have them counted");
+        let what = format!(
+            "{what}, which is too near to the bound to tell; raise limits.largest_scan to have them counted"
+        );
         judged(check, CheckOutcome::Errored, value, &what)
     };
     judgement.measured.push(Measurement {
@@ -350,13 +477,18 @@ where
 fn judged(check: &DataCheck, outcome: CheckOutcome, value: f64, what: &str) -> Judgement {
     let text = number_text(value);
     let warns = |warn: &&Expectation| is_within((value, value), warn) != Some(true);
-    let is_expected = matches!(&check.expect, Expectation::Equals(constant) if constant.to_string() == text);
+    let is_expected =
+        matches!(&check.expect, Expectation::Equals(constant) if constant.to_string() == text);
     Judgement {
         value: Some(text),
         value_number: Some(value),
         datum: Some(Datum::Number),
         is_expected: is_expected && outcome == CheckOutcome::Passed,
-        warning: check.warn.as_ref().filter(warns).map(|warn| check.in_words(warn)),
+        warning: check
+            .warn
+            .as_ref()
+            .filter(warns)
+            .map(|warn| check.in_words(warn)),
         ..ruling(
             outcome,
             format!("{what}; expected: {}", check.in_words(&check.expect)),
@@ -365,7 +497,7 @@ fn judged(check: &DataCheck, outcome: CheckOutcome, value: f64, what: &str) -> J
 }
 
 /// The numbers in a statement's one row.
-fn numbers<const N: usize>(answer: &Rows) -> Result<[f64; N], Trouble> {
+pub(super) fn numbers<const N: usize>(answer: &Rows) -> Result<[f64; N], Trouble> {
     let row = answer.first().ok_or_else(no_numbers)?;
     let mut numbers = [0.0; N];
     if row.len() != N {

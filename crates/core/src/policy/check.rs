@@ -145,7 +145,10 @@ pub(super) fn settle(drafts: Vec<Draft<'_>>, objectives: Option<&Item<'_>>) -> O
                         fresh.data_age = data_age;
                     }
                 }
-                CheckKind::Http(_) | CheckKind::Connect(_) => {}
+                CheckKind::Schema(_)
+                | CheckKind::Profile(_)
+                | CheckKind::Http(_)
+                | CheckKind::Connect(_) => {}
             }
             Some(check)
         })
@@ -202,8 +205,7 @@ fn read<'t>(
             Kind::Data(kind) => {
                 let read = data::read(kind, check, largest_scan);
                 let logs_in = Kind::Data(kind).fits(about).is_ok();
-                let check = read.check.map(CheckKind::Data);
-                (check, logs_in, read.measures, read.could_measure)
+                (read.check, logs_in, read.measures, read.could_measure)
             }
         },
     };

@@ -16,6 +16,12 @@ pub const DEFAULT_LARGEST_SCAN: u64 = 1 << 30;
 /// The most columns that one check may name.
 pub const MOST_COLUMNS: usize = 16;
 
+/// The most tables that one profile may name.
+pub const MOST_TABLES: usize = 100;
+
+/// The most facts that one check of a schema may name.
+pub const MOST_FACTS: usize = 1000;
+
 /// The longest name of a database, schema, table or column, characters: MySQL's and MariaDB's longest; PostgreSQL's is 63 bytes.
 pub const LONGEST_IDENTIFIER: usize = 64;
 
@@ -51,6 +57,8 @@ pub enum Question {
     FailedRows(FailedRows),
     /// How many rows refer to a row of another table that is not there.
     References(References),
+    /// Whether the database holds what its source wrote about itself.
+    Manifest(Manifest),
 }
 
 impl Question {
@@ -63,6 +71,7 @@ impl Question {
             Question::Duplicate(_) => "duplicate",
             Question::FailedRows(_) => "failed_rows",
             Question::References(_) => "references",
+            Question::Manifest(_) => "manifest",
         }
     }
 
@@ -70,7 +79,7 @@ impl Question {
     pub fn unit(&self) -> Option<Unit> {
         match self {
             Question::RowCount(_) => Some(Unit::Rows),
-            Question::Freshness(_) => None,
+            Question::Freshness(_) | Question::Manifest(_) => None,
             Question::Missing(missing) => Some(missing.unit),
             Question::Duplicate(duplicate) => Some(duplicate.unit),
             Question::FailedRows(failed) => Some(failed.unit),
@@ -97,6 +106,13 @@ impl Question {
                 references.to_columns.join(", "),
                 references.to
             ),
+            Question::Manifest(manifest) => match &manifest.counts {
+                None => format!("{} of {}", manifest.column, manifest.table),
+                Some(counts) => {
+                    let tables: Vec<_> = counts.tables.iter().map(ToString::to_string).collect();
+                    format!("{} as {} says", tables.join(", "), manifest.table)
+                }
+            },
         }
     }
 }
@@ -106,6 +122,7 @@ impl DataCheck {
     pub fn time_zone(&self) -> &str {
         match &self.question {
             Question::Freshness(fresh) => &fresh.time_zone,
+            Question::Manifest(manifest) => &manifest.time_zone,
             Question::RowCount(_)
             | Question::Missing(_)
             | Question::Duplicate(_)
@@ -122,6 +139,40 @@ impl DataCheck {
             Some(Unit::Percent) => format!("{bound} percent of the rows"),
         }
     }
+}
+
+/// What the schema of a database must have: tables, columns, indexes, grants, and whatever else there is to know of it, each
+/// as a line ([`crate::check::schema`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemaCheck {
+    /// Database to connect to; otherwise the one the secret names, or the one that was made with the DB instance.
+    pub database: Option<String>,
+    /// What it must be.
+    pub expect: SchemaWish,
+    /// What it should be: if it is not, the check passes, and a finding says so.
+    pub warn: Option<SchemaWish>,
+}
+
+/// What a database holds, in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileCheck {
+    /// Database to connect to; otherwise the one the secret names, or the one that was made with the DB instance.
+    pub database: Option<String>,
+    /// Tables whose rows are measured one by one, at most [`MOST_TABLES`].
+    pub tables: Vec<TableName>,
+    /// The largest table that is read whole, bytes. Of a larger one the rows are estimated.
+    pub largest_scan: u64,
+}
+
+/// What is wished of a schema. All that is set must hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SchemaWish {
+    /// Facts that are there, each a line or its beginning up to a blank.
+    pub has: Vec<String>,
+    /// Facts that are not there.
+    pub lacks: Vec<String>,
+    /// The fingerprint of all facts.
+    pub fingerprint: Option<String>,
 }
 
 /// How many rows a table has.
@@ -190,6 +241,33 @@ pub struct References {
     pub to_columns: Vec<String>,
     /// What the bounds count in.
     pub unit: Unit,
+}
+
+/// What a source writes about itself on a schedule, in a table of its own: when it did, and how many rows tables had then. A
+/// database that was made anew passes every check of its own consistency; it has no manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The table that holds the manifest.
+    pub table: TableName,
+    /// The column with the time at which a row was written.
+    pub column: String,
+    /// IANA name, known to [`crate::policy::time_zone`], in which timestamps without a zone are read.
+    pub time_zone: String,
+    /// What the newest rows say of other tables; without it the manifest is a heartbeat.
+    pub counts: Option<ManifestCounts>,
+}
+
+/// Numbers of rows in a manifest: one row of it for each table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ManifestCounts {
+    /// The column with the name of a table, as [`ManifestCounts::tables`] writes it.
+    pub subject: String,
+    /// The column with how many rows that table had.
+    pub rows: String,
+    /// The tables that are compared, at most [`MOST_TABLES`].
+    pub tables: Vec<TableName>,
+    /// By how many percent of what the manifest says a number may differ.
+    pub tolerance: f64,
 }
 
 /// What bounds count in.
@@ -264,13 +342,19 @@ impl FromStr for TableName {
                 }
             };
             if part.contains('"') && !rest.starts_with('"') {
-                return Err(format!("`{text}` has a double quote within a name; put all of that name in double quotes"));
+                return Err(format!(
+                    "`{text}` has a double quote within a name; put all of that name in double quotes"
+                ));
             }
             parts.push(identifier(&part)?);
             rest = match behind.strip_prefix('.') {
                 Some(next) => next,
                 None if behind.is_empty() => break,
-                None => return Err(format!("`{text}` goes on behind a closing double quote; a dot stands between names")),
+                None => {
+                    return Err(format!(
+                        "`{text}` goes on behind a closing double quote; a dot stands between names"
+                    ));
+                }
             };
         }
         let mut parts = parts.into_iter();

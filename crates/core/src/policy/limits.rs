@@ -196,13 +196,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(*length));
     match bytes {
-        Some(bytes) if bytes < least => {
-            Err(format!("`{text}` is below 1 MiB, the smallest limit"))
-        }
+        Some(bytes) if bytes < least => Err(format!("`{text}` is below 1 MiB, the smallest limit")),
         Some(bytes) if bytes <= most => Ok(bytes),
-        _ => Err(format!(
-            "`{text}` is more than 1024 TiB, the largest limit"
-        )),
+        _ => Err(format!("`{text}` is more than 1024 TiB, the largest limit")),
     }
 }
 

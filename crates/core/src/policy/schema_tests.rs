@@ -28,6 +28,13 @@ fn policy(kind: &str) -> String {
         "failed_rows" => {
             "table = \"t\"\ncondition = \"c\"\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
         }
+        "manifest" => {
+            "table = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"2h\" }\nwarn = { max_age = \"1h\" }\ntables = [\"o\"]\nsubject = \"s\"\nrows = \"r\"\ntolerance = 1"
+        }
+        "profile" => "tables = [\"t\"]",
+        "schema" => {
+            "expect = { has = [\"table t\"], lacks = [\"table u\"], fingerprint = \"0123456789abcdef\" }\nwarn = { has = [\"table t\"], lacks = [\"table u\"], fingerprint = \"0123456789abcdef\" }"
+        }
         "references" | "relationships" => {
             "table = \"t\"\ncolumns = [\"c\"]\nto = \"o\"\nto_columns = [\"d\"]\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
         }

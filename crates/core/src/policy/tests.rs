@@ -539,7 +539,8 @@ fn data(lines: &str) -> String {
 
 #[test]
 fn freshness_measures_the_age_of_the_data_as_max_age_does() {
-    let fresh = "kind = \"freshness\"\ntable = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"1h\" }\n";
+    let fresh =
+        "kind = \"freshness\"\ntable = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"1h\" }\n";
     let measuring = |text: &str| {
         fine(text).rules[0]
             .checks
@@ -584,7 +585,10 @@ fn checks_of_data_are_read_with_their_bounds() {
 #[test]
 fn mistakes_in_checks_of_data_are_named() {
     for (lines, start) in [
-        ("kind = \"row_count\"", "rules[0].checks[0].table: is missing"),
+        (
+            "kind = \"row_count\"",
+            "rules[0].checks[0].table: is missing",
+        ),
         (
             "kind = \"row_count\"\ntable = \"a.b.c\"",
             "rules[0].checks[0].table: `a.b.c` has more than two names",
@@ -632,6 +636,22 @@ fn mistakes_in_checks_of_data_are_named() {
         (
             "kind = \"references\"\ntable = \"t\"\ncolumns = [\"a\", \"b\"]\nto = \"o\"\nto_columns = [\"x\"]",
             "rules[0].checks[0].to_columns: must name as many columns as `columns` does: 2",
+        ),
+        (
+            "kind = \"manifest\"\ntable = \"m\"\ncolumn = \"c\"\nexpect = { max_age = \"1h\" }\ntolerance = 1",
+            "rules[0].checks[0].tolerance: says nothing without tables",
+        ),
+        (
+            "kind = \"schema\"\nexpect = {}",
+            "rules[0].checks[0].expect: is empty",
+        ),
+        (
+            "kind = \"schema\"\nexpect = { fingerprint = \"x\" }",
+            "rules[0].checks[0].expect.fingerprint: is no fingerprint",
+        ),
+        (
+            "kind = \"profile\"\ntables = []",
+            "rules[0].checks[0].tables: must name 1 to 100 tables",
         ),
         ("table = \"t\"", "rules[0].checks[0].kind: is missing"),
         (

@@ -103,6 +103,12 @@ async fn look(
             CheckKind::Data(data) => {
                 sql::run_data(data, target, access, *clocks, sessions, limit).await
             }
+            CheckKind::Schema(schema) => {
+                sql::run_schema(schema, target, access, sessions, limit).await
+            }
+            CheckKind::Profile(profile) => {
+                sql::run_profile(profile, target, access, sessions, limit).await
+            }
             CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
             CheckKind::Connect(connect) => {
                 connect::run(connect, target, limit, limit < check.timeout).await

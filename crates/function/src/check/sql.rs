@@ -16,9 +16,9 @@ use jiff::tz::TimeZone;
 use restore_proof_core::check::data::{self, Rows};
 use restore_proof_core::check::estimate::Estimate;
 use restore_proof_core::check::mysql::Answer;
-use restore_proof_core::check::{Engine, Target, Trouble};
+use restore_proof_core::check::{Engine, Target, Trouble, profile, schema};
 use restore_proof_core::expectation::{CheckOutcome, Clocks, Judgement, Value};
-use restore_proof_core::policy::{DataCheck, SqlCheck, time_zone};
+use restore_proof_core::policy::{DataCheck, ProfileCheck, SchemaCheck, SqlCheck, time_zone};
 
 use super::apart::Thread;
 use super::tls::Connector;
@@ -143,9 +143,7 @@ impl Wanted {
             return Ok(());
         }
         Err(Trouble::CannotTell(match self {
-            Wanted::Value => {
-                "the query answers several rows; it must answer one value".to_owned()
-            }
+            Wanted::Value => "the query answers several rows; it must answer one value".to_owned(),
             Wanted::Rows => format!("the server answers more than {MOST_ROWS} rows"),
         }))
     }
@@ -270,14 +268,50 @@ pub(super) async fn run_data(
     let check = check.clone();
     in_session(server, sessions, limit, move |mut asking| {
         async move {
-            data::look(&check, engine, &clocks, async |statement: String| {
-                asking
-                    .ask(async |connection: &mut Connection| {
-                        connection.rows(&statement, &zone, limit).await
-                    })
-                    .await
-            })
-            .await
+            let ask = async |statement: String| asking.rows(&statement, &zone).await;
+            data::look(&check, engine, &clocks, ask).await
+        }
+        .boxed_local()
+    })
+    .await
+}
+
+/// What becomes of a check of a schema.
+pub(super) async fn run_schema(
+    check: &SchemaCheck,
+    target: &Target,
+    access: &Access,
+    sessions: &mut Sessions,
+    limit: Duration,
+) -> Result<Judgement, Trouble> {
+    let server = server(check.database.as_ref(), target, access)?;
+    let engine = server.engine;
+    let check = check.clone();
+    in_session(server, sessions, limit, move |mut asking| {
+        async move {
+            let ask = async |statement: String| asking.rows(&statement, &TimeZone::UTC).await;
+            schema::look(&check, engine, ask).await
+        }
+        .boxed_local()
+    })
+    .await
+}
+
+/// What becomes of a profile.
+pub(super) async fn run_profile(
+    check: &ProfileCheck,
+    target: &Target,
+    access: &Access,
+    sessions: &mut Sessions,
+    limit: Duration,
+) -> Result<Judgement, Trouble> {
+    let server = server(check.database.as_ref(), target, access)?;
+    let engine = server.engine;
+    let check = check.clone();
+    in_session(server, sessions, limit, move |mut asking| {
+        async move {
+            let ask = async |statement: String| asking.rows(&statement, &TimeZone::UTC).await;
+            profile::look(&check, engine, ask).await
         }
         .boxed_local()
     })
@@ -326,6 +360,13 @@ struct Asking<'s> {
 }
 
 impl Asking<'_> {
+    /// What a statement of ours answers.
+    async fn rows(&mut self, statement: &str, zone: &TimeZone) -> Result<Rows, Trouble> {
+        let limit = self.limit;
+        self.ask(async |connection: &mut Connection| connection.rows(statement, zone, limit).await)
+            .await
+    }
+
     /// Asks something of the connection. One that answers too much, or with an error, is not kept.
     async fn ask<T>(
         &mut self,
@@ -356,11 +397,7 @@ impl Asking<'_> {
 }
 
 /// The server that the check asks.
-fn server(
-    named: Option<&String>,
-    target: &Target,
-    access: &Access,
-) -> Result<Server, Trouble> {
+fn server(named: Option<&String>, target: &Target, access: &Access) -> Result<Server, Trouble> {
     let cannot = |why: &str| Trouble::CannotTell(why.to_owned());
     let Target::Database {
         host,

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::super::Engine;
-use crate::policy::data::{Duplicate, FailedRows, Missing, References, TableName};
+use crate::policy::data::{
+    Duplicate, FailedRows, Manifest, ManifestCounts, Missing, References, TableName,
+};
 
 /// A name as the engine takes it, whatever it holds. A quotation mark is doubled (PostgreSQL's manual, "Identifiers and Key
 /// Words"; MySQL's, "Schema Object Names").
@@ -69,7 +71,10 @@ fn source(engine: Engine, table: &TableName, name: &str, sample: Sample) -> Stri
     match sample {
         Sample::Whole => format!("{table} as {name}"),
         Sample::Pages(share) => {
-            format!("{table} as {name} tablesample system ({}) repeatable (1)", 100.0 * share)
+            format!(
+                "{table} as {name} tablesample system ({}) repeatable (1)",
+                100.0 * share
+            )
         }
         Sample::First(rows) => format!("(select * from {table} limit {rows}) as {name}"),
     }
@@ -77,7 +82,7 @@ fn source(engine: Engine, table: &TableName, name: &str, sample: Sample) -> Stri
 
 /// How large a table is in bytes, with its partitions and children, and how many rows it has by the server's estimate. No row,
 /// zero or NULL where the server does not say.
-pub(super) fn size(engine: Engine, table: &TableName) -> String {
+pub(in crate::check) fn size(engine: Engine, table: &TableName) -> String {
     let (schema, name) = (schema(engine, table), literal(&table.name));
     match engine {
         Engine::Postgres => format!(
@@ -123,6 +128,22 @@ pub(super) fn count(engine: Engine, table: &TableName, share: Option<f64>) -> St
 pub(super) fn newest(engine: Engine, table: &TableName, column: &str) -> String {
     let source = source(engine, table, &table.name, Sample::Whole);
     format!("select max({}) from {source}", quoted(engine, column))
+}
+
+/// What the newest rows of a manifest say how many rows a table has; NULL if nothing.
+pub(super) fn said(
+    engine: Engine,
+    manifest: &Manifest,
+    counts: &ManifestCounts,
+    table: &TableName,
+) -> String {
+    let held = qualified(engine, &manifest.table);
+    let [column, subject, rows] =
+        [&manifest.column, &counts.subject, &counts.rows].map(|name| quoted(engine, name));
+    format!(
+        "select max({rows}) from {held} where {subject} = {} and {column} = (select max({column}) from {held})",
+        literal(&table.to_string())
+    )
 }
 
 /// How many rows have no value in a column, and how many there are.
@@ -172,7 +193,11 @@ pub(super) fn orphans(engine: Engine, references: &References, sample: Sample) -
     {
         let and = if same.is_empty() { "" } else { " and " };
         // Writing to a String cannot fail.
-        let _ = write!(same, "{and}{referred_name}.{} = {column}", quoted(engine, to));
+        let _ = write!(
+            same,
+            "{and}{referred_name}.{} = {column}",
+            quoted(engine, to)
+        );
     }
     format!(
         "{} and not exists (select 1 from {referred} where {same})",

@@ -102,13 +102,19 @@ fn rows_are_counted_and_judged_by_both_bounds() {
         assert_eq!(judgement.outcome, outcome, "{rows}");
         assert_eq!(judgement.warning.is_some(), warns, "{rows}");
         assert_eq!(judgement.value_number, Some(rows));
-        assert_eq!(asked[1], "select count(*) from \"public\".\"orders\" as \"orders\"");
+        assert_eq!(
+            asked[1],
+            "select count(*) from \"public\".\"orders\" as \"orders\""
+        );
         assert_eq!(
             seen(&judgement.detail),
             format!("orders has {rows} rows; expected: at least 10 rows")
         );
         let hidden = Marked::from(judgement.detail).at(Ceiling::None);
-        assert!(hidden.starts_with("orders has [number withheld] rows"), "{hidden}");
+        assert!(
+            hidden.starts_with("orders has [number withheld] rows"),
+            "{hidden}"
+        );
     }
     let equals = self::check("kind = \"row_count\"\ntable = \"t\"\nexpect = { equals = 7 }");
     let (judgement, _) = looked(&equals, Engine::MySql, &[&SMALL, &[number(7.0)]]);
@@ -130,7 +136,10 @@ fn an_estimate_fails_only_beyond_what_it_may_be_off() {
         assert_eq!(judgement.outcome, outcome, "{rows}");
         assert_eq!(asked.len(), 1, "the table is not read");
         let words = seen(&judgement.detail);
-        assert!(words.contains("estimate") && words.contains("100 MiB"), "{words}");
+        assert!(
+            words.contains("estimate") && words.contains("100 MiB"),
+            "{words}"
+        );
     }
     // A tenth of the pages, 12800 of them: 4 / sqrt(12800) is 3.5 percent.
     for (counted, outcome) in [
@@ -143,7 +152,11 @@ fn an_estimate_fails_only_beyond_what_it_may_be_off() {
         let judgement = judgement.unwrap();
         assert_eq!(judgement.outcome, outcome, "{counted}");
         assert_eq!(judgement.value_number, Some(counted * 10.0));
-        assert!(asked[1].ends_with("tablesample system (10) repeatable (1)"), "{}", asked[1]);
+        assert!(
+            asked[1].ends_with("tablesample system (10) repeatable (1)"),
+            "{}",
+            asked[1]
+        );
     }
     let unknown: [Value; 2] = [number(f64::from(1000 << 20)), Value::Null];
     let (trouble, _) = looked(&check, Engine::MySql, &[&unknown]);
@@ -162,8 +175,16 @@ fn numbers_within_bounds_meet_an_expectation_wherever_they_lie_or_not() {
         ((5.0, 7.0), Expectation::Between(6.0, 9.0), None),
         ((5.0, 7.0), Expectation::Between(8.0, 9.0), Some(false)),
         ((5.0, 7.0), Expectation::Equals(Constant::Integer(6)), None),
-        ((6.0, 6.0), Expectation::Equals(Constant::Integer(6)), Some(true)),
-        ((5.0, 7.0), Expectation::Equals(Constant::Integer(8)), Some(false)),
+        (
+            (6.0, 6.0),
+            Expectation::Equals(Constant::Integer(6)),
+            Some(true),
+        ),
+        (
+            (5.0, 7.0),
+            Expectation::Equals(Constant::Integer(8)),
+            Some(false),
+        ),
     ] {
         assert_eq!(is_within(bounds, &expect), holds, "{bounds:?} {expect}");
     }
@@ -186,12 +207,19 @@ fn the_newest_row_is_judged_at_the_time_of_the_backup() {
         let judgement = judgement.unwrap();
         assert_eq!(judgement.outcome, outcome, "{newest}");
         assert_eq!(judgement.warning.is_some(), warns, "{newest}");
-        assert_eq!(asked[1], "select max(`created_at`) from `orders` as `orders`");
+        assert_eq!(
+            asked[1],
+            "select max(`created_at`) from `orders` as `orders`"
+        );
     }
     let (judgement, _) = looked(&check, Engine::MySql, &[&SMALL, &[Value::Null]]);
     let judgement = judgement.unwrap();
     assert_eq!(judgement.outcome, CheckOutcome::Failed);
-    assert!(judgement.detail.starts_with("orders has no row with a value in created_at"));
+    assert!(
+        judgement
+            .detail
+            .starts_with("orders has no row with a value in created_at")
+    );
     let zero = Value::Text("0000-00-00 00:00:00".to_owned());
     let (trouble, _) = looked(&check, Engine::MySql, &[&SMALL, &[zero]]);
     assert!(matches!(trouble, Err(Trouble::Wrong(words)) if words.contains("zero date")));
@@ -222,8 +250,16 @@ fn bad_rows_are_counted_in_rows_or_percent() {
         ("", CheckOutcome::Failed, 3.0),
         ("expect = { max = 3 }", CheckOutcome::Passed, 3.0),
         ("expect = { max = 2 }", CheckOutcome::Failed, 3.0),
-        ("unit = \"percent\"\nexpect = { max = 0.3 }", CheckOutcome::Passed, 0.3),
-        ("unit = \"percent\"\nexpect = { max = 0.2 }", CheckOutcome::Failed, 0.3),
+        (
+            "unit = \"percent\"\nexpect = { max = 0.3 }",
+            CheckOutcome::Passed,
+            0.3,
+        ),
+        (
+            "unit = \"percent\"\nexpect = { max = 0.2 }",
+            CheckOutcome::Failed,
+            0.3,
+        ),
     ] {
         for (kind, statement) in [
             (
@@ -272,6 +308,82 @@ fn references_are_looked_up_column_by_column() {
     );
 }
 
+#[test]
+fn a_manifest_is_reconciled_table_by_table() {
+    let check = check(
+        "kind = \"manifest\"\ntable = \"m\"\ncolumn = \"at\"\nexpect = { max_age = \"15m\" }\ntables = [\"orders\", \"a.b\"]\ntolerance = 1",
+    );
+    let fresh = [timestamp("2026-11-21T11:56:00Z")];
+    let stale = [timestamp("2026-11-20T11:56:00Z")];
+    for (newest, said, orders, outcome, words) in [
+        (
+            &fresh,
+            number(1000.0),
+            1000.0,
+            CheckOutcome::Passed,
+            "2 tables are as it says",
+        ),
+        (
+            &fresh,
+            number(1000.0),
+            990.0,
+            CheckOutcome::Passed,
+            "2 tables are as it says",
+        ),
+        (
+            &fresh,
+            number(1000.0),
+            989.0,
+            CheckOutcome::Failed,
+            "orders has 989 rows, and the manifest says 1000",
+        ),
+        (
+            &stale,
+            number(1000.0),
+            1000.0,
+            CheckOutcome::Failed,
+            "was 1d",
+        ),
+    ] {
+        let answers: [&[Value]; 8] = [
+            &SMALL,
+            newest,
+            &[said],
+            &SMALL,
+            &[number(orders)],
+            &[number(7.0)],
+            &SMALL,
+            &[number(7.0)],
+        ];
+        let (judgement, asked) = looked(&check, Engine::Postgres, &answers);
+        let judgement = judgement.unwrap();
+        let detail = seen(&judgement.detail);
+        assert_eq!(judgement.outcome, outcome, "{detail}");
+        assert!(detail.contains(words), "{detail}");
+        assert_eq!(
+            asked[5],
+            "select max(\"row_count\") from \"public\".\"m\" where \"table_name\" = 'a.b' and \"at\" = (select max(\"at\") from \"public\".\"m\")"
+        );
+    }
+    // A table of which the manifest says nothing is not counted.
+    let answers: [&[Value]; 6] = [
+        &SMALL,
+        &fresh,
+        &[Value::Null],
+        &[number(7.0)],
+        &SMALL,
+        &[number(7.0)],
+    ];
+    let (judgement, _) = looked(&check, Engine::MySql, &answers);
+    let judgement = judgement.unwrap();
+    assert_eq!(judgement.outcome, CheckOutcome::Failed);
+    assert!(
+        judgement
+            .detail
+            .starts_with("the manifest says nothing of orders")
+    );
+}
+
 /// That no row is bad is true of no rows at all.
 #[test]
 fn a_table_without_rows_passes_with_a_warning() {
@@ -301,7 +413,11 @@ fn a_sample_shows_bad_rows_and_its_share_only_beyond_doubt() {
         let (judgement, asked) = looked(check, Engine::MySql, &[&large(100_000.0), &answer]);
         let judgement = judgement.unwrap();
         assert_eq!(judgement.outcome, outcome, "{bad}");
-        assert!(asked[1].contains("(select * from `t` limit 10000) as `t`"), "{}", asked[1]);
+        assert!(
+            asked[1].contains("(select * from `t` limit 10000) as `t`"),
+            "{}",
+            asked[1]
+        );
         assert!(seen(&judgement.detail).contains("of a sample of 10 percent"));
         let measured: Vec<_> = judgement
             .measured

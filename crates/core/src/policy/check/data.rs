@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::super::CheckKind;
 use super::super::data::{
-    DataCheck, Duplicate, FailedRows, Freshness, LONGEST_IDENTIFIER, MOST_COLUMNS, Missing,
-    Question, References, RowCount, TableName, Unit, identifier,
+    DataCheck, Duplicate, FailedRows, Freshness, LONGEST_IDENTIFIER, MOST_COLUMNS, MOST_FACTS,
+    MOST_TABLES, Manifest, ManifestCounts, Missing, ProfileCheck, Question, References, RowCount,
+    SchemaCheck, SchemaWish, TableName, Unit, identifier,
 };
 use super::{read_expectation, read_query, read_time_zone};
 use crate::expectation::Expectation;
@@ -20,11 +22,14 @@ pub(crate) enum Kind {
     Duplicate,
     FailedRows,
     References,
+    Manifest,
+    Schema,
+    Profile,
 }
 
 impl Kind {
     /// All of them with their words. dbt's users know `references` by another.
-    pub(crate) const WORDS: [(&'static str, Kind); 7] = [
+    pub(crate) const WORDS: [(&'static str, Kind); 10] = [
         ("row_count", Kind::RowCount),
         ("freshness", Kind::Freshness),
         ("missing", Kind::Missing),
@@ -32,6 +37,9 @@ impl Kind {
         ("failed_rows", Kind::FailedRows),
         ("references", Kind::References),
         ("relationships", Kind::References),
+        ("manifest", Kind::Manifest),
+        ("schema", Kind::Schema),
+        ("profile", Kind::Profile),
     ];
 
     /// Its keys beside those of every check.
@@ -43,6 +51,9 @@ impl Kind {
             Kind::Duplicate => &DUPLICATE,
             Kind::FailedRows => &FAILED_ROWS,
             Kind::References => &REFERENCES,
+            Kind::Manifest => &MANIFEST,
+            Kind::Schema => &SCHEMA,
+            Kind::Profile => &PROFILE,
         }
     }
 }
@@ -107,6 +118,200 @@ static REFERENCES: Table = Table {
         &DATABASE,
     ],
 };
+
+static MANIFEST: Table = Table {
+    words: "Whether the database holds what its source wrote about itself: when, and how many rows tables had.",
+    keys: &[
+        &TABLE,
+        &MANIFEST_COLUMN,
+        &EXPECT_MANIFEST,
+        &WARN_MANIFEST,
+        &COUNTED_TABLES,
+        &SUBJECT,
+        &ROWS,
+        &TOLERANCE,
+        &TIME_ZONE,
+        &DATABASE,
+    ],
+};
+
+static MANIFEST_COLUMN: Key<Own<String>> = needed(
+    "column",
+    "The column with the time at which the source wrote a row of the manifest.",
+    "column = \"written_at\"",
+    COLUMN_NAME,
+);
+
+static EXPECT_MANIFEST: Key<Own<Expectation>> = needed(
+    "expect",
+    "How old the newest row of the manifest may be: max_age.",
+    "expect = { max_age = \"1h\" }",
+    AGE,
+);
+
+static WARN_MANIFEST: Key<Own<Expectation>> = key(
+    "warn",
+    "How old the newest row of the manifest should be at most: if it is older, the check passes with a finding.",
+    AGE,
+);
+
+static COUNTED_TABLES: Key<Own<Vec<TableName>>> = key(
+    "tables",
+    "Tables whose rows are compared with what the newest rows of the manifest say. Without it the manifest is a heartbeat.",
+    TABLE_NAMES,
+);
+
+static SUBJECT: Key<Own<String>> = key(
+    "subject",
+    "The manifest's column with the name of a table, as tables writes it. Default: table_name.",
+    COLUMN_NAME,
+);
+
+static ROWS: Key<Own<String>> = key(
+    "rows",
+    "The manifest's column with how many rows that table had. Default: row_count.",
+    COLUMN_NAME,
+);
+
+static TOLERANCE: Key<Own<f64>> = key(
+    "tolerance",
+    "By how many percent of what the manifest says a number of rows may differ. Default: 0.",
+    Own {
+        read: |item| {
+            let percent = item.number()?;
+            if (0.0..100.0).contains(&percent) {
+                return Some(percent);
+            }
+            item.mistake("must be from 0 percent to less than 100");
+            None
+        },
+        schema: || json!({ "type": "number", "minimum": 0, "exclusiveMaximum": 100 }),
+    },
+);
+
+static SCHEMA: Table = Table {
+    words: "What the schema of a database must have; a database without any table fails.",
+    keys: &[&EXPECT_SCHEMA, &WARN_SCHEMA, &DATABASE],
+};
+
+static PROFILE: Table = Table {
+    words: "What a database holds, in numbers; a database without any table fails.",
+    keys: &[&TABLES, &DATABASE],
+};
+
+static TABLES: Key<Own<Vec<TableName>>> = key(
+    "tables",
+    "Tables whose rows are measured one by one: counted, or estimated above limits.largest_scan.",
+    TABLE_NAMES,
+);
+
+const TABLE_NAMES: Own<Vec<TableName>> = Own {
+    read: |item| {
+        let items = item.list()?;
+        if items.is_empty() || items.len() > MOST_TABLES {
+            item.mistake(format!("must name 1 to {MOST_TABLES} tables"));
+            return None;
+        }
+        let tables: Vec<Option<TableName>> = items.iter().map(TABLE_NAME.read).collect();
+        tables.into_iter().collect()
+    },
+    schema: || json!({ "type": "array", "minItems": 1, "maxItems": MOST_TABLES, "items": (TABLE_NAME.schema)() }),
+};
+
+static EXPECT_SCHEMA: Key<Own<SchemaWish>> = key(
+    "expect",
+    "What the schema must be. Default: it has a table.",
+    WISH,
+);
+
+static WARN_SCHEMA: Key<Own<SchemaWish>> = key(
+    "warn",
+    "What the schema should be: if it is not, the check passes with a finding.",
+    WISH,
+);
+
+const WISH: Own<SchemaWish> = Own {
+    read: read_wish,
+    schema: || WISH_TABLE.schema(),
+};
+
+static WISH_TABLE: Table = Table {
+    words: "What is wished of the schema.",
+    keys: &[&HAS, &LACKS, &FINGERPRINT],
+};
+
+static HAS: Key<Own<Vec<String>>> = key(
+    "has",
+    "Facts that are there, each as the command check shows it, or its beginning up to a blank, such as \"index public.orders.orders_pkey valid\".",
+    FACTS,
+);
+
+static LACKS: Key<Own<Vec<String>>> = key(
+    "lacks",
+    "Facts that are not there, such as \"grant public.orders to PUBLIC\".",
+    FACTS,
+);
+
+static FINGERPRINT: Key<Own<String>> = key(
+    "fingerprint",
+    "The fingerprint of the whole schema, the check's value: 16 digits and letters.",
+    Own {
+        read: |item| {
+            let text = item.text()?;
+            let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            if text.len() == 16 && text.bytes().all(is_digit) {
+                return Some(text.to_owned());
+            }
+            item.mistake(
+                "is no fingerprint of a schema: it has 16 of the digits 0 to 9 and a to f; run the check to see it",
+            );
+            None
+        },
+        schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }),
+    },
+);
+
+const FACTS: Own<Vec<String>> = Own {
+    read: |item| {
+        let items = item.list()?;
+        if items.is_empty() || items.len() > MOST_FACTS {
+            item.mistake(format!("must name 1 to {MOST_FACTS} facts"));
+            return None;
+        }
+        let facts: Vec<Option<String>> = items
+            .iter()
+            .map(|item| item.line(LONGEST_FACT).map(str::to_owned))
+            .collect();
+        facts.into_iter().collect()
+    },
+    schema: || {
+        json!({ "type": "array", "minItems": 1, "maxItems": MOST_FACTS,
+                "items": super::super::schema::line(LONGEST_FACT) })
+    },
+};
+
+fn read_wish(item: &Item<'_>) -> Option<SchemaWish> {
+    let mut section = item.section()?;
+    let is_empty = section.is_empty();
+    let (has, lacks, fingerprint) = (
+        section.get(&HAS),
+        section.get(&LACKS),
+        section.get(&FINGERPRINT),
+    );
+    section.finish();
+    if is_empty {
+        item.mistake("is empty; write has, lacks or fingerprint");
+        return None;
+    }
+    Some(SchemaWish {
+        has: has?.unwrap_or_default(),
+        lacks: lacks?.unwrap_or_default(),
+        fingerprint: fingerprint?,
+    })
+}
+
+/// The longest fact that a policy may name, characters.
+const LONGEST_FACT: usize = 1000;
 
 static TABLE: Key<Own<TableName>> = needed(
     "table",
@@ -260,9 +465,7 @@ const COLUMN_NAMES: Own<Vec<String>> = Own {
         let names: Vec<Option<String>> = items.iter().map(read_column).collect();
         names.into_iter().collect()
     },
-    schema: || {
-        json!({ "type": "array", "minItems": 1, "maxItems": MOST_COLUMNS, "items": column_schema() })
-    },
+    schema: || json!({ "type": "array", "minItems": 1, "maxItems": MOST_COLUMNS, "items": column_schema() }),
 };
 
 fn read_column(item: &Item<'_>) -> Option<String> {
@@ -324,11 +527,22 @@ fn expectation_schema() -> Value {
 
 /// A data check as far as it could be read, with what the rule as a whole must know about it.
 pub(super) struct Read<'t> {
-    pub(super) check: Option<DataCheck>,
+    pub(super) check: Option<CheckKind>,
     /// `data_age = true`, where it says so.
     pub(super) measures: Option<Item<'t>>,
     /// Whether it measures the data's age when no check says it does.
     pub(super) could_measure: bool,
+}
+
+impl Read<'_> {
+    /// A check that measures no age.
+    fn of(check: Option<CheckKind>) -> Self {
+        Read {
+            check,
+            measures: None,
+            could_measure: false,
+        }
+    }
 }
 
 /// Reads a check of this kind.
@@ -336,9 +550,9 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
     let mut measures = None;
     let mut could_measure = false;
     let warn_item = check.quiet(WARN_FEW.name);
-    let table = check.need(&TABLE);
     let (question, expect, warn) = match kind {
         Kind::RowCount => {
+            let table = check.need(&TABLE);
             let expect = check.get(&EXPECT_COUNT);
             (
                 table.map(|table| Question::RowCount(RowCount { table })),
@@ -347,7 +561,7 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
             )
         }
         Kind::Freshness => {
-            let column = check.need(&TIME_COLUMN);
+            let (table, column) = (check.need(&TABLE), check.need(&TIME_COLUMN));
             let (expect, warn) = (check.need(&EXPECT_AGE), check.get(&WARN_AGE));
             let time_zone = check.get(&TIME_ZONE);
             let data_age_item = check.quiet(DATA_AGE.name);
@@ -365,7 +579,7 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
             (question(), expect, warn)
         }
         Kind::Missing => {
-            let column = check.need(&VALUE_COLUMN);
+            let (table, column) = (check.need(&TABLE), check.need(&VALUE_COLUMN));
             let (unit, expect, warn) = few(&mut check);
             let question = || {
                 Some(Question::Missing(Missing {
@@ -377,7 +591,7 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
             (question(), expect, warn)
         }
         Kind::Duplicate => {
-            let columns = check.need(&UNIQUE_COLUMNS);
+            let (table, columns) = (check.need(&TABLE), check.need(&UNIQUE_COLUMNS));
             let (unit, expect, warn) = few(&mut check);
             let question = || {
                 Some(Question::Duplicate(Duplicate {
@@ -389,7 +603,7 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
             (question(), expect, warn)
         }
         Kind::FailedRows => {
-            let condition = check.need(&CONDITION);
+            let (table, condition) = (check.need(&TABLE), check.need(&CONDITION));
             let (unit, expect, warn) = few(&mut check);
             let question = || {
                 Some(Question::FailedRows(FailedRows {
@@ -401,7 +615,8 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
             (question(), expect, warn)
         }
         Kind::References => {
-            let (columns, to) = (check.need(&REFERRING_COLUMNS), check.need(&TO));
+            let (table, columns) = (check.need(&TABLE), check.need(&REFERRING_COLUMNS));
+            let to = check.need(&TO);
             let to_columns = to_columns(&mut check, columns.as_ref().map(Vec::len));
             let (unit, expect, warn) = few(&mut check);
             let question = || {
@@ -414,6 +629,25 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
                 }))
             };
             (question(), expect, warn)
+        }
+        Kind::Manifest => {
+            let (table, column) = (check.need(&TABLE), check.need(&MANIFEST_COLUMN));
+            let (expect, warn) = (check.need(&EXPECT_MANIFEST), check.get(&WARN_MANIFEST));
+            let time_zone = check.get(&TIME_ZONE);
+            let counts = read_counts(&mut check);
+            let question = || {
+                Some(Question::Manifest(Manifest {
+                    table: table?,
+                    column: column?,
+                    time_zone: time_zone?.unwrap_or_else(|| "UTC".to_owned()),
+                    counts: counts?,
+                }))
+            };
+            (question(), expect, warn)
+        }
+        Kind::Schema => return Read::of(read_schema(check).map(CheckKind::Schema)),
+        Kind::Profile => {
+            return Read::of(read_profile(check, largest_scan).map(CheckKind::Profile));
         }
     };
     let database = check.get(&DATABASE);
@@ -435,10 +669,51 @@ pub(super) fn read<'t>(kind: Kind, mut check: Section<'t>, largest_scan: u64) ->
         })
     };
     Read {
-        check: read(),
+        check: read().map(CheckKind::Data),
         measures,
         could_measure,
     }
+}
+
+/// What a manifest says of tables; `Some(None)` where none are named.
+fn read_counts(check: &mut Section<'_>) -> Option<Option<ManifestCounts>> {
+    let useless = [SUBJECT.name, ROWS.name, TOLERANCE.name].map(|key| check.quiet(key));
+    let tables = check.get(&COUNTED_TABLES);
+    let (subject, rows) = (check.get(&SUBJECT), check.get(&ROWS));
+    let tolerance = check.get(&TOLERANCE);
+    let Some(tables) = tables? else {
+        for item in useless.into_iter().flatten() {
+            item.mistake("says nothing without tables");
+        }
+        return Some(None);
+    };
+    Some(Some(ManifestCounts {
+        subject: subject?.unwrap_or_else(|| "table_name".to_owned()),
+        rows: rows?.unwrap_or_else(|| "row_count".to_owned()),
+        tables,
+        tolerance: tolerance?.unwrap_or(0.0),
+    }))
+}
+
+fn read_profile(mut check: Section<'_>, largest_scan: u64) -> Option<ProfileCheck> {
+    let (tables, database) = (check.get(&TABLES), check.get(&DATABASE));
+    check.finish();
+    Some(ProfileCheck {
+        database: database?,
+        tables: tables?.unwrap_or_default(),
+        largest_scan,
+    })
+}
+
+fn read_schema(mut check: Section<'_>) -> Option<SchemaCheck> {
+    let (expect, warn) = (check.get(&EXPECT_SCHEMA), check.get(&WARN_SCHEMA));
+    let database = check.get(&DATABASE);
+    check.finish();
+    Some(SchemaCheck {
+        database: database?,
+        expect: expect?.unwrap_or_default(),
+        warn: warn?,
+    })
 }
 
 /// How many rows of a bad kind there may be, and there should be at most, and what that counts in.
@@ -461,7 +736,11 @@ fn few(
         }
     }
     let none_at_all = Expectation::Max(0.0);
-    (unit, expect.map(|expect| expect.unwrap_or(none_at_all)), warn)
+    (
+        unit,
+        expect.map(|expect| expect.unwrap_or(none_at_all)),
+        warn,
+    )
 }
 
 /// The columns that are referred to, as many as refer.
