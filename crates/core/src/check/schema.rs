@@ -88,7 +88,7 @@ fn judged(check: &SchemaCheck, facts: &BTreeSet<String>) -> Judgement {
         .warn
         .iter()
         .filter(|warn| !self::problems(warn, facts, &fingerprint).is_empty())
-        .map(|warn| in_words(warn))
+        .map(in_words)
         .collect();
     if invalid > 0 {
         warnings.push("without an invalid index".to_owned());
