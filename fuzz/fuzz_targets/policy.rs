@@ -105,6 +105,14 @@ fn complete(policy: &Policy, text: &str) {
                     assert!(!sql.query.trim().is_empty() && time_zone(&sql.time_zone).is_some());
                     compiles(&sql.expect);
                 }
+                CheckKind::Data(data) => {
+                    assert!(time_zone(data.time_zone()).is_some());
+                    assert!(!data.question.subject().trim().is_empty());
+                }
+                CheckKind::Profile(_) => {}
+                CheckKind::Schema(schema) => {
+                    assert!(schema.expect.has.iter().all(|fact| !fact.trim().is_empty()));
+                }
                 CheckKind::Http(http) => {
                     assert!((1..=MOST_STEPS).contains(&http.steps.len()));
                     assert!(http.redirects <= MOST_REDIRECTS && http.port > 0);

@@ -2,6 +2,8 @@
 
 mod checks;
 mod clusters;
+mod damage;
+mod data;
 mod iam;
 mod leaving;
 mod login;

@@ -218,6 +218,7 @@ async fn all(
     let ran = check::run_telling(&rule, &target, &access, clocks, TIME_LEFT, begins).await;
     // Words about tls would name the rule; ours may come from the command line.
     notes.extend(ran.findings.into_iter().filter(|_| args.tls.is_none()));
+    notes.extend(ran.warnings);
     let mut results = ran.results.into_iter();
     let became: Vec<_> = std::iter::zip(all, misfits)
         .filter_map(|(check, misfit)| match misfit {
@@ -267,7 +268,13 @@ async fn login(given: &Given) -> Result<Login, Problem> {
 /// Why a check does not fit the target; none when it does.
 fn misfit(check: &Check, target: &Target) -> Option<&'static str> {
     match (&check.kind, target) {
-        (CheckKind::Sql(_), Target::Database { .. }) => None,
+        (
+            CheckKind::Sql(_) | CheckKind::Schema(_) | CheckKind::Profile(_) | CheckKind::Data(_),
+            Target::Database { .. },
+        ) => None,
+        (CheckKind::Schema(_) | CheckKind::Profile(_) | CheckKind::Data(_), _) => {
+            Some("checks of data need a database: postgres://… or mysql://…")
+        }
         (CheckKind::Sql(_), _) => Some("sql checks need a database: postgres://… or mysql://…"),
         (CheckKind::Http(_), Target::Database { .. }) => {
             Some("http checks need a site: http://… or https://…")

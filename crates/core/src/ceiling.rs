@@ -209,6 +209,16 @@ pub fn number(text: impl fmt::Display) -> String {
     }
 }
 
+/// A fingerprint of what was seen, marked: it is neither a name nor a row, and may be seen where numbers may.
+pub fn fingerprint(digits: &str) -> String {
+    let datum = if digits.len() <= LONGEST_NUMBER {
+        Datum::Number
+    } else {
+        Datum::Text
+    };
+    mark_as(datum, digits, "")
+}
+
 /// A point in time or an age from the data, marked.
 pub fn time(text: impl fmt::Display) -> String {
     let text = text.to_string();

@@ -4,23 +4,46 @@
 
 pub mod address;
 pub mod body;
+pub mod data;
 pub mod estimate;
 pub mod mysql;
 mod overheard;
 pub mod postgres;
+pub mod profile;
 pub mod redirect;
+pub mod schema;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::ceiling::{Datum, Marked, looks_like_credential};
 use crate::cidr::Cidr;
-use crate::expectation::{CheckOutcome, Judgement};
+use crate::expectation::{CheckOutcome, Judgement, Measurement};
 use crate::policy::{Check, CheckKind, Rule};
 use crate::validation::CheckResult;
 
 /// The longest that the words about a check are, characters.
 const LONGEST_WORDS: usize = 2000;
+
+/// Engines by the protocol and the SQL that they speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL, and Aurora with its SQL.
+    Postgres,
+    /// MySQL, MariaDB, and Aurora with their SQL.
+    MySql,
+}
+
+impl Engine {
+    /// By RDS's name of the engine.
+    pub fn named(name: &str) -> Option<Engine> {
+        match name {
+            "postgres" | "aurora-postgresql" => Some(Engine::Postgres),
+            "mysql" | "mariadb" | "aurora-mysql" => Some(Engine::MySql),
+            _ => None,
+        }
+    }
+}
 
 /// What checks are run against.
 #[derive(Clone, Debug)]
@@ -112,6 +135,13 @@ pub fn not_begun(rule: &Rule, why: &str) -> Vec<CheckResult> {
 pub fn expectation(check: &Check) -> String {
     match &check.kind {
         CheckKind::Sql(sql) => sql.expect.to_string(),
+        CheckKind::Profile(check) => match check.tables.len() {
+            0 => "there is a table".to_owned(),
+            1 => "there is a table, and the one that is named".to_owned(),
+            tables => format!("there is a table, and the {tables} that are named"),
+        },
+        CheckKind::Schema(check) => schema::in_words(&check.expect),
+        CheckKind::Data(data) => data.in_words(&data.expect),
         CheckKind::Http(http) => match http.steps.len() {
             1 => "1 step answers as expected".to_owned(),
             steps => format!("{steps} steps answer as expected"),
@@ -142,6 +172,7 @@ pub fn ruling(outcome: CheckOutcome, detail: String) -> Judgement {
         age_at_backup: None,
         age_against_now: None,
         measured: Vec::new(),
+        warning: None,
     }
 }
 
@@ -161,6 +192,16 @@ pub fn result(check: &Check, judgement: Judgement, took: Duration) -> CheckResul
     let minutes = |age: Option<jiff::SignedDuration>| {
         age.filter(|_| measures).map(|age| age.as_secs_f64() / 60.0)
     };
+    let mut judgement = judgement;
+    if let (CheckOutcome::Passed, Some(warning)) = (judgement.outcome, &judgement.warning) {
+        let words = format!("should be {warning}");
+        judgement.detail = format!("{}; warning: {words}", judgement.detail);
+        judgement.measured.push(Measurement {
+            name: "warning".to_owned(),
+            number: None,
+            text: Some(words.into()),
+        });
+    }
     let is_credential = judgement
         .value
         .as_deref()

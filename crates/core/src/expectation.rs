@@ -176,6 +176,9 @@ pub struct Judgement {
     pub age_against_now: Option<SignedDuration>,
     /// What was measured beside the value.
     pub measured: Vec<Measurement>,
+    /// What the value should be and is not, in words without data; none if it is, or nothing was said of it. It changes no
+    /// outcome.
+    pub warning: Option<String>,
 }
 
 /// Compiles the regular expression of a `matches` expectation within a bounded size.

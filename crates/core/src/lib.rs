@@ -7,6 +7,7 @@ pub mod arn;
 pub mod ceiling;
 pub mod check;
 pub mod cidr;
+pub mod console;
 pub mod event;
 pub mod evidence;
 pub mod expectation;

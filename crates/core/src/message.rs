@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::validation::{Cleanup, Validation};
 use crate::verdict::{FaultClass, Verdict};
 
-pub use report::{console_link, of_report, of_report_not_made};
+pub use report::{of_report, of_report_not_made};
 pub use standing::{REMIND_AFTER, Standing, Weighed};
 
 /// The longest message SNS takes, bytes, with its attributes and with all forms together (SNS `Publish`).
@@ -113,8 +113,8 @@ pub enum Runbook {
     Written {
         /// `s3://bucket/key`.
         uri: String,
-        /// Where the console shows it.
-        console: String,
+        /// Where the console shows it, if the partition's is known.
+        console: Option<String>,
     },
     /// It is to be made.
     ToBeMade {
@@ -346,7 +346,7 @@ impl HowTo {
             Ok(Some((_, Runbook::Written { uri, console }))) => (
                 "how that restore is done by hand".to_owned(),
                 Some(uri.as_str()),
-                Some(console.as_str()),
+                console.as_deref(),
             ),
             Ok(Some((_, Runbook::ToBeMade { why, command }))) => (
                 format!("it could not be written: {}. Make it with", one_line(why)),
@@ -1151,7 +1151,7 @@ mod tests {
         };
         let written = Runbook::Written {
             uri: "s3://results/runbooks/orders.md".to_owned(),
-            console: "https://console".to_owned(),
+            console: Some("https://console".to_owned()),
         };
         let line = |proved: &Proved, validation: &Validation| {
             let message = of_verdict(validation, &record, "s3://results/records", proved);
@@ -1214,7 +1214,7 @@ mod tests {
         };
         let written = Runbook::Written {
             uri: "s3://results/runbooks/orders.md".to_owned(),
-            console: "https://console".to_owned(),
+            console: Some("https://console".to_owned()),
         };
         let to_be_made = Runbook::ToBeMade {
             why: "S3\ndenied it".to_owned(),

@@ -5,6 +5,7 @@
 //! later, and what a [`Rule`] holds can be frozen in the ledger as it is.
 
 mod check;
+pub mod data;
 mod glob;
 mod limits;
 mod rule;
@@ -24,6 +25,7 @@ use crate::wire;
 pub use crate::reader::{
     Mistake, Mistakes, parse_duration, parse_latency, readable_duration, readable_latency,
 };
+pub use data::{DataCheck, ProfileCheck, Question, SchemaCheck};
 pub use glob::Glob;
 pub use limits::{Limits, Sample, parse_size, readable_size};
 pub use rule::is_iam_user;
@@ -327,7 +329,19 @@ impl Check {
     pub fn measures_data_age(&self) -> bool {
         match &self.kind {
             CheckKind::Sql(sql) => sql.data_age,
-            CheckKind::Http(_) | CheckKind::Connect(_) => false,
+            CheckKind::Data(data) => match &data.question {
+                Question::Freshness(fresh) => fresh.data_age,
+                Question::RowCount(_)
+                | Question::Missing(_)
+                | Question::Duplicate(_)
+                | Question::FailedRows(_)
+                | Question::References(_)
+                | Question::Manifest(_) => false,
+            },
+            CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Http(_)
+            | CheckKind::Connect(_) => false,
         }
     }
 }
@@ -335,13 +349,22 @@ impl Check {
 impl Check {
     /// Whether it logs in to what was restored.
     pub fn logs_in(&self) -> bool {
-        matches!(self.kind, CheckKind::Sql(_))
+        match self.kind {
+            CheckKind::Sql(_)
+            | CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Data(_) => true,
+            CheckKind::Http(_) | CheckKind::Connect(_) => false,
+        }
     }
 
     /// Whether it connects to the public address of a restored machine.
     pub fn wants_public_address(&self) -> bool {
         match &self.kind {
-            CheckKind::Sql(_) => false,
+            CheckKind::Sql(_)
+            | CheckKind::Schema(_)
+            | CheckKind::Profile(_)
+            | CheckKind::Data(_) => false,
             CheckKind::Http(http) => http.address == Address::Public,
             CheckKind::Connect(connect) => connect.address == Address::Public,
         }
@@ -358,6 +381,13 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A port of what was restored answers.
     Connect(ConnectCheck),
+    /// What the schema of a database must have.
+    Schema(SchemaCheck),
+    /// What a database holds, in numbers.
+    Profile(ProfileCheck),
+    /// Tables and columns, a bound, and no SQL. Its question has kinds of its own, which stand in `kind`.
+    #[serde(untagged)]
+    Data(DataCheck),
 }
 
 impl CheckKind {
@@ -367,6 +397,9 @@ impl CheckKind {
             CheckKind::Sql(_) => "sql",
             CheckKind::Http(_) => "http",
             CheckKind::Connect(_) => "connect",
+            CheckKind::Schema(_) => "schema",
+            CheckKind::Profile(_) => "profile",
+            CheckKind::Data(data) => data.question.name(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::arn::Arn;
 use crate::ceiling::{Ceiling, Datum, looks_like_credential, without_credentials};
+use crate::check::data::SCANNED;
 use crate::resource_type::RequestedKey;
 use crate::validation::{CheckResult, Cleanup, RestoreAttempt, Validation};
 use crate::verdict::{FaultClass, Objective, Verdict};
@@ -226,12 +227,12 @@ impl RequestColumns {
 /// Something billed in the record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UsageColumns {
-    /// string. What was used: restored_resource, of the class in `restored_class`.
+    /// string. What was used: restored_resource, of the class in `restored_class`, or scanned_data, which checks without SQL read.
     pub what: &'static str,
     /// double. How much of it: of a restored resource the longest that it can have existed, from the start of its restore
-    /// job to our knowing that it is gone.
+    /// job to our knowing that it is gone; of scanned data what the servers estimate.
     pub amount: f64,
-    /// string. The amount's unit: minutes.
+    /// string. The amount's unit: minutes, or MiB.
     pub unit: &'static str,
 }
 
@@ -418,14 +419,7 @@ impl Record {
                 .map(AttemptColumns::of)
                 .collect(),
             restore_request: Vec::new(),
-            usage: existed(validation)
-                .map(|amount| UsageColumns {
-                    what: "restored_resource",
-                    amount,
-                    unit: "minutes",
-                })
-                .into_iter()
-                .collect(),
+            usage: usage(validation),
             checks: validation
                 .checks
                 .iter()
@@ -492,7 +486,7 @@ impl CheckColumns {
                 .iter()
                 .map(|measured| MeasuredColumns {
                     name: shown(&measured.name),
-                    number: measured.number,
+                    number: measured.number.filter(|_| ceiling.lets(Datum::Number)),
                     text: measured.text.as_ref().map(|text| text.at(ceiling)),
                 })
                 .collect(),
@@ -524,6 +518,31 @@ fn scenario(validation: &Validation, vault: &Arn) -> Option<&'static str> {
     } else {
         "same_account"
     })
+}
+
+/// What a validation used, once it is over.
+fn usage(validation: &Validation) -> Vec<UsageColumns> {
+    let Some(existed) = existed(validation) else {
+        return Vec::new();
+    };
+    let measured = validation.checks.iter().flat_map(|check| &check.measured);
+    let scanned: f64 = measured
+        .filter(|one| one.name == SCANNED)
+        .filter_map(|one| one.number)
+        .sum();
+    let mut usage = vec![UsageColumns {
+        what: "restored_resource",
+        amount: existed,
+        unit: "minutes",
+    }];
+    if scanned > 0.0 {
+        usage.push(UsageColumns {
+            what: "scanned_data",
+            amount: scanned,
+            unit: "MiB",
+        });
+    }
+    usage
 }
 
 /// How long the restored resource can have existed at most, minutes; none if there was none or it may still exist.
@@ -792,6 +811,18 @@ mod tests {
             let amounts: Vec<f64> = used.iter().map(|used| used.amount).collect();
             assert_eq!(amounts, Vec::from_iter(minutes), "{cleanup:?}");
         }
+        let scans = |number: f64| {
+            json!({ "name": "c", "kind": "missing", "outcome": "passed", "expectation": "", "detail": "", "duration_minutes": 0.1,
+                    "measured": [{ "name": "rows looked at", "number": 7.0 }, { "name": SCANNED, "number": number }] })
+        };
+        validation.checks =
+            serde_json::from_value(json!([scans(1.5), scans(2.25)])).expect("checks");
+        let scanned = UsageColumns {
+            what: "scanned_data",
+            amount: 3.75,
+            unit: "MiB",
+        };
+        assert_eq!(record(&validation).usage[1], scanned);
         let job = validation.restore.as_mut().expect("a job");
         job.created_resource_arn = None;
         assert_eq!(record(&validation).usage, []);

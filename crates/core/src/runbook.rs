@@ -170,19 +170,6 @@ pub fn command(function: Option<&str>, resource_arn: &str) -> String {
     format!("restore-proof runbook {function}{}", shell(resource_arn))
 }
 
-/// Where an object is looked at in the console, by its bucket's partition.
-///
-/// Source: "AWS Management Console" endpoints of the partitions, as the SDKs' `partitions.json` and the consoles' own
-/// addresses have them.
-pub fn console_address(partition: &str, region: &str, bucket: &str, key: &str) -> String {
-    let domain = match partition {
-        "aws-us-gov" => "console.amazonaws-us-gov.com",
-        "aws-cn" => "console.amazonaws.cn",
-        _ => "console.aws.amazon.com",
-    };
-    format!("https://{region}.{domain}/s3/object/{bucket}?region={region}&prefix={key}")
-}
-
 /// A word as a POSIX shell reads it: one word, whatever is in it.
 pub fn shell(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=,+@".contains(c);
@@ -231,21 +218,6 @@ mod tests {
             command(Some("restore-proof"), "arn:aws:rds:x:1:db:orders"),
             "restore-proof runbook --function restore-proof arn:aws:rds:x:1:db:orders"
         );
-    }
-
-    #[test]
-    fn the_console_is_that_of_the_partition() {
-        for (partition, domain) in [
-            ("aws", "eu-west-1.console.aws.amazon.com"),
-            ("aws-us-gov", "eu-west-1.console.amazonaws-us-gov.com"),
-            ("aws-cn", "eu-west-1.console.amazonaws.cn"),
-        ] {
-            let address = console_address(partition, "eu-west-1", "results", "runbooks/a.md");
-            assert_eq!(
-                address,
-                format!("https://{domain}/s3/object/results?region=eu-west-1&prefix=runbooks/a.md")
-            );
-        }
     }
 
     #[test]

@@ -338,6 +338,7 @@ impl CheckResult {
         (self.value, self.value_number) = (value, number);
         self.detail = self.detail.lowered(ceiling);
         for measured in &mut self.measured {
+            measured.number = measured.number.filter(|_| ceiling.lets(Datum::Number));
             measured.text = measured.text.take().map(|text| text.lowered(ceiling));
         }
         self

@@ -6,7 +6,8 @@
 use futures_util::{FutureExt, StreamExt, stream};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use restore_proof_core::message::{Message, console_link, of_report, of_report_not_made};
+use restore_proof_core::console;
+use restore_proof_core::message::{Message, of_report, of_report_not_made};
 use restore_proof_core::report::{
     Listed, Period, Reckoning, RecordKeys, Report, Rhythm, inventory,
 };
@@ -189,7 +190,7 @@ async fn store(app: &App, rhythm: Rhythm, report: &Report) -> failure::Result<Va
         rhythm.as_str(),
         report.read.records
     );
-    let link = console_link(&config.partition, &config.region, &page.bucket, &page.key);
+    let link = console::object(&config.partition, &config.region, &page.bucket, &page.key);
     let message = of_report(rhythm, report, &page.to_string(), link.as_deref());
     let what = format!("report#{}#{}", rhythm.as_str(), report.period.to);
     tell(app, &what, &message).await?;

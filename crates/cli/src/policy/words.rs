@@ -1,5 +1,6 @@
 //! What a rule says, in words.
 
+use restore_proof_core::check::{expectation, schema};
 use restore_proof_core::policy::{
     self, Address, Check, CheckKind, Credentials, DEFAULT_LONGEST_WAIT, Frequency, HttpCheck,
     HttpMethod, HttpStep, Limits, Matcher, MethodKind, Notify, Rule, Scheme, Tls, readable_size,
@@ -32,6 +33,13 @@ pub(crate) fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
             readable_size(largest)
         );
         facts.push(("size", words));
+    }
+    if let Some(largest) = limits.largest_scan {
+        let words = format!(
+            "of a larger table than {} checks read a sample",
+            readable_size(largest)
+        );
+        facts.push(("scans", words));
     }
     if limits.longest_wait != DEFAULT_LONGEST_WAIT {
         let words = format!(
@@ -237,6 +245,21 @@ fn summary(check: &Check) -> String {
             };
             format!("{}{age}", printable(&sql.expect.to_string()))
         }
+        CheckKind::Schema(schema) => one_line(&schema::in_words(&schema.expect)),
+        CheckKind::Profile(_) => one_line(&expectation(check)),
+        CheckKind::Data(data) => {
+            let age = if check.measures_data_age() {
+                "; tells the data's age"
+            } else {
+                ""
+            };
+            let words = format!(
+                "{}: {}{age}",
+                data.question.subject(),
+                data.in_words(&data.expect)
+            );
+            one_line(&words)
+        }
         CheckKind::Http(http) => {
             let paths: Vec<_> = http.steps.iter().map(|step| step.path.as_str()).collect();
             let at = place(http);
@@ -252,6 +275,7 @@ fn summary(check: &Check) -> String {
 
 /// What a check does and expects, line by line.
 pub(crate) fn details(check: &Check) -> Vec<String> {
+    let check_timeout = check.timeout;
     match &check.kind {
         CheckKind::Sql(sql) => {
             let mut lines = vec![one_line(&sql.query)];
@@ -267,6 +291,54 @@ pub(crate) fn details(check: &Check) -> Vec<String> {
                 readable(check.timeout)
             )));
             lines
+        }
+        CheckKind::Profile(profile) => {
+            let tables: Vec<_> = profile.tables.iter().map(ToString::to_string).collect();
+            let mut lines = Vec::new();
+            if !tables.is_empty() {
+                lines.push(one_line(&format!("rows of {}", tables.join(", "))));
+            }
+            let mut words = expectation(check);
+            if let Some(database) = &profile.database {
+                words += &format!("; in database {database}");
+            }
+            words += &format!("; within {}", readable(check.timeout));
+            lines.push(printable(&words));
+            lines
+        }
+        CheckKind::Schema(check) => {
+            let facts = |facts: &[String], verb: &str| -> Vec<String> {
+                let line = |fact: &String| one_line(&format!("{verb}: {fact}"));
+                facts.iter().map(line).collect()
+            };
+            let mut lines = facts(&check.expect.has, "must have");
+            lines.extend(facts(&check.expect.lacks, "must not have"));
+            let mut words = format!("must be {}", schema::in_words(&check.expect));
+            if let Some(warn) = &check.warn {
+                words += &format!(", and should be {}", schema::in_words(warn));
+            }
+            if let Some(database) = &check.database {
+                words += &format!("; in database {database}");
+            }
+            lines.push(printable(&format!(
+                "{words}; within {}",
+                readable(check_timeout)
+            )));
+            lines
+        }
+        CheckKind::Data(data) => {
+            let mut words = format!("must be {}", data.in_words(&data.expect));
+            if let Some(warn) = &data.warn {
+                words += &format!(", and should be {}", data.in_words(warn));
+            }
+            if let Some(database) = &data.database {
+                words += &format!("; in database {database}");
+            }
+            if check.measures_data_age() {
+                words += "; tells the data's age";
+            }
+            words += &format!("; within {}", readable(check.timeout));
+            vec![one_line(&data.question.subject()), printable(&words)]
         }
         CheckKind::Http(http) => {
             let mut lines: Vec<_> = http.steps.iter().map(step).collect();

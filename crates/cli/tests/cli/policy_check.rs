@@ -26,14 +26,19 @@ fn a_good_policy_is_described() {
         "examples/policy.toml: no mistakes. Version \"2026-11-21\", 8 rules, SHA-256 ",
         "Limits\n   at one time  10, of which 2 of type Aurora, 6 of type EC2, 6 of type RDS; never more than the stack's MaxConcurrentRestores\n   \
          size         a larger recovery point than 2 TiB is not tested\n   \
+         scans        of a larger table than 5 GiB checks read a sample\n   \
          may wait     3d for a slot among the restores; after that a copy is not tested\n   \
          in a month   2000 restores at most\n   \
          classes      db.t4g.*, db.serverless, t3.*\n",
         "at most one copy a week of each resource, of a sample of 20%\n",
         "1. orders databases\n   matches      RDS, arn:aws:rds:*:*:db:orders-*, tag env = prod\n   restores     every copy\n",
         "objectives   recovered within 2h, data at most 15m old\n",
-        "checks       orders are there                sql  at least 10000\n",
-        "newest order is fresh           sql  at most 15m old; tells the data's age\n",
+        "checks       orders are there                  sql          at least 10000\n",
+        "newest order is fresh             sql          at most 15m old; tells the data's age\n",
+        "customers are there               row_count    customers: at least 1000 rows\n",
+        "newest payment is fresh           freshness    paid_at of payments: at most 1h old\n",
+        "every order has its customer      references   customer_id of orders to id of customers: at most 0 rows\n",
+        "tenants see their own rows        schema       with 2 facts, without `grant public.orders to PUBLIC`\n",
         "checks       the port answers        connect  the database's port takes connections; within 30s\n",
         "password     a new one, set on the restored copy\n",
         "type         t3.small\n   may boot for 15m; until then checks are tried again\n",

@@ -52,10 +52,7 @@ impl Answer {
     /// What speaks against the backup.
     pub fn for_expectation(self, expect: &Expectation) -> Result<Value, Trouble> {
         match (self.is_zero_time, expect) {
-            (true, Expectation::MaxAge(_)) => Err(Trouble::Wrong(format!(
-                "the value is the zero date {}, which is no point in time; expected: {expect}",
-                time(self.value.text().unwrap_or_default())
-            ))),
+            (true, Expectation::MaxAge(_)) => Err(zero_time(&self.value, expect)),
             _ => Ok(self.value),
         }
     }
@@ -66,6 +63,24 @@ impl Answer {
             value,
             is_zero_time: false,
         }
+    }
+}
+
+fn zero_time(value: &Value, expect: &Expectation) -> Trouble {
+    Trouble::Wrong(format!(
+        "the value is the zero date {}, which is no point in time; expected: {expect}",
+        time(value.text().unwrap_or_default())
+    ))
+}
+
+/// Refuses a zero where a point in time is wanted, as [`Answer::for_expectation`] does.
+///
+/// # Errors
+/// What speaks against the backup.
+pub(super) fn refuse_zero_time(value: &Value, expect: &Expectation) -> Result<(), Trouble> {
+    match value {
+        Value::Text(text) if is_zero_time(text) => Err(zero_time(value, expect)),
+        _ => Ok(()),
     }
 }
 

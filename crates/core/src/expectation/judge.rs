@@ -66,6 +66,7 @@ impl Expectation {
             age_at_backup,
             age_against_now,
             measured: Vec::new(),
+            warning: None,
         }
     }
 

@@ -151,23 +151,6 @@ fn message(about: &str, body: String) -> Message {
     }
 }
 
-/// A link that opens an object in the S3 console; none where the partition's console is not known.
-///
-/// No presigned link: one that the function makes ends with the session of its role, after some hours, whatever it says
-/// ("Who can create a presigned URL", Amazon S3 user guide), and until then opens the report to whoever gets hold of it.
-pub fn console_link(partition: &str, region: &str, bucket: &str, key: &str) -> Option<String> {
-    // "AWS GovCloud (US) compared to standard AWS Regions" names the second one. Neither a bucket's name nor our keys hold
-    // anything that a URL would have otherwise.
-    let console = match partition {
-        "aws" => "console.aws.amazon.com",
-        "aws-us-gov" => "console.amazonaws-us-gov.com",
-        _ => return None,
-    };
-    Some(format!(
-        "https://{console}/s3/object/{bucket}?region={region}&prefix={key}"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -211,7 +194,8 @@ mod tests {
             reckoning.read(resource, &record(resource, verdict, minutes));
         }
         reckoning.read("records/x.json", b"no record\x07");
-        let link = console_link("aws", "eu-central-1", "results", "reports/x/report.html");
+        let link =
+            crate::console::object("aws", "eu-central-1", "results", "reports/x/report.html");
         let message = of_report(Rhythm::Weekly, &reckoning.finish(), URI, link.as_deref());
         assert_eq!(
             message.subject,
@@ -276,15 +260,5 @@ mod tests {
         ] {
             assert!(message.body.contains(said), "{said:?}: {}", message.body);
         }
-    }
-
-    #[test]
-    fn each_partition_has_a_console_of_its_own() {
-        let link = |partition| console_link(partition, "us-gov-west-1", "b", "k");
-        assert_eq!(
-            link("aws-us-gov").as_deref(),
-            Some("https://console.amazonaws-us-gov.com/s3/object/b?region=us-gov-west-1&prefix=k")
-        );
-        assert_eq!(link("aws-iso"), None);
     }
 }

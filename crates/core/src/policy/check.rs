@@ -1,16 +1,18 @@
 //! Reading a rule's checks.
 //!
 //! A new kind of check is one more variant of [`CheckKind`], one more [`Kind`] and one function beside
-//! [`sql`], [`http::read`] and [`connect::read`].
+//! [`sql`], [`http::read`] and [`connect::read`]; a new kind of data check a table of keys in [`data`].
 
 mod connect;
+pub(super) mod data;
 mod http;
 
 use std::time::Duration;
 
 use super::rule::LONGEST_NAME;
 use super::{
-    Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, SqlCheck, time_zone,
+    Address, CHECK_TIMEOUT_RANGE, Check, CheckKind, DEFAULT_CHECK_TIMEOUT, Question, SqlCheck,
+    time_zone,
 };
 use crate::expectation::{Constant, Expectation, measure_regex};
 use crate::reader::{Item, Names, Section, hint, kind_of, optional};
@@ -47,9 +49,21 @@ enum Kind {
     Sql,
     Http,
     Connect,
+    Data(data::Kind),
 }
 
 impl Kind {
+    /// All of them with their words.
+    fn words() -> Vec<(&'static str, Kind)> {
+        let data = data::Kind::WORDS.map(|(word, kind)| (word, Kind::Data(kind)));
+        let others = [
+            ("sql", Kind::Sql),
+            ("http", Kind::Http),
+            ("connect", Kind::Connect),
+        ];
+        others.into_iter().chain(data).collect()
+    }
+
     /// Whether this kind fits a rule, which is about one resource type or about any.
     fn fits(self, about: Option<ResourceType>) -> Fit {
         let Some(about) = about else {
@@ -57,32 +71,40 @@ impl Kind {
         };
         let fits = &about.facts().fits;
         match self {
-            Kind::Sql => fits.sql,
+            Kind::Sql | Kind::Data(_) => fits.sql,
             Kind::Http => fits.http,
             Kind::Connect => fits.connect,
         }
     }
 
     /// What a check without a `kind` was meant to be, so that its other mistakes show too.
-    fn guess(check: &Section<'_>) -> Kind {
+    /// None if it may be of several kinds.
+    fn guess(check: &Section<'_>) -> Option<Kind> {
         let any = |keys: &[&str]| keys.iter().any(|key| check.holds(key));
         if any(&["steps", "scheme", "host", "redirects"]) {
-            Kind::Http
+            Some(Kind::Http)
         } else if any(&["port", "greeting", "address"]) {
-            Kind::Connect
+            Some(Kind::Connect)
+        } else if any(&["table"]) {
+            None
         } else {
-            Kind::Sql
+            Some(Kind::Sql)
         }
     }
 }
 
 /// Reads a rule's list of checks; `about` is the resource type the rule is about, when it says so.
-pub(super) fn read_all<'t>(item: &Item<'t>, about: Option<ResourceType>) -> Option<Vec<Draft<'t>>> {
+/// `largest_scan` is the largest table that is read whole, bytes.
+pub(super) fn read_all<'t>(
+    item: &Item<'t>,
+    about: Option<ResourceType>,
+    largest_scan: u64,
+) -> Option<Vec<Draft<'t>>> {
     let mut names = Names::default();
     let drafts: Vec<Option<Draft<'t>>> = item
         .list()?
         .iter()
-        .map(|item| Some(read(item.section()?, about, &mut names)))
+        .map(|item| Some(read(item.section()?, about, largest_scan, &mut names)))
         .collect();
     drafts.into_iter().collect()
 }
@@ -106,7 +128,7 @@ pub(super) fn settle(drafts: Vec<Draft<'_>>, objectives: Option<&Item<'_>>) -> O
         && candidates != 1
     {
         target.mistake(if candidates == 0 {
-            "no check measures the data's age: add one with expect = { max_age = \"…\" } whose query answers the newest timestamp"
+            "no check measures the data's age: add one of kind freshness, or one of kind sql with expect = { max_age = \"…\" } whose query answers the newest timestamp"
         } else {
             "several checks could measure the data's age: say data_age = true in one of them"
         });
@@ -115,26 +137,38 @@ pub(super) fn settle(drafts: Vec<Draft<'_>>, objectives: Option<&Item<'_>>) -> O
         .into_iter()
         .map(|draft| {
             let mut check = draft.check?;
-            if let CheckKind::Sql(sql) = &mut check.kind {
-                sql.data_age = draft.measures.is_some() || (by_default && draft.could_measure);
+            let data_age = draft.measures.is_some() || (by_default && draft.could_measure);
+            match &mut check.kind {
+                CheckKind::Sql(sql) => sql.data_age = data_age,
+                CheckKind::Data(data) => {
+                    if let Question::Freshness(fresh) = &mut data.question {
+                        fresh.data_age = data_age;
+                    }
+                }
+                CheckKind::Schema(_)
+                | CheckKind::Profile(_)
+                | CheckKind::Http(_)
+                | CheckKind::Connect(_) => {}
             }
             Some(check)
         })
         .collect()
 }
 
-fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Names) -> Draft<'t> {
+fn read<'t>(
+    mut check: Section<'t>,
+    about: Option<ResourceType>,
+    largest_scan: u64,
+    names: &mut Names,
+) -> Draft<'t> {
     let name = check
         .required("name", "name = \"orders are there\"")
         .and_then(|item| names.take(item.line(LONGEST_NAME)?, &item));
-    let kind_item = check.required("kind", "kind = \"sql\", \"http\" or \"connect\"");
-    let word = kind_item.as_ref().map(|item| {
-        item.one_of(&[
-            ("sql", Kind::Sql),
-            ("http", Kind::Http),
-            ("connect", Kind::Connect),
-        ])
-    });
+    let kind_item = check.required(
+        "kind",
+        "kind = \"sql\", \"row_count\", \"http\" or \"connect\"",
+    );
+    let word = kind_item.as_ref().map(|item| item.one_of(&Kind::words()));
     if let (Some(item), Some(Some(kind))) = (&kind_item, word)
         && let Err(problem) = kind.fits(about)
     {
@@ -145,10 +179,15 @@ fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Nam
     });
     let timeout = optional(check.optional("timeout"), read_timeout)
         .map(|timeout| timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT));
-    let (kind, needs_credentials, measures, could_measure) = match word {
+    let known = match word {
         // Which keys an unknown kind has is anybody's guess.
-        Some(None) => (None, false, None, false),
-        given => match given.flatten().unwrap_or_else(|| Kind::guess(&check)) {
+        Some(None) => None,
+        Some(Some(kind)) => Some(kind),
+        None => Kind::guess(&check),
+    };
+    let (kind, needs_credentials, measures, could_measure) = match known {
+        None => (None, false, None, false),
+        Some(kind) => match kind {
             Kind::Sql => {
                 let (sql, measures, could_measure) = sql(check);
                 // A login is of no use where the kind itself is wrong.
@@ -162,6 +201,11 @@ fn read<'t>(mut check: Section<'t>, about: Option<ResourceType>, names: &mut Nam
             Kind::Connect => {
                 let connect = connect::read(check, about).map(CheckKind::Connect);
                 (connect, false, None, false)
+            }
+            Kind::Data(kind) => {
+                let read = data::read(kind, check, largest_scan);
+                let logs_in = Kind::Data(kind).fits(about).is_ok();
+                (read.check, logs_in, read.measures, read.could_measure)
             }
         },
     };

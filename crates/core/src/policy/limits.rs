@@ -35,6 +35,8 @@ pub struct Limits {
     pub concurrent_restores_by_type: BTreeMap<String, u32>,
     /// The largest recovery point that is restored, bytes.
     pub largest_size: Option<u64>,
+    /// The largest table that a check reads whole, bytes; of a larger one it reads a sample.
+    pub largest_scan: Option<u64>,
     /// The longest that a recovery point waits for a slot among the restores.
     #[serde(with = "wire::seconds")]
     pub longest_wait: Duration,
@@ -50,6 +52,7 @@ impl Default for Limits {
             concurrent_restores: None,
             concurrent_restores_by_type: BTreeMap::new(),
             largest_size: None,
+            largest_scan: None,
             longest_wait: DEFAULT_LONGEST_WAIT,
             restores_per_month: None,
             classes_allowed: Vec::new(),
@@ -193,13 +196,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(*length));
     match bytes {
-        Some(bytes) if bytes < least => {
-            Err(format!("`{text}` is below 1 MiB: no backup is as small"))
-        }
+        Some(bytes) if bytes < least => Err(format!("`{text}` is below 1 MiB, the smallest limit")),
         Some(bytes) if bytes <= most => Ok(bytes),
-        _ => Err(format!(
-            "`{text}` is more than 1024 TiB, and no limit; leave the key out"
-        )),
+        _ => Err(format!("`{text}` is more than 1024 TiB, the largest limit")),
     }
 }
 
@@ -239,15 +238,8 @@ pub(super) fn read(item: &Item<'_>) -> Option<Limits> {
                 .collect::<BTreeMap<String, u32>>(),
         )
     });
-    let largest_size = optional(limits.optional("largest_size"), |item| {
-        if !item.is_text() {
-            item.mistake("must be a text with a unit, such as \"500 GiB\" or \"2 TiB\"");
-            return None;
-        }
-        parse_size(item.text()?)
-            .map_err(|problem| item.mistake(problem))
-            .ok()
-    });
+    let largest_size = optional(limits.optional("largest_size"), read_size);
+    let largest_scan = optional(limits.optional("largest_scan"), read_size);
     let longest_wait = optional(limits.optional("longest_wait"), |item| {
         let duration = item.duration()?;
         let (least, most) = LONGEST_WAIT_RANGE;
@@ -279,10 +271,21 @@ pub(super) fn read(item: &Item<'_>) -> Option<Limits> {
         concurrent_restores: concurrent_restores?,
         concurrent_restores_by_type: by_type?.unwrap_or_default(),
         largest_size: largest_size?,
+        largest_scan: largest_scan?,
         longest_wait: longest_wait?.unwrap_or(DEFAULT_LONGEST_WAIT),
         restores_per_month: restores_per_month?,
         classes_allowed: classes_allowed?.unwrap_or_default(),
     })
+}
+
+fn read_size(item: &Item<'_>) -> Option<u64> {
+    if !item.is_text() {
+        item.mistake("must be a text with a unit, such as \"500 GiB\" or \"2 TiB\"");
+        return None;
+    }
+    parse_size(item.text()?)
+        .map_err(|problem| item.mistake(problem))
+        .ok()
 }
 
 fn of_type(types: &mut Section<'_>, name: &'static str) -> Option<Option<(String, u32)>> {

@@ -11,6 +11,7 @@ use crate::reader::{Item, Mistakes, Names, Notes, Section, hint, kind_of, option
 use crate::resource_type::{ResourceType, TypeKeys, known_names};
 
 use super::check;
+use super::data::DEFAULT_LARGEST_SCAN;
 use super::limits::{self, Limits};
 use super::{
     Credentials, Frequency, Glob, KEEP_FAILED_AT_MOST, LARGEST_FILE, Matcher, Method, MethodKind,
@@ -159,14 +160,17 @@ fn read_rule<'t>(
     let values_leave = optional(rule.optional("values_leave"), read_ceilings);
     let checks_item = rule.optional("checks");
     let drafts = match &checks_item {
-        Some(item) => check::read_all(item, about),
+        Some(item) => {
+            let largest_scan = limits.and_then(|limits| limits.largest_scan);
+            check::read_all(item, about, largest_scan.unwrap_or(DEFAULT_LARGEST_SCAN))
+        }
         None => Some(Vec::new()),
     };
     let needs_credentials = drafts.iter().flatten().any(|draft| draft.needs_credentials);
     if needs_credentials && credentials_item.is_none() {
         rule.missing(
             "credentials",
-            "is missing: checks of kind sql must log in; write for example credentials = { secret = \"prod/orders-db\" }, credentials = \"reset\" for a password of the copy's own, or credentials = \"iam\" for a token of IAM",
+            "is missing: checks of data must log in; write for example credentials = { secret = \"prod/orders-db\" }, credentials = \"reset\" for a password of the copy's own, or credentials = \"iam\" for a token of IAM",
         );
     }
     if let Some(item) = &credentials_item

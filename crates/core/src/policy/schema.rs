@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::check::data;
 use super::rule::{CEILINGS, EACH_CEILING, IAM, IAM_USER_PATTERN, LONGEST_NAME, METHODS, RESET};
 use super::{MOST_CONCURRENT_RESTORES, MOST_REDIRECTS, MOST_STEPS};
 use crate::keys::Shape;
@@ -56,6 +57,9 @@ pub fn schema() -> Value {
             "examples": ["500ms", "2s"],
         },
     });
+    for (word, kind) in data::Kind::WORDS {
+        top["$defs"][word] = data_kind(word, kind);
+    }
     top
 }
 
@@ -92,6 +96,11 @@ fn limits() -> Value {
                 "largest_size",
                 "A larger recovery point is not restored, and its record says not_tested; one of unknown size is.",
                 json!({ "type": "string", "pattern": SIZE, "examples": ["500 GiB", "2 TiB"] }),
+            ),
+            (
+                "largest_scan",
+                "The largest table that a check reads whole; of a larger one it reads a sample. Default: 1 GiB.",
+                json!({ "type": "string", "pattern": SIZE, "examples": ["1 GiB", "50 GiB"] }),
             ),
             (
                 "longest_wait",
@@ -242,8 +251,10 @@ fn rule() -> Value {
             ("http", fits.http),
             ("connect", fits.connect),
         ];
+        let data = data::Kind::WORDS.map(|(kind, _)| (kind, fits.sql));
         let kinds: Vec<&str> = kinds
             .into_iter()
+            .chain(data)
             .filter_map(|(kind, fit)| fit.is_ok().then_some(kind))
             .collect();
         about(one.name(), &useless, &kinds)
@@ -317,7 +328,8 @@ fn matcher() -> Value {
 }
 
 fn check() -> Value {
-    let kinds = ["sql", "http", "connect"];
+    let mut kinds = vec!["sql", "http", "connect"];
+    kinds.extend(data::Kind::WORDS.map(|(word, _)| word));
     let branches: Vec<Value> = kinds
         .iter()
         .map(|kind| {
@@ -332,7 +344,7 @@ fn check() -> Value {
         "type": "object",
         "required": ["name", "kind"],
         "properties": { "kind": {
-            "description": "What is done: a query to a database, requests to a machine, or a connection to a port.",
+            "description": "What is done: a query to a database or a question without SQL about its data, requests to a machine, or a connection to a port.",
             "enum": kinds,
         } },
         "allOf": branches,
@@ -366,6 +378,17 @@ fn kind(
     ];
     keys.append(&mut own);
     closed(description, &[&["name", "kind"], required].concat(), keys)
+}
+
+fn data_kind(word: &str, kind: data::Kind) -> Value {
+    let table = kind.table();
+    let required = table.keys.iter().filter(|key| key.must_be_there());
+    let required: Vec<&str> = required.map(|key| key.name()).collect();
+    let mut object = self::kind(word, table.words, &required, Vec::new());
+    for key in table.keys {
+        object["properties"][key.name()] = key.schema();
+    }
+    object
 }
 
 fn sql() -> Value {
@@ -606,7 +629,7 @@ fn words(words: &[&str]) -> Value {
 }
 
 /// One line of text with something in it.
-fn line(longest: usize) -> Value {
+pub(super) fn line(longest: usize) -> Value {
     json!({ "type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*$", "maxLength": longest })
 }
 

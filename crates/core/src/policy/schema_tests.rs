@@ -15,6 +15,29 @@ fn policy(kind: &str) -> String {
             "scheme = \"http\"\naddress = \"private\"\nsteps = [ { path = \"/\", method = \"GET\", json = \"\", expect = { min = 1 } } ]"
         }
         "connect" => "port = 22\naddress = \"private\"",
+        "row_count" => "table = \"t\"\nexpect = { min = 1 }\nwarn = { min = 2 }",
+        "freshness" => {
+            "table = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"2h\" }\nwarn = { max_age = \"1h\" }"
+        }
+        "missing" => {
+            "table = \"t\"\ncolumn = \"c\"\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
+        }
+        "duplicate" => {
+            "table = \"t\"\ncolumns = [\"c\"]\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
+        }
+        "failed_rows" => {
+            "table = \"t\"\ncondition = \"c\"\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
+        }
+        "manifest" => {
+            "table = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"2h\" }\nwarn = { max_age = \"1h\" }\ntables = [\"o\"]\nsubject = \"s\"\nrows = \"r\"\ntolerance = 1"
+        }
+        "profile" => "tables = [\"t\"]",
+        "schema" => {
+            "expect = { has = [\"table t\"], lacks = [\"table u\"], fingerprint = \"0123456789abcdef\" }\nwarn = { has = [\"table t\"], lacks = [\"table u\"], fingerprint = \"0123456789abcdef\" }"
+        }
+        "references" | "relationships" => {
+            "table = \"t\"\ncolumns = [\"c\"]\nto = \"o\"\nto_columns = [\"d\"]\nunit = \"rows\"\nexpect = { max = 2 }\nwarn = { max = 1 }"
+        }
         other => panic!("no example of kind {other}"),
     };
     let frequency = match kind {
@@ -91,7 +114,12 @@ fn the_schema_says_what_the_reader_knows() {
         let notes = Notes::new(&text);
         let (_, _, rules) = rule::read(&text, &notes).unwrap();
         let name: fn(&CheckKind) -> &'static str = CheckKind::name;
-        assert_eq!(name(&rules[0].checks[0].kind), kind);
+        // An alias is recorded under its other name.
+        let recorded = match kind.as_str() {
+            "relationships" => "references",
+            kind => kind,
+        };
+        assert_eq!(name(&rules[0].checks[0].kind), recorded);
         let mut keys: BTreeMap<String, [BTreeSet<String>; 3]> = BTreeMap::new();
         for (place, seen) in notes.seen() {
             let [known, required, words] = keys.entry(without_numbers(&place)).or_default();
@@ -142,8 +170,8 @@ fn the_schema_says_what_the_reader_knows() {
         }
     });
     assert_eq!(visited, all);
-    // Besides those of kind, of the resource types, and the address that two kinds share.
-    assert_eq!(enums, read_words.len() + 3, "{:?}", read_words.keys());
+    // Besides those of kind, of the resource types, the address that two kinds share, and the unit that five do.
+    assert_eq!(enums, read_words.len() + 7, "{:?}", read_words.keys());
 }
 
 /// Every object within the schema.

@@ -288,7 +288,7 @@ fn mistakes_of_rules() {
     );
     one(
         &rule(&check("")),
-        "rules[0].credentials: is missing: checks of kind sql must log in",
+        "rules[0].credentials: is missing: checks of data must log in",
     );
     fine(&rule("match = { tags = { env = \"\" } }"));
     fine(&rule(
@@ -528,6 +528,139 @@ fn data_age_is_measured_by_one_check() {
         &policy(&[age("a", "data_age = true"), age("b", "data_age = true")]),
         "rules[0].checks[1].data_age: only one check of a rule can measure the data's age, and rules[0].checks[0].data_age does already",
     );
+}
+
+/// A rule with one check of data.
+fn data(lines: &str) -> String {
+    rule(&format!(
+        "credentials = \"reset\"\n[[rules.checks]]\nname = \"c\"\n{lines}\n"
+    ))
+}
+
+#[test]
+fn freshness_measures_the_age_of_the_data_as_max_age_does() {
+    let fresh =
+        "kind = \"freshness\"\ntable = \"t\"\ncolumn = \"c\"\nexpect = { max_age = \"1h\" }\n";
+    let measuring = |text: &str| {
+        fine(text).rules[0]
+            .checks
+            .iter()
+            .map(Check::measures_data_age)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(measuring(&data(fresh)), [true]);
+    let two = |more: &str| {
+        data(&format!(
+            "{fresh}{more}\n[[rules.checks]]\nname = \"d\"\nkind = \"sql\"\nquery = \"select 1\"\nexpect = {{ max_age = \"1h\" }}"
+        ))
+    };
+    assert_eq!(measuring(&two("")), [false, false]);
+    assert_eq!(measuring(&two("data_age = true")), [true, false]);
+    assert_eq!(measuring(&two("data_age = false")), [false, true]);
+}
+
+#[test]
+fn checks_of_data_are_read_with_their_bounds() {
+    let read = |lines: &str| match fine(&data(lines)).rules.remove(0).checks.remove(0).kind {
+        CheckKind::Data(data) => data,
+        other => panic!("{other:?}"),
+    };
+    let count = read("kind = \"row_count\"\ntable = \"orders\"");
+    assert_eq!(count.expect, Expectation::Min(1.0));
+    assert_eq!(count.largest_scan, 1 << 30);
+    let missing = read("kind = \"missing\"\ntable = \"orders\"\ncolumn = \"email\"");
+    assert_eq!(missing.expect, Expectation::Max(0.0));
+    let references = read(
+        "kind = \"relationships\"\ntable = \"lines\"\ncolumns = [\"o\"]\nto = \"orders\"\nto_columns = [\"id\"]",
+    );
+    assert_eq!(references.question.name(), "references");
+    let limited = data("kind = \"row_count\"\ntable = \"t\"")
+        .replace("[[rules]]", "[limits]\nlargest_scan = \"5 GiB\"\n[[rules]]");
+    let CheckKind::Data(limited) = &fine(&limited).rules[0].checks[0].kind else {
+        panic!("a check of data");
+    };
+    assert_eq!(limited.largest_scan, 5 << 30);
+}
+
+#[test]
+fn mistakes_in_checks_of_data_are_named() {
+    for (lines, start) in [
+        (
+            "kind = \"row_count\"",
+            "rules[0].checks[0].table: is missing",
+        ),
+        (
+            "kind = \"row_count\"\ntable = \"a.b.c\"",
+            "rules[0].checks[0].table: `a.b.c` has more than two names",
+        ),
+        (
+            "kind = \"row_count\"\ntable = \"t\"\nexpect = { not_empty = true }",
+            "rules[0].checks[0].expect: is about a number of rows",
+        ),
+        (
+            "kind = \"row_count\"\ntable = \"t\"\nexpect = { min = 5 }\nwarn = { min = 5 }",
+            "rules[0].checks[0].warn: never warns",
+        ),
+        (
+            "kind = \"row_count\"\ntable = \"t\"\ncolumn = \"c\"",
+            "rules[0].checks[0].column: unknown key",
+        ),
+        (
+            "kind = \"freshness\"\ntable = \"t\"\ncolumn = \"c\"",
+            "rules[0].checks[0].expect: is missing",
+        ),
+        (
+            "kind = \"freshness\"\ntable = \"t\"\ncolumn = \"c\"\nexpect = { min = 1 }",
+            "rules[0].checks[0].expect: is about the age",
+        ),
+        (
+            "kind = \"missing\"\ntable = \"t\"\ncolumn = \"c\\\\d\"",
+            "rules[0].checks[0].column: must not hold control characters or a backslash",
+        ),
+        (
+            "kind = \"missing\"\ntable = \"t\"\ncolumn = \"c\"\nexpect = { min = 1 }",
+            "rules[0].checks[0].expect: says how many rows there may be at most",
+        ),
+        (
+            "kind = \"missing\"\ntable = \"t\"\ncolumn = \"c\"\nunit = \"percent\"\nexpect = { max = 100 }",
+            "rules[0].checks[0].expect: bounds nothing",
+        ),
+        (
+            "kind = \"duplicate\"\ntable = \"t\"\ncolumns = []",
+            "rules[0].checks[0].columns: must name 1 to 16 columns",
+        ),
+        (
+            "kind = \"failed_rows\"\ntable = \"t\"\ncondition = \" \"",
+            "rules[0].checks[0].condition: must not be empty",
+        ),
+        (
+            "kind = \"references\"\ntable = \"t\"\ncolumns = [\"a\", \"b\"]\nto = \"o\"\nto_columns = [\"x\"]",
+            "rules[0].checks[0].to_columns: must name as many columns as `columns` does: 2",
+        ),
+        (
+            "kind = \"manifest\"\ntable = \"m\"\ncolumn = \"c\"\nexpect = { max_age = \"1h\" }\ntolerance = 1",
+            "rules[0].checks[0].tolerance: says nothing without tables",
+        ),
+        (
+            "kind = \"schema\"\nexpect = {}",
+            "rules[0].checks[0].expect: is empty",
+        ),
+        (
+            "kind = \"schema\"\nexpect = { fingerprint = \"x\" }",
+            "rules[0].checks[0].expect.fingerprint: is no fingerprint",
+        ),
+        (
+            "kind = \"profile\"\ntables = []",
+            "rules[0].checks[0].tables: must name 1 to 100 tables",
+        ),
+        ("table = \"t\"", "rules[0].checks[0].kind: is missing"),
+        (
+            "kind = \"rowcount\"\ntable = \"t\"",
+            "rules[0].checks[0].kind: unknown value \"rowcount\"; did you mean \"row_count\"?",
+        ),
+    ] {
+        one(&data(lines), start);
+    }
 }
 
 #[test]
@@ -1332,13 +1465,14 @@ fn limited(lines: &str) -> String {
 fn limits_are_read_and_absent_they_limit_nothing_but_the_wait() {
     let policy = fine(&limited(
         "concurrent_restores = 10\nconcurrent_restores_by_type = { RDS = 4, EC2 = 6 }\n\
-         largest_size = \"500 GiB\"\nlongest_wait = \"24h\"\nrestores_per_month = 2000\n\
+         largest_size = \"500 GiB\"\nlargest_scan = \"50 GiB\"\nlongest_wait = \"24h\"\nrestores_per_month = 2000\n\
          classes_allowed = [\"db.t4g.*\", \"db.serverless\"]",
     ));
     let wanted = Limits {
         concurrent_restores: Some(10),
         concurrent_restores_by_type: [("EC2".to_owned(), 6), ("RDS".to_owned(), 4)].into(),
         largest_size: Some(500 << 30),
+        largest_scan: Some(50 << 30),
         longest_wait: Duration::from_secs(86_400),
         restores_per_month: Some(2000),
         classes_allowed: ["db.t4g.*", "db.serverless"]

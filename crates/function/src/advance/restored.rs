@@ -144,7 +144,7 @@ impl Run<'_> {
             validation.first_passed_check_minutes = ran
                 .first_passed_after
                 .map(|after| after.as_secs_f64() / 60.0);
-            for finding in ran.findings {
+            for finding in ran.findings.into_iter().chain(ran.warnings) {
                 validation.find(finding);
             }
             // What may leave nowhere is not kept either.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future};
+use restore_proof_core::console;
 use restore_proof_core::message::{self, Event, Proved, ProvedPoint, Runbook};
 use restore_proof_core::record::Record;
 use restore_proof_core::runbook::{self, ProvedRecord};
@@ -175,7 +176,7 @@ impl Run<'_> {
         let runbook = match written.unwrap_or_else(|_| Err("S3 takes too long".to_owned())) {
             Ok(key) => Runbook::Written {
                 uri: format!("s3://{}/{key}", config.results_bucket),
-                console: runbook::console_address(
+                console: console::object(
                     &config.partition,
                     &config.region,
                     &config.results_bucket,

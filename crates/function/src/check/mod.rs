@@ -33,6 +33,8 @@ pub struct Ran {
     pub first_passed_after: Option<Duration>,
     /// What was noticed besides, in words.
     pub findings: Vec<String>,
+    /// What checks that passed found not as it should be, in words without data.
+    pub warnings: Vec<String>,
 }
 
 /// Runs the checks one after the other until `time_left` is used up.
@@ -57,6 +59,7 @@ pub async fn run_telling(
 ) -> Ran {
     let began = Instant::now();
     let mut results = Vec::new();
+    let mut warnings = Vec::new();
     let mut first_passed_after = None;
     let mut sessions = sql::Sessions::default();
     for check in &rule.checks {
@@ -67,12 +70,19 @@ pub async fn run_telling(
         if judgement.outcome == CheckOutcome::Passed && first_passed_after.is_none() {
             first_passed_after = Some(began.elapsed());
         }
+        if let (CheckOutcome::Passed, Some(warning)) = (judgement.outcome, &judgement.warning) {
+            warnings.push(cut(format!(
+                "the check {:?} passed, and warns: it should be {warning}",
+                check.name
+            )));
+        }
         results.push(result(check, judgement, check_began.elapsed()));
     }
     Ran {
         results,
         first_passed_after,
         findings: access.findings(&rule.checks).into_iter().map(cut).collect(),
+        warnings,
     }
 }
 
@@ -90,6 +100,15 @@ async fn look(
     let running = async {
         match &check.kind {
             CheckKind::Sql(sql) => sql::run(sql, target, access, *clocks, sessions, limit).await,
+            CheckKind::Data(data) => {
+                sql::run_data(data, target, access, *clocks, sessions, limit).await
+            }
+            CheckKind::Schema(schema) => {
+                sql::run_schema(schema, target, access, sessions, limit).await
+            }
+            CheckKind::Profile(profile) => {
+                sql::run_profile(profile, target, access, sessions, limit).await
+            }
             CheckKind::Http(http) => http::run(http, target, access, *clocks, &place, limit).await,
             CheckKind::Connect(connect) => {
                 connect::run(connect, target, limit, limit < check.timeout).await

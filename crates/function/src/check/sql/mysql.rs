@@ -14,7 +14,7 @@ use restore_proof_core::check::mysql::{Answer, Kind, Missing, read, sorted};
 use restore_proof_core::expectation::Value;
 
 use super::bounded::{Bounded, Budget};
-use super::{Server, Unanswered};
+use super::{Server, Unanswered, Wanted};
 use crate::check::tls::Connector;
 use crate::check::{chain, tls_words};
 
@@ -22,8 +22,6 @@ use crate::check::{chain, tls_words};
 const LARGEST_PACKET: usize = 16 << 20;
 /// The most that is read from a server before the rows, bytes; in memory it may become thirteen times as much.
 const LARGEST_PREAMBLE: usize = 2 << 20;
-/// One more than a check wants tells that there are several.
-const ROWS_WANTED: usize = 2;
 /// The character set of columns that hold bytes (`binary`).
 const BINARY: u16 = 63;
 
@@ -81,20 +79,21 @@ impl Connection {
         })
     }
 
-    /// The one value that the query answers, in a clean session. After an error the connection is not to be used again.
-    pub(super) async fn value(
+    /// The rows that the query answers, in a clean session. After an error the connection is not to be used again.
+    pub(super) async fn rows(
         &mut self,
         query: &str,
+        wanted: Wanted,
         zone: &TimeZone,
         limit: Duration,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Vec<Vec<Answer>>, Unanswered> {
         // The driver takes as many columns as a server announces, and keeps them all. The rows are let through when it has
-        // shown that it is one.
+        // shown that they are as many as are wanted.
         self.budget.renew_first(LARGEST_PREAMBLE);
-        self.clean(limit)
+        self.clean(wanted, limit)
             .await
             .map_err(|error| Unanswered::Unclean(told(&self.budget, trouble(error, &[]))))?;
-        self.ask(query, zone)
+        self.ask(query, wanted, zone)
             .await
             .map_err(|trouble| Unanswered::Ended(told(&self.budget, trouble)))
     }
@@ -125,55 +124,54 @@ impl Connection {
     }
 
     /// Ends what the last check left, and begins a transaction.
-    async fn clean(&mut self, limit: Duration) -> Result<(), Error> {
+    async fn clean(&mut self, wanted: Wanted, limit: Duration) -> Result<(), Error> {
         if !self.client.reset().await? {
             return Err(DriverError::ConnectionClosed.into());
         }
         self.client
-            .query_drop(session(self.is_mariadb, limit))
+            .query_drop(session(self.is_mariadb, wanted, limit))
             .await
     }
 
-    async fn ask(&mut self, query: &str, zone: &TimeZone) -> Result<Answer, Trouble> {
+    async fn ask(
+        &mut self,
+        query: &str,
+        wanted: Wanted,
+        zone: &TimeZone,
+    ) -> Result<Vec<Vec<Answer>>, Trouble> {
         // Preparing refuses text with several statements, which the driver would let pass, so that none of them can end the
         // transaction; and it tells what answers nothing from what answers a table.
         let statement = match self.client.prep(query).await {
             Ok(statement) => statement,
             Err(error) => return Err(self.judge_error(error, query).await),
         };
-        let column = match &*statement.columns() {
-            [column] => column.clone(),
-            columns => {
-                return Err(Trouble::CannotTell(format!(
-                    "the query answers {} columns; it must answer one value",
-                    columns.len()
-                )));
-            }
-        };
+        let kinds: Vec<Kind> = statement.columns().iter().map(kind).collect();
+        wanted.columns(kinds.len())?;
         let sent = [query, &self.names];
         let trouble = |error| trouble(error, &sent);
         let mut answer = self.client.query_iter(query).await.map_err(trouble)?;
-        if answer.columns_ref().len() != 1 {
+        if answer.columns_ref().len() != kinds.len() {
             return Err(Trouble::CannotTell(
                 "the query answers otherwise than the server said".to_owned(),
             ));
         }
         self.budget.add_last(LARGEST_PACKET);
-        let Some(mut row) = answer.next().await.map_err(trouble)? else {
-            return Ok(Answer::of(Value::NoRow));
-        };
-        if answer.next().await.map_err(trouble)?.is_some() {
-            return Err(Trouble::CannotTell(
-                "the query answers several rows; it must answer one value".to_owned(),
-            ));
+        let mut rows = Vec::new();
+        while let Some(mut row) = answer.next().await.map_err(trouble)? {
+            wanted.one_more(rows.len())?;
+            let mut values = Vec::with_capacity(kinds.len());
+            for (index, kind) in kinds.iter().enumerate() {
+                values.push(match row.take(index) {
+                    Some(mysql_async::Value::Bytes(bytes)) => read(*kind, &bytes, zone)?,
+                    // The text protocol has text and NULL.
+                    _ => Answer::of(Value::Null),
+                });
+            }
+            rows.push(values);
         }
         // Behind a last semicolon there may be a comment, which answers something too.
         answer.drop_result().await.map_err(trouble)?;
-        match row.take(0) {
-            Some(mysql_async::Value::Bytes(bytes)) => read(kind(&column), &bytes, zone),
-            // The text protocol has text and NULL.
-            _ => Ok(Answer::of(Value::Null)),
-        }
+        Ok(rows)
     }
 }
 
@@ -236,7 +234,9 @@ fn options(server: &Server) -> OptsBuilder {
 }
 
 /// Nothing is written, nothing runs for ever, and text means the same whatever the server's settings are. Sent as one text.
-fn session(is_mariadb: bool, limit: Duration) -> String {
+fn session(is_mariadb: bool, wanted: Wanted, limit: Duration) -> String {
+    // One more than is wanted tells that there are several.
+    let rows = wanted.most_rows() + 1;
     let seconds = limit.as_secs().max(1);
     let longest = if is_mariadb {
         format!("max_statement_time = {}", limit.as_secs_f64().max(0.001))
@@ -246,7 +246,7 @@ fn session(is_mariadb: bool, limit: Duration) -> String {
     format!(
         "set names utf8mb4; \
          set session time_zone = '+00:00', {longest}, lock_wait_timeout = {seconds}, \
-         innodb_lock_wait_timeout = {seconds}, sql_select_limit = {ROWS_WANTED}; \
+         innodb_lock_wait_timeout = {seconds}, sql_select_limit = {rows}; \
          set session transaction read only; start transaction read only"
     )
 }

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join;
 use jiff::tz::TimeZone;
 use restore_proof_core::check::Trouble;
+use restore_proof_core::check::data::Rows;
 use restore_proof_core::check::postgres::{
     Kind, ServerError, read, sorted, sorted_while_reading, unreadable,
 };
@@ -21,7 +22,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::bounded::{Bounded, Budget};
-use super::{Server, Unanswered};
+use super::{Server, Unanswered, Wanted};
 use crate::check::chain;
 use crate::check::tls::Connector;
 
@@ -100,15 +101,16 @@ impl Connection {
         })
     }
 
-    /// The one value that the query answers, in a clean session. After an error the connection is not to be used again.
-    pub(super) async fn value(
+    /// The rows that the query answers, in a clean session. After an error the connection is not to be used again.
+    pub(super) async fn rows(
         &mut self,
         query: &str,
+        wanted: Wanted,
         zone: &TimeZone,
         limit: Duration,
-    ) -> Result<Value, Unanswered> {
+    ) -> Result<Rows, Unanswered> {
         self.budget.renew(LARGEST_ANSWER);
-        let answered = self.ask(query, zone, limit).await;
+        let answered = self.ask(query, wanted, zone, limit).await;
         // The client says only that the connection was closed.
         let answered = match answered {
             Err(_) if self.budget.is_exceeded() => Err(Unanswered::GoesOn(too_large())),
@@ -129,9 +131,10 @@ impl Connection {
     async fn ask(
         &self,
         query: &str,
+        wanted: Wanted,
         zone: &TimeZone,
         limit: Duration,
-    ) -> Result<Value, Unanswered> {
+    ) -> Result<Rows, Unanswered> {
         let sent = [query, &self.names];
         let sorted_by = |error, sort: fn(&ServerError<'_>) -> Trouble| {
             sorted_error(error, &self.encoding, &sent, sort)
@@ -148,38 +151,29 @@ impl Connection {
         .await;
         cleaned.map_err(|error| Unanswered::Unclean(sorted_by(error, sorted)))?;
         let statement = prepared.map_err(ended)?;
-        let kind = match statement.columns() {
-            [column] => kind(column.type_()),
-            columns => {
-                return Err(Unanswered::Ended(Trouble::CannotTell(format!(
-                    "the query answers {} columns; it must answer one value",
-                    columns.len()
-                ))));
-            }
-        };
+        let columns = statement.columns().iter();
+        let kinds: Vec<Kind> = columns.map(|column| kind(column.type_())).collect();
+        wanted.columns(kinds.len()).map_err(Unanswered::Ended)?;
         // As it is written: a cursor or a limit would have the server plan it otherwise, and not in parallel.
         let answer = self.client.simple_query_raw(query).await.map_err(reading)?;
         let mut answer = pin!(answer);
-        let mut first = None;
+        let mut rows = Vec::new();
         while let Some(message) = answer.try_next().await.map_err(reading)? {
             let SimpleQueryMessage::Row(row) = message else {
                 continue;
             };
-            if first.is_some() {
-                return Err(Unanswered::GoesOn(Trouble::CannotTell(
-                    "the query answers several rows; it must answer one value".to_owned(),
-                )));
+            wanted.one_more(rows.len()).map_err(Unanswered::GoesOn)?;
+            let mut values = Vec::with_capacity(kinds.len());
+            for (index, kind) in kinds.iter().enumerate() {
+                // The server has sent text, and what is not UTF-8 is all that can be wrong with it.
+                let text = row
+                    .try_get(index)
+                    .map_err(|_| Unanswered::Ended(unreadable(&self.encoding)))?;
+                values.push(text.map_or(Value::Null, |text| read(*kind, text, zone)));
             }
-            first = Some(row);
+            rows.push(values);
         }
-        let Some(row) = first else {
-            return Ok(Value::NoRow);
-        };
-        // The server has sent text, and what is not UTF-8 is all that can be wrong with it.
-        let text = row
-            .try_get(0)
-            .map_err(|_| Unanswered::Ended(unreadable(&self.encoding)))?;
-        Ok(text.map_or(Value::Null, |text| read(kind, text, zone)))
+        Ok(rows)
     }
 
     /// Asks the server to stop what it is doing for this connection.
