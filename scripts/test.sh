@@ -165,12 +165,8 @@ step_page() {
 step_calls() {
     need scenarios "$work/scenarios.jsonl"
     need demo "$work/demo.jsonl"
-    CALLS="$work/scenarios.jsonl:$work/demo.jsonl" \
-        python_tests tests/conformance/test_{calls,permissions,events}.py
-}
-
     CALLS="$work/scenarios.jsonl:$work/demo.jsonl" RECORDS="$work/records" \
-        python_tests tests/conformance/test_{calls,permissions,watching}.py
+        python_tests tests/conformance/test_{calls,permissions,events,watching}.py
 }
 
 # The function, as built for development, against moto. In `make test` the step `package` does it with the shipped file.
