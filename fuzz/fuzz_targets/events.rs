@@ -83,7 +83,11 @@ fn sound(trigger: &Trigger) {
                 filled(id);
             }
         }
-        Trigger::Sweep(_) | Trigger::Resume | Trigger::Status | Trigger::Doctor | Trigger::Report(_) => {}
+        Trigger::Sweep(_)
+        | Trigger::Resume
+        | Trigger::Status
+        | Trigger::Doctor
+        | Trigger::Report(_) => {}
         Trigger::Pause(pause) => {
             let reason = pause.reason.as_deref().unwrap_or_default();
             assert!(reason.chars().count() <= event::LONGEST_REASON);

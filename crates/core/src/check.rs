@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod profile;
 pub mod redirect;
 pub mod schema;
+mod sight;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -2,7 +2,8 @@
 //!
 //! A table is read whole only if it is not larger than the check's `largest_scan`, of which the server is asked before. Of a
 //! larger one a sample is read. A sample can show that there are bad rows, and never that there are none elsewhere: the words
-//! say what was looked at.
+//! say what was looked at. What is estimated fails nothing: rows that lie beside each other are alike, so that nobody knows how
+//! far a sample is from the truth.
 
 pub(super) mod statements;
 
@@ -11,7 +12,7 @@ use crate::ceiling::{Datum, number};
 use crate::expectation::{
     CheckOutcome, Clocks, Constant, Expectation, Judgement, Measurement, Value, number_text,
 };
-use crate::policy::data::{DataCheck, Freshness, Manifest, Question, TableName, Unit};
+use crate::policy::data::{DataCheck, Freshness, Manifest, Question, References, TableName, Unit};
 use crate::policy::readable_size;
 
 /// Rows that a statement answers, each with its columns.
@@ -20,19 +21,16 @@ pub type Rows = Vec<Vec<Value>>;
 /// The name of the measurement of how much a check has read.
 pub const SCANNED: &str = "scanned, MiB (the server's estimate)";
 
-/// How far from the truth InnoDB's number of rows may be (MySQL's manual, "SHOW TABLE STATUS": "may vary from the actual
-/// value by as much as 40% to 50%").
-const INNODB_VARIES: f64 = 0.5;
+/// How far from the truth an estimate may be and still pass, as a share of the truth. InnoDB's number of rows "may vary from
+/// the actual value by as much as 40% to 50%" (MySQL's manual, "SHOW TABLE STATUS").
+const OFF: f64 = 0.5;
 
-/// How many standard deviations a sample may be off before it counts as evidence.
-const DEVIATIONS: f64 = 4.0;
+/// The fewest rows of a sample that an estimate is made of.
+const FEWEST: f64 = 100.0;
 
-/// What is said of a number that may lie on either side of its bound.
-const TOO_NEAR: &str =
-    "which is too near to the bound to tell; raise limits.largest_scan to have them counted";
-
-/// PostgreSQL's pages, which a sample is drawn of, bytes.
-const PAGE: f64 = 8192.0;
+/// What is said of an estimate that does not meet its bound by far.
+const CANNOT_TELL: &str =
+    "which is an estimate and fails nothing; raise limits.largest_scan to have them counted";
 
 /// Asks what the check wants to know, and judges the answers. `ask` runs one statement and answers its rows.
 ///
@@ -163,6 +161,22 @@ pub(super) struct Counted {
     pub(super) estimated: Option<&'static str>,
 }
 
+impl Counted {
+    /// An estimate.
+    fn about(rows: f64, how: &'static str) -> Counted {
+        Counted {
+            rows,
+            bounds: (rows / (1.0 + OFF), rows / (1.0 - OFF)),
+            estimated: Some(how),
+        }
+    }
+
+    /// Whether it meets an expectation about numbers; none if nobody knows.
+    fn meets(&self, expect: &Expectation) -> Option<bool> {
+        is_within(self.bounds, expect).filter(|meets| *meets || self.estimated.is_none())
+    }
+}
+
 /// Counts the rows of a table, or estimates them if it is too large to be read.
 pub(super) async fn count<A>(
     table: &TableName,
@@ -185,13 +199,17 @@ where
         (Some(share), Engine::Postgres) => {
             let counted = statements::count(engine, table, Some(share));
             let [counted] = numbers(&ask(counted).await?)?;
-            let off = DEVIATIONS / (scan.largest as f64 / PAGE).sqrt();
-            let rows = (counted / share).round();
-            Ok(Counted {
-                rows,
-                bounds: (rows * (1.0 - off).max(0.0), rows * (1.0 + off)),
-                estimated: Some("counted in a sample"),
-            })
+            // Where most pages hold no rows, or the table's size is that of large values, a sample may hold next to none.
+            if counted < FEWEST {
+                return Err(Trouble::CannotTell(format!(
+                    "{table} is larger than limits.largest_scan, {}, and a sample of it has too few rows for an estimate",
+                    readable_size(scan.largest)
+                )));
+            }
+            Ok(Counted::about(
+                (counted / share).round(),
+                "counted in a sample",
+            ))
         }
         (Some(_), Engine::MySql) => {
             let rows = scan.rows.ok_or_else(|| {
@@ -200,11 +218,10 @@ where
                     readable_size(scan.largest)
                 ))
             })?;
-            Ok(Counted {
+            Ok(Counted::about(
                 rows,
-                bounds: (rows / (1.0 + INNODB_VARIES), rows / (1.0 - INNODB_VARIES)),
-                estimated: Some("the server's estimate, which may be off by half"),
-            })
+                "the server's estimate, which may be off by half",
+            ))
         }
     }
 }
@@ -228,14 +245,14 @@ where
             readable_size(scan.largest)
         ),
     };
-    Ok(match is_within(counted.bounds, &check.expect) {
+    Ok(match counted.meets(&check.expect) {
         Some(true) => judged(check, CheckOutcome::Passed, counted.rows, &what),
         Some(false) => judged(check, CheckOutcome::Failed, counted.rows, &what),
         None => judged(
             check,
             CheckOutcome::Errored,
             counted.rows,
-            &format!("{what}, {TOO_NEAR}"),
+            &format!("{what}, {CANNOT_TELL}"),
         ),
     })
 }
@@ -332,11 +349,28 @@ where
     let mut in_doubt = Vec::new();
     for table in &counts.tables {
         let said = ask(statements::said(engine, manifest, counts, table)).await?;
-        let Some(Value::Number { number: said, .. }) = said.first().and_then(|row| row.first())
-        else {
-            differences.push(format!("the manifest says nothing of {table}"));
-            continue;
+        let (said, written) = match said.first().map(Vec::as_slice) {
+            Some([_, Value::NoRow | Value::Null]) => {
+                differences.push(format!("the manifest says nothing of {table}"));
+                continue;
+            }
+            Some([Value::Number { number, .. }, written]) => (number, written),
+            _ => {
+                let words = format!("what the manifest says of {table} is no number");
+                return Err(Trouble::CannotTell(words));
+            }
         };
+        // Each table's count may have been written by a statement of its own.
+        let written = check.expect.judge(written, clocks);
+        match written.outcome {
+            CheckOutcome::Passed => {}
+            CheckOutcome::Failed => {
+                differences.push(format!("the count of {table}: {}", written.detail));
+            }
+            CheckOutcome::Errored => {
+                in_doubt.push(format!("the count of {table}: {}", written.detail));
+            }
+        }
         let scan = Scan::of(
             &ask(statements::size(engine, table)).await?,
             check.largest_scan,
@@ -353,13 +387,10 @@ where
             number(number_text(counted.rows)),
             number(number_text(*said))
         );
-        match is_within(
-            counted.bounds,
-            &Expectation::Between(said - off, said + off),
-        ) {
+        match counted.meets(&Expectation::Between(said - off, said + off)) {
             Some(true) => {}
             Some(false) => differences.push(words),
-            None => in_doubt.push(format!("{words}, {TOO_NEAR}")),
+            None => in_doubt.push(format!("{words}, {CANNOT_TELL}")),
         }
         judgement.measured.push(Measurement {
             name: format!("rows of {table}"),
@@ -410,6 +441,7 @@ where
             numbers(&ask(statements::failed_rows(engine, failed, sample)).await?)?
         }
         Question::References(references) => {
+            refuse_to_read(references, engine, scan, ask).await?;
             let orphans = statements::orphans(engine, references, sample);
             let [orphans] = numbers(&ask(orphans).await?)?;
             let [all] = numbers(&ask(statements::referring(engine, references, sample)).await?)?;
@@ -440,26 +472,27 @@ where
         Some(Unit::Percent) => 0.0,
         Some(Unit::Rows) | None => bad,
     };
-    let is_share_of_sample = scan.share().is_some() && check.question.unit() == Some(Unit::Percent);
-    // The share of a sample is not that of the table.
-    let off = if is_share_of_sample && all > 0.0 {
-        let share = bad / all;
-        100.0 * DEVIATIONS * (share * (1.0 - share) / all).sqrt()
-    } else {
-        0.0
-    };
     let Expectation::Max(most) = check.expect else {
         return Err(no_numbers());
     };
-    let mut judgement = if value <= most {
-        judged(check, CheckOutcome::Passed, value, &what)
-    } else if value - off > most {
-        judged(check, CheckOutcome::Failed, value, &what)
-    } else {
-        let what = format!(
-            "{what}, which is too near to the bound to tell; raise limits.largest_scan to have them counted"
-        );
-        judged(check, CheckOutcome::Errored, value, &what)
+    let meets = match (scan.share(), check.question.unit()) {
+        (None, _) => Some(value <= most),
+        // A sample of nothing says nothing.
+        (Some(_), _) if all == 0.0 => None,
+        (Some(_), Some(Unit::Percent)) => (value <= most * (1.0 - OFF)).then_some(true),
+        // Bad rows of a sample are bad rows of the table, and how many more there are is not known.
+        (Some(_), Some(Unit::Rows) | None) if value > most => Some(false),
+        (Some(share), Some(Unit::Rows) | None) => {
+            (value / share <= most * (1.0 - OFF)).then_some(true)
+        }
+    };
+    let mut judgement = match meets {
+        Some(true) => judged(check, CheckOutcome::Passed, value, &what),
+        Some(false) => judged(check, CheckOutcome::Failed, value, &what),
+        None => {
+            let what = format!("{what}, {CANNOT_TELL}");
+            judged(check, CheckOutcome::Errored, value, &what)
+        }
     };
     judgement.measured.push(Measurement {
         name: "rows looked at".to_owned(),
@@ -471,6 +504,34 @@ where
         judgement.warning = Some("at least one row to look at".to_owned());
     }
     Ok(judgement)
+}
+
+/// Refuses to look up rows in a table that is too large to be read, unless an index finds them.
+async fn refuse_to_read<A>(
+    references: &References,
+    engine: Engine,
+    scan: &Scan,
+    ask: &mut A,
+) -> Result<(), Trouble>
+where
+    A: AsyncFnMut(String) -> Result<Rows, Trouble>,
+{
+    let to = &references.to;
+    let referred = Scan::of(&ask(statements::size(engine, to)).await?, scan.largest);
+    let Some(column) = references.to_columns.first() else {
+        return Ok(());
+    };
+    if referred.share().is_some() {
+        let indexed = statements::indexes_from(engine, to, column);
+        let [indexes] = numbers(&ask(indexed).await?)?;
+        if indexes == 0.0 {
+            return Err(Trouble::CannotTell(format!(
+                "{to} is larger than limits.largest_scan, {}, and no index begins with {column}",
+                readable_size(scan.largest)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The judgement of a number.

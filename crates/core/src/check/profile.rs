@@ -2,6 +2,7 @@
 
 use super::data::statements::size;
 use super::data::{Counted, Rows, Scan, count, numbers};
+use super::sight::Sight;
 use super::{Engine, Trouble, ruling};
 use crate::ceiling::{Datum, number};
 use crate::expectation::{CheckOutcome, Judgement, Measurement, number_text};
@@ -16,6 +17,7 @@ pub async fn look<A>(check: &ProfileCheck, engine: Engine, mut ask: A) -> Result
 where
     A: AsyncFnMut(String) -> Result<Rows, Trouble>,
 {
+    let sight = Sight::of(engine, &mut ask).await?;
     let [tables, unknown, rows, bytes] = numbers(&ask(totals(engine).to_owned()).await?)?;
     let mut measured = vec![
         measurement("tables", tables),
@@ -50,7 +52,7 @@ where
         );
         (CheckOutcome::Passed, words)
     } else {
-        (CheckOutcome::Failed, "the database has no table".to_owned())
+        sight.without("the database has no table".to_owned())
     };
     Ok(Judgement {
         value: Some(number_text(tables)),
@@ -82,7 +84,7 @@ fn totals(engine: Engine) -> &'static str {
         Engine::MySql => {
             "select count(*), count(case when table_rows is null then 1 end), coalesce(sum(table_rows), 0), \
              coalesce(sum(data_length + index_length), 0) \
-             from information_schema.tables where table_schema = database() and table_type = 'BASE TABLE'"
+             from information_schema.tables where table_schema = database() and table_type not in ('VIEW', 'SYSTEM VIEW', 'SEQUENCE')"
         }
     }
 }
@@ -119,7 +121,9 @@ mod tests {
     #[test]
     fn rows_are_told_as_exact_or_estimated() {
         let large = f64::from(1000 << 20);
-        let answers: [&[f64]; 4] = [
+        let answers: [&[f64]; 6] = [
+            &[1.0],
+            &[1.0],
             &[22.0, 1.0, 100_000.0, large],
             &[8192.0, 0.0],
             &[7.0],
@@ -147,10 +151,21 @@ mod tests {
 
     #[test]
     fn a_database_without_a_table_fails() {
-        for engine in [Engine::Postgres, Engine::MySql] {
-            let judgement = looked(&[], engine, &[&[0.0, 0.0, 0.0, 0.0]]);
+        let none: &[f64] = &[0.0, 0.0, 0.0, 0.0];
+        let postgres: &[&[f64]] = &[none];
+        // The database, and how many rights the login has on all of it.
+        let mysql: &[&[f64]] = &[&[1.0], &[1.0], none];
+        for (engine, answers) in [(Engine::Postgres, postgres), (Engine::MySql, mysql)] {
+            let judgement = looked(&[], engine, answers);
             assert_eq!(judgement.outcome, CheckOutcome::Failed);
             assert_eq!(judgement.detail, "the database has no table");
         }
+        let judgement = looked(&[], Engine::MySql, &[&[1.0], &[0.0], none]);
+        assert_eq!(judgement.outcome, CheckOutcome::Errored);
+        assert!(
+            judgement.detail.contains("may not select"),
+            "{}",
+            judgement.detail
+        );
     }
 }

@@ -130,7 +130,8 @@ pub(super) fn newest(engine: Engine, table: &TableName, column: &str) -> String 
     format!("select max({}) from {source}", quoted(engine, column))
 }
 
-/// What the newest rows of a manifest say how many rows a table has; NULL if nothing.
+/// What the newest rows of a manifest about a table say how many rows it has, and when they were written; NULL if there are
+/// none.
 pub(super) fn said(
     engine: Engine,
     manifest: &Manifest,
@@ -140,9 +141,9 @@ pub(super) fn said(
     let held = qualified(engine, &manifest.table);
     let [column, subject, rows] =
         [&manifest.column, &counts.subject, &counts.rows].map(|name| quoted(engine, name));
+    let about = format!("{held} where {subject} = {}", literal(&table.to_string()));
     format!(
-        "select max({rows}) from {held} where {subject} = {} and {column} = (select max({column}) from {held})",
-        literal(&table.to_string())
+        "select max({rows}), max({column}) from {about} and {column} = (select max({column}) from {about})"
     )
 }
 

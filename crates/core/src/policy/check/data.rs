@@ -242,7 +242,7 @@ static WISH_TABLE: Table = Table {
 
 static HAS: Key<Own<Vec<String>>> = key(
     "has",
-    "Facts that are there, each as the command check shows it, or its beginning up to a blank, such as \"index public.orders.orders_pkey valid\".",
+    "Facts that are there, or their beginnings up to a blank, such as \"index public.orders.orders_pkey valid\".",
     FACTS,
 );
 

@@ -243,10 +243,17 @@ fn session(is_mariadb: bool, wanted: Wanted, limit: Duration) -> String {
     } else {
         format!("max_execution_time = {}", limit.as_millis().max(1))
     };
+    // A restored copy's statistics are those of its source, of up to a day before (MySQL's manual,
+    // "information_schema_stats_expiry"). MySQL 5.7 keeps none, and takes this for a comment.
+    let fresh = if is_mariadb {
+        ""
+    } else {
+        " /*!80000 , information_schema_stats_expiry = 0 */"
+    };
     format!(
         "set names utf8mb4; \
          set session time_zone = '+00:00', {longest}, lock_wait_timeout = {seconds}, \
-         innodb_lock_wait_timeout = {seconds}, sql_select_limit = {rows}; \
+         innodb_lock_wait_timeout = {seconds}, sql_select_limit = {rows}{fresh}; \
          set session transaction read only; start transaction read only"
     )
 }
