@@ -46,6 +46,11 @@ impl Engine {
     }
 }
 
+/// Whether checks of this kind, by its word in the policy, read data: all but those that talk to a machine.
+pub fn reads_data(kind: &str) -> bool {
+    !["http", "connect"].contains(&kind)
+}
+
 /// What checks are run against.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -244,6 +249,49 @@ mod tests {
         );
         let result = not_begun(&policy.unwrap().rules[0], words).remove(0);
         result.detail.at(Ceiling::None)
+    }
+
+    /// How long a machine took is none of its data; how many rows a table has is.
+    #[test]
+    fn numbers_of_data_are_withheld_and_those_of_machines_are_not() {
+        let policy = |kind: &str, keys: &str| {
+            parse(&format!(
+                "version = \"1\"\n[[rules]]\nname = \"r\"\nfrequency = \"every-copy\"\nmatch = {{}}\n\
+                 credentials = \"reset\"\n[[rules.checks]]\nname = \"c\"\nkind = \"{kind}\"\n{keys}\n"
+            ))
+        };
+        for (kind, keys, is_data) in [
+            ("connect", "port = 22", false),
+            (
+                "http",
+                "port = 443\n[[rules.checks.steps]]\npath = \"/\"",
+                false,
+            ),
+            ("sql", "query = \"select 1\"\nexpect = { equals = 1 }", true),
+            ("row_count", "table = \"t\"", true),
+            ("profile", "", true),
+        ] {
+            let rule = policy(kind, keys).unwrap().rules.remove(0);
+            let mut result = not_begun(&rule, "no").remove(0);
+            let measured = Measurement {
+                name: "first step, ms".to_owned(),
+                number: Some(7.0),
+                text: None,
+            };
+            assert_eq!(
+                result.measured_number(&measured, Ceiling::Numbers),
+                Some(7.0)
+            );
+            let shown = (!is_data).then_some(7.0);
+            assert_eq!(
+                result.measured_number(&measured, Ceiling::None),
+                shown,
+                "{kind}"
+            );
+            result.measured.push(measured);
+            let lowered = result.lowered(Ceiling::None);
+            assert_eq!(lowered.measured[0].number, shown, "{kind}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use chat::Chat;
 use event::About;
 
 use crate::ceiling::Ceiling;
+use crate::check;
 use crate::expectation::CheckOutcome;
 use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
@@ -520,15 +521,10 @@ const NO_RESOURCE: &str = "this is about no single resource";
 const NO_RUNBOOK: &str =
     "those of all resources whose restores have passed: restore-proof runbook --output FOLDER";
 
-/// Whether checks of this kind read data: all but those that talk to a machine.
-fn reads_data(kind: &str) -> bool {
-    !["http", "connect"].contains(&kind)
-}
-
 /// Whether one of the checks with this outcome read data: a machine that answers wrongly may well hold its data.
 fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
     let mut checks = record.checks.iter();
-    checks.any(|check| reads_data(&check.kind) && check.outcome == outcome.as_str())
+    checks.any(|check| check::reads_data(&check.kind) && check.outcome == outcome.as_str())
 }
 
 /// The message about a resource that was left behind.
@@ -755,7 +751,10 @@ fn facts(record: &Record) -> Vec<(&'static str, String)> {
                 record.recovery_time_objective,
             ),
         ));
-        let queried = record.checks.iter().any(|check| reads_data(&check.kind));
+        let queried = record
+            .checks
+            .iter()
+            .any(|check| check::reads_data(&check.kind));
         if queried || record.data_age.is_some() || record.data_age_target.is_some() {
             facts.push((
                 "data age",

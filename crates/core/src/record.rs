@@ -486,7 +486,7 @@ impl CheckColumns {
                 .iter()
                 .map(|measured| MeasuredColumns {
                     name: shown(&measured.name),
-                    number: measured.number.filter(|_| ceiling.lets(Datum::Number)),
+                    number: check.measured_number(measured, ceiling),
                     text: measured.text.as_ref().map(|text| text.at(ceiling)),
                 })
                 .collect(),

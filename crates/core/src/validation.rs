@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::arn::Arn;
 use crate::ceiling::{Ceiling, Ceilings, Datum, Marked};
+use crate::check;
 use crate::event::{CopyJobEvent, CopyState};
 use crate::expectation::{CheckOutcome, Measurement, number_text};
 use crate::name;
@@ -328,6 +329,13 @@ impl CheckResult {
         }
     }
 
+    /// The number of a measurement, if it may be seen under this ceiling. How long a machine took and which status it answered
+    /// are no data.
+    pub(crate) fn measured_number(&self, measured: &Measurement, ceiling: Ceiling) -> Option<f64> {
+        let is_hidden = check::reads_data(&self.kind) && !ceiling.lets(Datum::Number);
+        measured.number.filter(|_| !is_hidden)
+    }
+
     /// The same without what may not be seen under this ceiling. The ages stay: objectives are judged by them.
     #[must_use]
     pub fn lowered(mut self, ceiling: Ceiling) -> CheckResult {
@@ -337,8 +345,13 @@ impl CheckResult {
         }
         (self.value, self.value_number) = (value, number);
         self.detail = self.detail.lowered(ceiling);
-        for measured in &mut self.measured {
-            measured.number = measured.number.filter(|_| ceiling.lets(Datum::Number));
+        let measured: Vec<_> = self
+            .measured
+            .iter()
+            .map(|measured| self.measured_number(measured, ceiling))
+            .collect();
+        for (measured, number) in self.measured.iter_mut().zip(measured) {
+            measured.number = number;
             measured.text = measured.text.take().map(|text| text.lowered(ceiling));
         }
         self
