@@ -44,7 +44,7 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
         (
             "BlockDeviceMappings",
             Recovery::AsPlanned,
-            "the key that encrypts its volumes is yours; with DeleteOnTermination they end with the instance",
+            "its volumes are encrypted, with a key of yours; DeleteOnTermination says which end with the instance, as the source's did (the copy's all end with it)",
         ),
         (
             "RequireIMDSv2",
