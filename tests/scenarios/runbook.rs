@@ -156,8 +156,10 @@ async fn a_runbook_that_cannot_be_made_keeps_no_message_back() {
             "{line}"
         );
         assert!(line.contains("AccessDenied"), "{operation}: {line}");
+        // The day of the record of the restore that passed, not of this one.
+        let day = &record["opened_time"].as_str().unwrap()[..10];
         let command = format!(
-            "Make it with: restore-proof runbook --function {PREFIX} arn:aws:ec2:{REGION}:222233334444:instance/i-0f00d"
+            "Make it with: restore-proof runbook --function {PREFIX} --since {day} arn:aws:ec2:{REGION}:222233334444:instance/i-0f00d"
         );
         assert!(line.ends_with(&command), "{line}");
     }

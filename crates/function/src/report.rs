@@ -65,6 +65,7 @@ async fn reckon(
         Err(why) => (None, Some(why)),
     };
     let mut reckoning = Reckoning::new(period, Some(from), listed);
+    reckoning.of_function(&app.config.name_prefix);
     if let Some(why) = wrong {
         warn!("{why}");
         reckoning.without_inventory(&why);

@@ -26,6 +26,7 @@ pub struct Reckoning {
     period: Period,
     before: Option<Period>,
     inventory: Option<Vec<Listed>>,
+    function: Option<String>,
     read: Read,
     resources: HashMap<Key, Seen>,
     by_type: BTreeMap<Option<String>, Tally>,
@@ -57,6 +58,7 @@ impl Reckoning {
             period,
             before: period.before(),
             inventory,
+            function: None,
             read: Read {
                 looked_from,
                 ..Read::default()
@@ -74,6 +76,11 @@ impl Reckoning {
             usage: BTreeMap::new(),
             days: BTreeMap::new(),
         }
+    }
+
+    /// Notes in whose results bucket the records lie: of the stack whose function is called so.
+    pub fn of_function(&mut self, name: &str) {
+        self.function = Some(name.to_owned());
     }
 
     /// Notes that there is an inventory that could not be used, and why.
@@ -144,7 +151,8 @@ impl Reckoning {
             return;
         };
         let key = (line.source_account.clone(), line.resource_type.clone(), arn);
-        self.resources.entry(key).or_default().add(&line, now);
+        let seen = self.resources.entry(key).or_default();
+        seen.add(&line, now, self.function.as_deref());
     }
 
     fn add_to_period(&mut self, line: &Line, day: Date) {
@@ -483,7 +491,7 @@ struct Telling {
 }
 
 impl Seen {
-    fn add(&mut self, line: &Line, now: bool) {
+    fn add(&mut self, line: &Line, now: bool, function: Option<&str>) {
         if line.is_proof() {
             self.last_proved = self.last_proved.max(line.verdict_time);
             let rank = |proof: &Proof| {
@@ -507,7 +515,9 @@ impl Seen {
                 runbook: line
                     .source_resource_arn
                     .as_deref()
-                    .map_or_else(String::new, |arn| command(None, arn)),
+                    .map_or_else(String::new, |arn| {
+                        command(function, Some(line.opened_time.day()), arn)
+                    }),
             };
             if self
                 .proof
