@@ -29,6 +29,8 @@ pub struct Reckoning {
     function: Option<String>,
     read: Read,
     resources: HashMap<Key, Seen>,
+    /// ARNs of the inventory of which no record was read yet.
+    unseen: HashSet<String>,
     by_type: BTreeMap<Option<String>, Tally>,
     total: Tally,
     earlier: Tally,
@@ -54,9 +56,11 @@ impl Reckoning {
         looked_from: Option<Date>,
         inventory: Option<Vec<Listed>>,
     ) -> Reckoning {
+        let unseen = inventory.iter().flatten().map(|one| one.arn.clone());
         Reckoning {
             period,
             before: period.before(),
+            unseen: unseen.collect(),
             inventory,
             function: None,
             read: Read {
@@ -88,9 +92,10 @@ impl Reckoning {
         self.read.inventory_error = Some(short(why));
     }
 
-    /// How many resources are known by now: what the report's size and memory grow with.
+    /// How many resources are known by now, those that the inventory lists among them: what the report's size and memory grow
+    /// with.
     pub fn resources(&self) -> usize {
-        self.resources.len()
+        self.resources.len() + self.unseen.len()
     }
 
     /// How many records up to the period's last day were taken by now.
@@ -150,6 +155,7 @@ impl Reckoning {
             self.read.without_resource += 1;
             return;
         };
+        self.unseen.remove(&arn);
         let key = (line.source_account.clone(), line.resource_type.clone(), arn);
         let seen = self.resources.entry(key).or_default();
         seen.add(&line, now, self.function.as_deref());

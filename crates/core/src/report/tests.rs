@@ -501,15 +501,20 @@ fn an_inventory_adds_what_never_landed_and_how_often_is_wanted() {
         listed("ghost", Some(30)),
         listed("new", None),
     ];
-    let report = report_of(
-        november(),
-        Some(inventory),
-        &[
-            record("a", "orders", 20, json!({})),
-            record("b", "billing", 20, json!({})),
-            record("c", "unlisted", 20, json!({})),
-        ],
-    );
+    let mut reckoning = Reckoning::new(november(), None, Some(inventory));
+    // What is listed is known from the beginning, and once.
+    assert_eq!(reckoning.resources(), 4);
+    for (id, resource, known) in [
+        ("a", "orders", 4),
+        ("b", "billing", 4),
+        ("c", "unlisted", 5),
+    ] {
+        let record = record(id, resource, 20, json!({}));
+        reckoning.read("file", record.to_string().as_bytes());
+        assert_eq!(reckoning.resources(), known);
+    }
+    let report = reckoning.finish();
+    assert_eq!(report.resources.len(), 5);
     let rows: Vec<_> = report
         .resources
         .iter()
