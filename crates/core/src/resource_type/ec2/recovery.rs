@@ -2,7 +2,8 @@
 //!
 //! Sources: AWS Backup developer guide, "Restoring an Amazon EC2 instance" ("does not backup and restore user-data"; the
 //! settings that a restore takes); EC2 user guide, "Elastic IP addresses" (an address belongs to the account, and is
-//! associated with an instance or a network interface).
+//! associated with an instance or a network interface), "Grant permissions to attach an IAM role to an instance" (who attaches
+//! an instance profile passes its role); EC2 API reference, `EbsBlockDevice` (`DeleteOnTermination`).
 
 use crate::resource_type::{Afterwards, Recovery, RecoveryFacts};
 
