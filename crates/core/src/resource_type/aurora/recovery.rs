@@ -1,6 +1,6 @@
 //! A recovery by hand of an Aurora cluster.
 //!
-//! Sources: AWS Backup developer guide, "Restoring an Amazon Aurora cluster"; RDS API reference,
+//! Sources, beside those of the type: RDS API reference,
 //! `RestoreDBClusterFromSnapshot` ("This operation only restores the DB cluster, not the DB instances"); Aurora user guide,
 //! "Restoring from a DB cluster snapshot" (a new cluster; default parameter groups).
 

@@ -1,6 +1,6 @@
 //! A recovery by hand of an RDS DB instance.
 //!
-//! Sources: AWS Backup developer guide, "Restoring an Amazon RDS database"; RDS API reference,
+//! Sources, beside those of the type: RDS API reference,
 //! `RestoreDBInstanceFromDBSnapshot` ("including the default security group and DB parameter group", "as a Single-AZ
 //! deployment"); RDS user guide, "Restoring from a DB snapshot" (a new instance, which loads its data lazily; groups).
 
