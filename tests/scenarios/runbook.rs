@@ -105,9 +105,8 @@ async fn bad_news_brings_the_runbook_of_the_last_restore_that_passed() {
     let [key] = runbooks(&scene).try_into().unwrap();
     let line = told(&scene);
     assert!(line.contains(&format!("s3://{BUCKET}/{key}")), "{line}");
-    let console = format!(
-        "https://console.aws.amazon.com/s3/object/{BUCKET}?region={REGION}&prefix={key}"
-    );
+    let console =
+        format!("https://console.aws.amazon.com/s3/object/{BUCKET}?region={REGION}&prefix={key}");
     assert!(line.ends_with(&console), "{line}");
     let book = scene.world.object_versions(BUCKET, &key).pop().unwrap();
     let book = String::from_utf8(book.body.to_vec()).unwrap();
@@ -156,8 +155,10 @@ async fn a_runbook_that_cannot_be_made_keeps_no_message_back() {
             "{line}"
         );
         assert!(line.contains("AccessDenied"), "{operation}: {line}");
+        // The day of the record of the restore that passed, not of this one.
+        let day = &record["opened_time"].as_str().unwrap()[..10];
         let command = format!(
-            "Make it with: restore-proof runbook --function {PREFIX} arn:aws:ec2:{REGION}:222233334444:instance/i-0f00d"
+            "Make it with: restore-proof runbook --function {PREFIX} --since {day} arn:aws:ec2:{REGION}:222233334444:instance/i-0f00d"
         );
         assert!(line.ends_with(&command), "{line}");
     }

@@ -201,6 +201,9 @@ fn of_bucket(args: &Args, period: Period, listed: Option<Vec<Listed>>) -> anyhow
     let since = args.since.unwrap_or_else(|| period.looked_from());
     let from = since.min(period.from);
     let mut reckoning = Reckoning::new(period, Some(from), listed);
+    if args.bucket.is_none() {
+        reckoning.of_function(function(args));
+    }
     runtime()?.block_on(async {
         let bucket = match &args.bucket {
             Some(name) => Bucket::find(name).await?,

@@ -20,6 +20,7 @@ use crate::check;
 use crate::expectation::CheckOutcome;
 use crate::policy::{Notify, readable_duration};
 use crate::record::Record;
+use crate::runbook::{command, command_for_all};
 use crate::validation::{Cleanup, Validation};
 use crate::verdict::{FaultClass, Verdict};
 
@@ -290,14 +291,19 @@ struct LastProved {
 }
 
 impl LastProved {
-    fn of(proved: &Proved, this: &str) -> LastProved {
+    /// `function` is whose stack it is of, for the command that makes the runbook.
+    fn of(proved: &Proved, record: &Record, function: &str) -> LastProved {
         let (words, arn) = match proved {
             Ok(Some((point, _))) => {
                 let words = format!(
                     "the recovery point of {} UTC, restored and passed on {} UTC{}",
                     readable_time(point.created_at),
                     readable_time(point.proved_at),
-                    if point.arn == this { ", this one" } else { "" },
+                    if point.arn == record.recovery_point_arn {
+                        ", this one"
+                    } else {
+                        ""
+                    },
                 );
                 (words, Some(point.arn.clone()))
             }
@@ -314,18 +320,18 @@ impl LastProved {
         LastProved {
             words,
             arn,
-            runbook: HowTo::of(proved),
+            runbook: HowTo::of(proved, record, function),
         }
     }
 
     /// Of news that is about no single resource.
-    fn of_no_resource() -> LastProved {
+    fn of_no_resource(function: &str) -> LastProved {
         LastProved {
             words: NO_RESOURCE.to_owned(),
             arn: None,
             runbook: HowTo {
                 words: NO_RUNBOOK.to_owned(),
-                copy: None,
+                copy: Some(one_line(&command_for_all(function))),
                 link: None,
             },
         }
@@ -342,7 +348,12 @@ struct HowTo {
 }
 
 impl HowTo {
-    fn of(proved: &Proved) -> HowTo {
+    fn of(proved: &Proved, record: &Record, function: &str) -> HowTo {
+        let of_resource = record.source_resource_arn.as_deref();
+        let any = of_resource.map_or_else(
+            || command_for_all(function),
+            |arn| command(Some(function), None, arn),
+        );
         let (words, copy, link) = match proved {
             Ok(Some((_, Runbook::Written { uri, console }))) => (
                 "how that restore is done by hand".to_owned(),
@@ -360,7 +371,7 @@ impl HowTo {
             }
             Err(_) => {
                 let words = "if a restore has passed, make it with";
-                (words.to_owned(), Some(ANY_RUNBOOK), None)
+                (words.to_owned(), Some(any.as_str()), None)
             }
         };
         HowTo {
@@ -387,9 +398,6 @@ impl HowTo {
         }
     }
 }
-
-/// The command that makes the runbooks of all resources.
-const ANY_RUNBOOK: &str = "restore-proof runbook --output FOLDER";
 
 /// Whether the message about the verdict is bad news, and says which recovery point was proved last.
 pub fn is_bad_news(validation: &Validation) -> bool {
@@ -430,12 +438,14 @@ fn missed_objective(validation: &Validation) -> bool {
     })
 }
 
-/// The message about the verdict. `proved` is told if it is bad news.
+/// The message about the verdict. `proved` is told if it is bad news, with the runbook of the stack whose function is called
+/// so.
 pub fn of_verdict(
     validation: &Validation,
     record: &Record,
     records_uri: &str,
     proved: &Proved,
+    function: &str,
 ) -> Message {
     let word = match validation.verdict {
         Some(Verdict::Passed) => "PASSED",
@@ -472,7 +482,7 @@ pub fn of_verdict(
     let mut chat = chat_about(record, "verdict", &subject).line(&headline);
     let mut text = String::new();
     if let Some(opening) = Opening::of(validation, record) {
-        let proved = LastProved::of(proved, &record.recovery_point_arn);
+        let proved = LastProved::of(proved, record, function);
         chat = opening.in_chat(&proved, chat);
         text = format!("{}\n", opening.lines(&proved));
     }
@@ -518,8 +528,7 @@ fn with_facts(mut chat: Chat, record: &Record, records_uri: &str) -> Chat {
 const NO_RESOURCE: &str = "this is about no single resource";
 
 /// In place of the runbook of a resource.
-const NO_RUNBOOK: &str =
-    "those of all resources whose restores have passed: restore-proof runbook --output FOLDER";
+const NO_RUNBOOK: &str = "those of all resources whose restores have passed";
 
 /// Whether one of the checks with this outcome read data: a machine that answers wrongly may well hold its data.
 fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
@@ -527,8 +536,13 @@ fn any_looked_into_data(record: &Record, outcome: CheckOutcome) -> bool {
     checks.any(|check| check::reads_data(&check.kind) && check.outcome == outcome.as_str())
 }
 
-/// The message about a resource that was left behind.
-pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Message {
+/// The message about a resource that was left behind, with what was proved last as [`of_verdict`] tells it.
+pub fn of_left_behind(
+    record: &Record,
+    records_uri: &str,
+    proved: &Proved,
+    function: &str,
+) -> Message {
     let name = record
         .restored_instance_id
         .as_deref()
@@ -542,7 +556,7 @@ pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Me
                  act.",
         to_do: "Delete by hand what is named below, or remove what keeps it from being deleted.",
     };
-    let proved = LastProved::of(proved, &record.recovery_point_arn);
+    let proved = LastProved::of(proved, record, function);
     // Of a machine, volumes alone may be left.
     let headline = format!("LEFT BEHIND: not all of {name} was deleted: {reason}");
     let why = "What is left costs money and holds production data. Deletion is tried again daily.";
@@ -568,8 +582,14 @@ pub fn of_left_behind(record: &Record, records_uri: &str, proved: &Proved) -> Me
     }
 }
 
-/// The message about something in the isolated network that no open validation accounts for.
-pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason: &str) -> Message {
+/// The message about something in the isolated network that no open validation accounts for. `function` is that of the stack.
+pub fn of_unknown_resource(
+    arn: &str,
+    resource_type: &str,
+    created: &str,
+    reason: &str,
+    function: &str,
+) -> Message {
     let name = arn.parse().map_or_else(
         |_| arn.to_owned(),
         |arn: crate::arn::Arn| arn.name().to_owned(),
@@ -583,7 +603,7 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
         backup: "This says nothing about any backup. Whoever made the resource must act.",
         to_do: "Find out who made it, and have it deleted: Restore Proof never touches it.",
     };
-    let proved = LastProved::of_no_resource();
+    let proved = LastProved::of_no_resource(function);
     let why = format!(
         "It was created at {created}. It costs money, and if it was restored it holds production data. Restore Proof does \
          not touch it: whoever made it must delete it."
@@ -609,15 +629,15 @@ pub fn of_unknown_resource(arn: &str, resource_type: &str, created: &str, reason
 }
 
 /// The message about a vault that cannot be read, or whose recovery points nobody validates. `what` ends the sentence
-/// that begins with the vault's name.
-pub fn of_vault(vault: &str, what: &str, to_do: &str) -> Message {
+/// that begins with the vault's name; `function` is that of the stack.
+pub fn of_vault(vault: &str, what: &str, to_do: &str, function: &str) -> Message {
     let headline = format!("VAULT: {} {}", one_line(vault), one_line(what));
     let opening = Opening {
         backup: "We cannot tell whether the backups of this vault are good: none is validated. Whoever runs the backups, or \
                  Restore Proof, must act.",
         to_do: "Do what stands at the end of this message.",
     };
-    let proved = LastProved::of_no_resource();
+    let proved = LastProved::of_no_resource(function);
     let subject = subject(&format!("VAULT: {vault} {what}"));
     let about = format!("vault {vault}");
     let chat = Chat::new("vault", &subject, &about).line(&headline);
@@ -872,7 +892,13 @@ mod tests {
     fn message(source: &str, checks: Vec<CheckResult>) -> Message {
         let validation = validation(source, checks);
         let record = Record::of(&validation, Ceiling::Text).unwrap();
-        of_verdict(&validation, &record, "s3://results/records", &Ok(None))
+        of_verdict(
+            &validation,
+            &record,
+            "s3://results/records",
+            &Ok(None),
+            "rp",
+        )
     }
 
     /// A restore of `source` with these checks.
@@ -923,7 +949,7 @@ mod tests {
             let now = "2026-11-21T07:00:00Z".parse().unwrap();
             validation.settle(Cleanup::LeftBehind, Some(reason.to_owned()), now);
             let record = Record::of(&validation, Ceiling::Text).unwrap();
-            let message = of_left_behind(&record, "s3://results/records", &Ok(None));
+            let message = of_left_behind(&record, "s3://results/records", &Ok(None), "rp");
             let top = message.body.lines().nth(5).unwrap();
             assert_eq!(
                 top,
@@ -1079,7 +1105,13 @@ mod tests {
             validation.decide(verdict, "the reason", now);
             validation.fault_class = class;
             let record = Record::of(&validation, Ceiling::Text).unwrap();
-            let message = of_verdict(&validation, &record, "s3://results/records", &Ok(None));
+            let message = of_verdict(
+                &validation,
+                &record,
+                "s3://results/records",
+                &Ok(None),
+                "rp",
+            );
             assert_eq!(is_bad_news(&validation), words.is_some(), "{verdict:?}");
             let lines: Vec<_> = message.body.lines().collect();
             let Some(words) = words else {
@@ -1123,7 +1155,7 @@ mod tests {
     fn what_could_not_be_told_says_whose_move_it_is() {
         let top = |validation: &Validation| {
             let record = Record::of(validation, Ceiling::Text).unwrap();
-            let message = of_verdict(validation, &record, "s3://results/records", &Ok(None));
+            let message = of_verdict(validation, &record, "s3://results/records", &Ok(None), "rp");
             message.body.lines().next().unwrap().to_owned()
         };
         let errored = validation(DATABASE, vec![check("a", "sql", CheckOutcome::Errored, "")]);
@@ -1158,7 +1190,7 @@ mod tests {
             console: Some("https://console".to_owned()),
         };
         let line = |proved: &Proved, validation: &Validation| {
-            let message = of_verdict(validation, &record, "s3://results/records", proved);
+            let message = of_verdict(validation, &record, "s3://results/records", proved, "rp");
             message.body.lines().nth(1).unwrap().to_owned()
         };
         assert_eq!(
@@ -1190,15 +1222,16 @@ mod tests {
     #[test]
     fn other_bad_news_begins_so_too() {
         for message in [
-            of_unknown_resource(DATABASE, "RDS", "today", "it is of no validation"),
-            of_vault("central", "does not exist", "Name another vault."),
+            of_unknown_resource(DATABASE, "RDS", "today", "it is of no validation", "rp"),
+            of_vault("central", "does not exist", "Name another vault.", "rp"),
         ] {
             let lines: Vec<_> = message.body.lines().collect();
             assert!(lines[0].starts_with("BACKUP: "), "{}", message.body);
             assert_eq!(lines[1], "LAST PROVED: this is about no single resource");
             assert!(lines[2].starts_with("DO NOW: "), "{}", message.body);
             assert!(
-                lines[3].starts_with("RUNBOOK: ") && lines[3].contains("restore-proof runbook"),
+                lines[3].starts_with("RUNBOOK: ")
+                    && lines[3].ends_with(": restore-proof runbook --function rp --output FOLDER"),
                 "{}",
                 message.body
             );
@@ -1235,12 +1268,12 @@ mod tests {
             ),
             (
                 Err("DynamoDB does not answer".to_owned()),
-                "RUNBOOK: if a restore has passed, make it with: restore-proof runbook --output FOLDER",
+                "RUNBOOK: if a restore has passed, make it with: restore-proof runbook --function rp arn:aws:rds:eu-central-1:111122223333:db:orders",
             ),
         ] {
             for message in [
-                of_verdict(&failed, &record, "s3://results/records", &proved),
-                of_left_behind(&record, "s3://results/records", &proved),
+                of_verdict(&failed, &record, "s3://results/records", &proved, "rp"),
+                of_left_behind(&record, "s3://results/records", &proved, "rp"),
             ] {
                 assert_eq!(message.body.lines().nth(3), Some(line), "{}", message.body);
                 // A chat's line ends with what to copy, and has no link.
@@ -1281,16 +1314,16 @@ mod tests {
                 validation.decide(verdict, "why", now);
                 validation.fault_class = class;
                 let record = Record::of(&validation, Ceiling::Text).unwrap();
-                let message = of_verdict(&validation, &record, "s3://results/r", &Ok(None));
+                let message = of_verdict(&validation, &record, "s3://results/r", &Ok(None), "rp");
                 let wanted = ["failed", "restore_failed", "copy_failed"].contains(&record.verdict)
                     || record.fault_class == Some("key");
                 assert_eq!(message.is_urgent, wanted, "{verdict:?} {class:?}");
             }
         }
         let record = Record::of(&validation(DATABASE, vec![]), Ceiling::Text).unwrap();
-        assert!(of_left_behind(&record, "s3://results/r", &Ok(None)).is_urgent);
-        assert!(of_unknown_resource(DATABASE, "RDS", "today", "why").is_urgent);
-        assert!(of_vault("central", "does not exist", "Name another.").is_urgent);
+        assert!(of_left_behind(&record, "s3://results/r", &Ok(None), "rp").is_urgent);
+        assert!(of_unknown_resource(DATABASE, "RDS", "today", "why", "rp").is_urgent);
+        assert!(of_vault("central", "does not exist", "Name another.", "rp").is_urgent);
     }
 
     fn forms(message: &Message) -> serde_json::Value {
@@ -1352,7 +1385,7 @@ mod tests {
         );
         assert_eq!(event["record_uri"], "s3://results/records");
         // What is about no validation is no event.
-        let vault = of_vault("central", "does not exist", "Name another.");
+        let vault = of_vault("central", "does not exist", "Name another.", "rp");
         let published: serde_json::Value = serde_json::from_str(&vault.published()).unwrap();
         assert_eq!(published.as_object().unwrap().len(), 2, "{published}");
     }
@@ -1376,10 +1409,16 @@ mod tests {
             );
             let record = Record::of(&validation, Ceiling::Text).unwrap();
             for message in [
-                of_verdict(&validation, &record, "s3://results/records", &Ok(None)),
-                of_left_behind(&record, "s3://results/records", &Err(long.clone())),
-                of_vault(&long, &long, &long),
-                of_unknown_resource(&long, "RDS", "today", &long),
+                of_verdict(
+                    &validation,
+                    &record,
+                    "s3://results/records",
+                    &Ok(None),
+                    "rp",
+                ),
+                of_left_behind(&record, "s3://results/records", &Err(long.clone()), "rp"),
+                of_vault(&long, &long, &long, "rp"),
+                of_unknown_resource(&long, "RDS", "today", &long, "rp"),
             ] {
                 let forms = forms(&message);
                 let text = forms["default"].as_str().unwrap();
@@ -1399,7 +1438,13 @@ mod tests {
         secret.value = Some("alice@example.com".to_owned());
         let validation = validation(DATABASE, vec![secret]);
         let record = Record::of(&validation, Ceiling::None).unwrap();
-        let message = of_verdict(&validation, &record, "s3://results/records", &Ok(None));
+        let message = of_verdict(
+            &validation,
+            &record,
+            "s3://results/records",
+            &Ok(None),
+            "rp",
+        );
         assert!(
             !message.published().contains("alice"),
             "{}",

@@ -24,6 +24,12 @@ pub fn record_key(opened: Date, validation_id: &str) -> String {
     format!("records/dt={opened}/{validation_id}.json")
 }
 
+/// The day (UTC) that the record under this key lies under. None if it is no key of a record.
+pub fn day_of_key(key: &str) -> Option<Date> {
+    let (day, _) = key.strip_prefix("records/dt=")?.split_once('/')?;
+    day.parse().ok()
+}
+
 /// The columns, in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {

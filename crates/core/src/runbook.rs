@@ -1,6 +1,7 @@
 //! The runbook of a resource: how its last proven restore is done by hand. Here is what it is made of, a record read back, and
 //! where it lies; its form is `restore_proof_report::runbook`.
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::arn::Arn;
@@ -164,10 +165,23 @@ pub fn key(resource_arn: &str) -> String {
     format!("{FOLDER}{}", file_name(resource_arn))
 }
 
-/// The command that makes a resource's runbook, of the stack whose function is called so.
-pub fn command(function: Option<&str>, resource_arn: &str) -> String {
+/// The command that makes a resource's runbook: of the stack whose function is called so, from a record of this day (UTC) or a
+/// later one. Without them it asks the stack with the default name, and looks back as far as it does by itself.
+pub fn command(function: Option<&str>, since: Option<Date>, resource_arn: &str) -> String {
     let function = function.map_or_else(String::new, |name| format!("--function {} ", shell(name)));
-    format!("restore-proof runbook {function}{}", shell(resource_arn))
+    let since = since.map_or_else(String::new, |day| format!("--since {day} "));
+    format!(
+        "restore-proof runbook {function}{since}{}",
+        shell(resource_arn)
+    )
+}
+
+/// The command that makes the runbooks of all resources, of the stack whose function is called so.
+pub fn command_for_all(function: &str) -> String {
+    format!(
+        "restore-proof runbook --function {} --output FOLDER",
+        shell(function)
+    )
 }
 
 /// A word as a POSIX shell reads it: one word, whatever is in it.
@@ -214,10 +228,23 @@ mod tests {
         assert_eq!(shell("$(rm -rf ~)"), "'$(rm -rf ~)'");
         assert_eq!(shell("it's\n; rm"), "'it'\\''s ; rm'");
         assert_eq!(shell(""), "''");
+        let arn = "arn:aws:rds:x:1:db:orders";
+        let day = crate::record::day_of_key(&record_key(jiff::civil::date(2026, 3, 9), "v"));
+        for (told, wanted) in [
+            (command(None, None, arn), ""),
+            (
+                command(Some("rp"), day, arn),
+                "--function rp --since 2026-03-09 ",
+            ),
+            (command(None, day, arn), "--since 2026-03-09 "),
+        ] {
+            assert_eq!(told, format!("restore-proof runbook {wanted}{arn}"));
+        }
         assert_eq!(
-            command(Some("restore-proof"), "arn:aws:rds:x:1:db:orders"),
-            "restore-proof runbook --function restore-proof arn:aws:rds:x:1:db:orders"
+            command_for_all("rp two"),
+            "restore-proof runbook --function 'rp two' --output FOLDER"
         );
+        assert_eq!(crate::record::day_of_key("runbooks/orders.md"), None);
     }
 
     #[test]

@@ -332,9 +332,15 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        // People hear once too often rather than never.
+        // People hear once too often rather than never. How the resource stands is for the others to say; what was proved is not.
         self.validation().tells_change = None;
-        self.write().await
+        let proved = self.proof();
+        let (ledger, lease) = (&self.app.ledger, &mut self.lease);
+        // Without a standing nothing is in the way of the verdict: a newer proof stays, and the verdict is written beside it.
+        ledger
+            .write_verdict(lease, &resource, proved.as_ref(), None)
+            .await
+            .map(drop)
     }
 
     /// Notes whether people hear of the verdict, where its rule tells of changes. Returns how the resource stands by it, if

@@ -4,6 +4,7 @@
 //! that a validation needs, so that one that fails leaves nothing to be mended.
 
 use futures_util::{FutureExt, StreamExt, stream};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use restore_proof_core::console;
@@ -65,9 +66,14 @@ async fn reckon(
         Err(why) => (None, Some(why)),
     };
     let mut reckoning = Reckoning::new(period, Some(from), listed);
+    reckoning.of_function(&app.config.name_prefix);
     if let Some(why) = wrong {
         warn!("{why}");
         reckoning.without_inventory(&why);
+    }
+    // The inventory's alone may be too many.
+    if reckoning.resources() > MOST_RESOURCES {
+        return Ok(Err(too_many(from)));
     }
     let keys = RecordKeys::of(from, period.to);
     let bucket = &app.config.results_bucket;
@@ -106,9 +112,7 @@ async fn reckon(
                 )));
             }
             if reckoning.resources() > MOST_RESOURCES {
-                return Ok(Err(format!(
-                    "the records since {from} are of more than {MOST_RESOURCES} resources, and the function has the memory for so many"
-                )));
+                return Ok(Err(too_many(from)));
             }
         }
         next = page.next_continuation_token;
@@ -116,6 +120,13 @@ async fn reckon(
             return Ok(Ok(reckoning.finish()));
         }
     }
+}
+
+fn too_many(from: Date) -> String {
+    format!(
+        "the records since {from} and the inventory are of more than {MOST_RESOURCES} resources, and the function has the memory \
+         for so many"
+    )
 }
 
 /// The text of a record; the inner error says why there is none.

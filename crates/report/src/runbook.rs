@@ -12,6 +12,16 @@ use crate::outline::span;
 /// In place of the role that a recovery runs under.
 const ROLE: &str = "ARN of a restore role of yours";
 
+/// The permissions for the commands of every runbook, beside those of its type.
+const RIGHTS: [&str; 4] = [
+    "backup:DescribeRecoveryPoint",
+    "backup:StartRestoreJob",
+    "backup:DescribeRestoreJob",
+    "iam:PassRole",
+];
+/// The permission for the command of a record that does not hold the request.
+const RIGHT_TO_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
+
 /// The runbook of a restore that passed.
 pub(super) fn shown(record: &ProvedRecord) -> String {
     // A record of a type that is not known is not read.
@@ -19,7 +29,7 @@ pub(super) fn shown(record: &ProvedRecord) -> String {
         return String::new();
     };
     let mut out = head(record, resource_type);
-    out += &before(record);
+    out += &before(record, resource_type);
     out += &restore(record, resource_type);
     out += &afterwards(resource_type);
     out += &checks(record);
@@ -73,21 +83,24 @@ fn head(record: &ProvedRecord, resource_type: ResourceType) -> String {
     out
 }
 
-fn before(record: &ProvedRecord) -> String {
+fn before(record: &ProvedRecord, resource_type: ResourceType) -> String {
     let account = record.restore_account.as_deref().unwrap_or("of the vault");
     let request = record.restore_request.as_deref().unwrap_or_default();
     let asked = request.iter().filter_map(|key| key.recovery.as_deref());
     let mut asked: BTreeSet<&str> = asked.flat_map(placeholders).collect();
     asked.insert(ROLE);
+    let (needed, others) = rights(record, resource_type);
     let mut out = format!(
         "\n## Before you begin\n\n\
-         - Use credentials of the account {}, with `backup:StartRestoreJob`, `backup:DescribeRestoreJob` and `iam:PassRole` on the \
-         restore role.\n\
+         - Use credentials of the account {}, with {}; `iam:PassRole` is for the restore role.\n\
+         - What you take of *As you need it* wants besides: {}.\n\
          - Take a restore role of yours, with the managed policy `AWSBackupServiceRolePolicyForRestores`. The role of Restore Proof \
          restores into its isolated network alone.\n\
          - The recovery point must still be there: `aws backup describe-recovery-point --backup-vault-name {} --recovery-point-arn {}`.\n\
          - Replace every placeholder in angle brackets, here and below:\n",
         escaped(account),
+        listed(&needed),
+        listed(&others),
         code(&shell(&record.backup_vault_name)),
         code(&shell(&record.recovery_point_arn)),
     );
@@ -95,6 +108,38 @@ fn before(record: &ProvedRecord) -> String {
         out += &format!("  - `<{}>`\n", code(placeholder));
     }
     out
+}
+
+/// The permissions that the recovery takes, and what is for who needs it besides.
+fn rights(
+    record: &ProvedRecord,
+    resource_type: ResourceType,
+) -> (Vec<&'static str>, Vec<&'static str>) {
+    let mut needed = RIGHTS.to_vec();
+    if record.restore_request.is_none() {
+        needed.push(RIGHT_TO_METADATA);
+    }
+    let all = resource_type.facts().recovery.afterwards;
+    let of = |is_needed: bool| {
+        let all = all.iter().filter(move |one| one.is_needed == is_needed);
+        all.flat_map(|one| one.rights)
+    };
+    for right in of(true) {
+        if !needed.contains(right) {
+            needed.push(right);
+        }
+    }
+    let others: BTreeSet<&str> = of(false)
+        .copied()
+        .filter(|right| !needed.contains(right))
+        .collect();
+    (needed, others.into_iter().collect())
+}
+
+/// The permissions, one after the other.
+fn listed(rights: &[&str]) -> String {
+    let each = rights.iter().map(|right| format!("`{right}`"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn restore(record: &ProvedRecord, resource_type: ResourceType) -> String {
@@ -289,4 +334,77 @@ fn code(text: &str) -> String {
 fn placeholders(value: &str) -> impl Iterator<Item = &str> {
     let after = value.split('<').skip(1);
     after.filter_map(|rest| Some(rest.split_once('>')?.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command of a text as the permission that IAM wants for it.
+    fn rights_of(text: &str) -> Vec<String> {
+        let all = text.split("aws ").skip(1).map(|rest| {
+            let mut words = rest.split([' ', '`', '\n']);
+            let mut word = || words.next().unwrap_or_default();
+            let (service, command) = (word(), word());
+            match (service, command) {
+                (service, "wait") => {
+                    let waits = match word() {
+                        "db-instance-available" => "DescribeDBInstances",
+                        "db-cluster-available" => "DescribeDBClusters",
+                        "instance-running" => "DescribeInstances",
+                        other => panic!("what does the waiter {other} ask?"),
+                    };
+                    format!("{service}:{waits}")
+                }
+                (service, command) => {
+                    let prefix = match service {
+                        "elbv2" => "elasticloadbalancing",
+                        service => service,
+                    };
+                    let words = command.split('-').map(|word| match word {
+                        "db" => "DB".to_owned(),
+                        word => word[..1].to_uppercase() + &word[1..],
+                    });
+                    format!("{prefix}:{}", words.collect::<String>())
+                }
+            }
+        });
+        all.collect()
+    }
+
+    /// Nobody is to find out in the middle of a recovery that they may not go on.
+    #[test]
+    fn each_command_has_its_right_in_the_list() {
+        for resource_type in ResourceType::ALL {
+            for request in [serde_json::Value::Null, serde_json::json!([])] {
+                let record = serde_json::json!({
+                    "validation_id": "v", "verdict": "passed", "proof": "restored", "recovery_point_arn": "arn",
+                    "resource_type": resource_type.name(), "opened_time": "2026-11-28 01:02:03.000",
+                    "restore_request": request,
+                });
+                let record = ProvedRecord::read(record.to_string().as_bytes()).expect("a record");
+                let page = shown(&record);
+                let begins = |words: &str| {
+                    let line = page.lines().find(|line| line.starts_with(words));
+                    line.expect("a line of permissions")
+                };
+                let needed = begins("- Use credentials");
+                let others = begins("- What you take of *As you need it*");
+                let (recovery, rest) = page.split_once("### As you need it").expect("both");
+                let commands = rights_of(recovery);
+                assert!(commands.len() >= 6, "{commands:?}");
+                for right in commands {
+                    assert!(needed.contains(&format!("`{right}`")), "{right}: {needed}");
+                }
+                let commands = rights_of(rest);
+                assert!(commands.len() >= 3, "{commands:?}");
+                for right in commands {
+                    let right = format!("`{right}`");
+                    let is_told = needed.contains(&right) != others.contains(&right);
+                    assert!(is_told, "{right}: {needed} {others}");
+                }
+                assert_eq!(needed.contains(RIGHT_TO_METADATA), request.is_null());
+            }
+        }
+    }
 }

@@ -169,6 +169,50 @@ async fn of_two_validations_at_one_time_people_hear_of_the_change_once() {
     assert_eq!(told(&scene), ["passed", "passed"]);
 }
 
+/// Where others change each time how the resource stands, the verdict and the proof are written all the same: bad news must
+/// name the newest recovery point that is known to be good.
+#[tokio::test]
+async fn what_was_proved_is_known_although_the_standing_never_holds_still() {
+    let scene = Scene::set(POLICY).await;
+    scene.prove(&made(&scene, 1, Good, 5)).await;
+    let (world, now) = (scene.world.clone(), scene.now());
+    let mut before = String::new();
+    let mut changes = 0;
+    scene.world.faults().judge_by(Box::new(move |attempt| {
+        if before == "GetItem" && attempt.operation == "TransactWriteItems" {
+            let mut item = standing(&world);
+            let mut known: Value =
+                serde_json::from_str(item["standing"]["S"].as_str().unwrap()).unwrap();
+            changes += 1;
+            known["told_at"] = json!(now + SignedDuration::from_secs(changes));
+            item["standing"]["S"] = json!(known.to_string());
+            world.put_table_item(LEDGER, &item);
+        }
+        before = attempt.operation.to_owned();
+        None
+    }));
+    let point = made(&scene, 2, Good, 3);
+    let second = scene.prove(&point).await;
+    assert_eq!(second["verdict"], "passed");
+    assert_eq!(
+        weighed(&scene),
+        6,
+        "once for the first verdict, five times for this"
+    );
+    let items = scene.world.table_items(LEDGER);
+    let proved = |item: &&Value| {
+        let id = item["id"]["S"].as_str();
+        id.is_some_and(|id| id.starts_with("proved#"))
+    };
+    let proved = items.iter().find(proved).unwrap();
+    assert_eq!(proved["recovery_point_arn"]["S"], json!(point));
+    assert_eq!(
+        told(&scene),
+        ["passed", "passed"],
+        "once too often rather than never"
+    );
+}
+
 /// How often it was read how a resource stands.
 fn weighed(scene: &Scene) -> usize {
     let calls = scene.world.calls().into_iter();

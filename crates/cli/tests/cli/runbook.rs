@@ -180,7 +180,7 @@ fn a_report_says_how_to_get_the_runbook() {
     let told: Value = serde_json::from_str(&told.out).unwrap();
     let proof = &told["resources"][0]["proof"];
     assert_eq!(proof["record_key"], "records/dt=2026-11-10/a1.json");
-    let command = format!("restore-proof runbook {}", arn("orders"));
+    let command = format!("restore-proof runbook --since 2026-11-10 {}", arn("orders"));
     assert_eq!(proof["runbook"], json!(command));
     let page = common::run(&[&of[..], &["--form", "html"]].concat());
     page.assert(0, &[&command, "records/dt=2026-11-10/a1.json"]);

@@ -26,8 +26,11 @@ pub struct Reckoning {
     period: Period,
     before: Option<Period>,
     inventory: Option<Vec<Listed>>,
+    function: Option<String>,
     read: Read,
     resources: HashMap<Key, Seen>,
+    /// ARNs of the inventory of which no record was read yet.
+    unseen: HashSet<String>,
     by_type: BTreeMap<Option<String>, Tally>,
     total: Tally,
     earlier: Tally,
@@ -53,10 +56,13 @@ impl Reckoning {
         looked_from: Option<Date>,
         inventory: Option<Vec<Listed>>,
     ) -> Reckoning {
+        let unseen = inventory.iter().flatten().map(|one| one.arn.clone());
         Reckoning {
             period,
             before: period.before(),
+            unseen: unseen.collect(),
             inventory,
+            function: None,
             read: Read {
                 looked_from,
                 ..Read::default()
@@ -76,14 +82,20 @@ impl Reckoning {
         }
     }
 
+    /// Notes in whose results bucket the records lie: of the stack whose function is called so.
+    pub fn of_function(&mut self, name: &str) {
+        self.function = Some(name.to_owned());
+    }
+
     /// Notes that there is an inventory that could not be used, and why.
     pub fn without_inventory(&mut self, why: &str) {
         self.read.inventory_error = Some(short(why));
     }
 
-    /// How many resources are known by now: what the report's size and memory grow with.
+    /// How many resources are known by now, those that the inventory lists among them: what the report's size and memory grow
+    /// with.
     pub fn resources(&self) -> usize {
-        self.resources.len()
+        self.resources.len() + self.unseen.len()
     }
 
     /// How many records up to the period's last day were taken by now.
@@ -143,8 +155,10 @@ impl Reckoning {
             self.read.without_resource += 1;
             return;
         };
+        self.unseen.remove(&arn);
         let key = (line.source_account.clone(), line.resource_type.clone(), arn);
-        self.resources.entry(key).or_default().add(&line, now);
+        let seen = self.resources.entry(key).or_default();
+        seen.add(&line, now, self.function.as_deref());
     }
 
     fn add_to_period(&mut self, line: &Line, day: Date) {
@@ -483,7 +497,7 @@ struct Telling {
 }
 
 impl Seen {
-    fn add(&mut self, line: &Line, now: bool) {
+    fn add(&mut self, line: &Line, now: bool, function: Option<&str>) {
         if line.is_proof() {
             self.last_proved = self.last_proved.max(line.verdict_time);
             let rank = |proof: &Proof| {
@@ -507,7 +521,9 @@ impl Seen {
                 runbook: line
                     .source_resource_arn
                     .as_deref()
-                    .map_or_else(String::new, |arn| command(None, arn)),
+                    .map_or_else(String::new, |arn| {
+                        command(function, Some(line.opened_time.day()), arn)
+                    }),
             };
             if self
                 .proof

@@ -464,6 +464,30 @@ fn the_period_before_is_compared_and_what_is_later_is_left_out() {
     assert!(!partial.before.unwrap().complete);
 }
 
+/// The command must ask the stack that the record lies in, and look back as far as the record is old.
+#[test]
+fn the_command_of_a_runbook_finds_the_record() {
+    for (function, words) in [
+        (None, "--since 2026-11-10"),
+        (Some("rp-two"), "--function rp-two --since 2026-11-10"),
+    ] {
+        let mut reckoning = Reckoning::new(november(), None, None);
+        if let Some(name) = function {
+            reckoning.of_function(name);
+        }
+        for (id, day) in [("a", 3), ("b", 10)] {
+            let record = record(id, "orders", day, json!({}));
+            reckoning.read("file", record.to_string().as_bytes());
+        }
+        let report = reckoning.finish();
+        let proof = report.resources[0].proof.as_ref().unwrap();
+        assert_eq!(
+            proof.runbook,
+            format!("restore-proof runbook {words} orders")
+        );
+    }
+}
+
 #[test]
 fn an_inventory_adds_what_never_landed_and_how_often_is_wanted() {
     let listed = |arn: &str, target_days| Listed {
@@ -477,15 +501,20 @@ fn an_inventory_adds_what_never_landed_and_how_often_is_wanted() {
         listed("ghost", Some(30)),
         listed("new", None),
     ];
-    let report = report_of(
-        november(),
-        Some(inventory),
-        &[
-            record("a", "orders", 20, json!({})),
-            record("b", "billing", 20, json!({})),
-            record("c", "unlisted", 20, json!({})),
-        ],
-    );
+    let mut reckoning = Reckoning::new(november(), None, Some(inventory));
+    // What is listed is known from the beginning, and once.
+    assert_eq!(reckoning.resources(), 4);
+    for (id, resource, known) in [
+        ("a", "orders", 4),
+        ("b", "billing", 4),
+        ("c", "unlisted", 5),
+    ] {
+        let record = record(id, resource, 20, json!({}));
+        reckoning.read("file", record.to_string().as_bytes());
+        assert_eq!(reckoning.resources(), known);
+    }
+    let report = reckoning.finish();
+    assert_eq!(report.resources.len(), 5);
     let rows: Vec<_> = report
         .resources
         .iter()

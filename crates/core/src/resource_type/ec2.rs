@@ -373,6 +373,7 @@ fn settle(request: &mut Request<'_>) -> Option<String> {
         request.said("BlockDeviceMappings"),
         &request.source.image.devices,
         request.network.volume_key_arn.as_deref(),
+        request.is_recovery,
     );
     let reason = match mappings {
         Some(_) => "every volume is encrypted and goes with its machine",
@@ -421,9 +422,15 @@ fn refused_type(request: &Request<'_>) -> Option<String> {
     }
 }
 
-/// The block device mappings of the request: each device of the backup, encrypted, and deleted with its machine.
+/// The block device mappings of the request: each device of the backup, encrypted. Those of our copy are deleted with it; in a
+/// recovery they are as the backup says of the source's, and where it does not say, the request does not either.
 /// What AWS Backup does not take in a request (`SnapshotId`, `OutpostArn`) is left out.
-fn devices(stored: &str, of_image: &[String], key_arn: Option<&str>) -> Option<String> {
+fn devices(
+    stored: &str,
+    of_image: &[String],
+    key_arn: Option<&str>,
+    is_recovery: bool,
+) -> Option<String> {
     let mut mappings: Vec<(String, Map<String, Value>)> = Vec::new();
     let stored: Vec<Value> = serde_json::from_str(stored).unwrap_or_default();
     for device in &stored {
@@ -453,7 +460,7 @@ fn devices(stored: &str, of_image: &[String], key_arn: Option<&str>) -> Option<S
             Some("io1" | "io2") => &["Iops"],
             _ => &[],
         };
-        let taken = ["VolumeType", "VolumeSize"]
+        let taken = ["VolumeType", "VolumeSize", "DeleteOnTermination"]
             .iter()
             .chain(performance)
             .filter_map(|key| {
@@ -476,7 +483,9 @@ fn devices(stored: &str, of_image: &[String], key_arn: Option<&str>) -> Option<S
         .into_iter()
         .map(|(name, mut ebs)| {
             ebs.insert("Encrypted".to_owned(), json!(true));
-            ebs.insert("DeleteOnTermination".to_owned(), json!(true));
+            if !is_recovery {
+                ebs.insert("DeleteOnTermination".to_owned(), json!(true));
+            }
             if let Some(arn) = key_arn {
                 ebs.insert("KmsKeyId".to_owned(), json!(arn));
             }

@@ -47,6 +47,8 @@ pub struct Afterwards {
     pub what: &'static str,
     /// The commands of the AWS CLI that do it, placeholders among them; `$CREATED` is the name or id of what was restored.
     pub command: &'static str,
+    /// The permissions that whoever runs them needs, as IAM calls them.
+    pub rights: &'static [&'static str],
     /// Whether a recovery is not complete without it; else it is for who needs it.
     pub is_needed: bool,
 }

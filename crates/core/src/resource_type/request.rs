@@ -85,6 +85,8 @@ pub struct Request<'a> {
     pub overrides: &'a BTreeMap<String, String>,
     /// Whether the rule's checks log in by a token of IAM.
     pub logs_in_by_iam: bool,
+    /// Whether it is of a recovery by hand: what that restores is to stay, unlike our copy.
+    pub is_recovery: bool,
     /// Where it goes.
     pub network: &'a Network,
     /// The day it is, in UTC.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, future};
 use restore_proof_core::console;
 use restore_proof_core::message::{self, Event, Proved, ProvedPoint, Runbook};
-use restore_proof_core::record::Record;
+use restore_proof_core::record::{Record, day_of_key};
 use restore_proof_core::runbook::{self, ProvedRecord};
 use restore_proof_core::validation::{Cleanup, Stage, Validation};
 use tokio::time::timeout;
@@ -107,6 +107,7 @@ impl Run<'_> {
         ) else {
             return told;
         };
+        let function = &app.config.name_prefix;
         let key = validation.record_key();
         let uri = format!("s3://{}/{key}", app.config.results_bucket);
         let tells_verdict = !validation.verdict_sent && message::is_wanted(validation);
@@ -141,7 +142,8 @@ impl Run<'_> {
             if !tells_verdict {
                 return true;
             }
-            let message = message::of_verdict(validation, &record, &uri, &proved.clone().await);
+            let message =
+                message::of_verdict(validation, &record, &uri, &proved.clone().await, function);
             let sent = publish::send(&app.aws, &app.config, &message).await;
             is_told(sent, "the message about the verdict is still to be sent")
         };
@@ -149,7 +151,7 @@ impl Run<'_> {
             if !tells_left_behind {
                 return validation.left_behind_sent;
             }
-            let message = message::of_left_behind(&record, &uri, &proved.clone().await);
+            let message = message::of_left_behind(&record, &uri, &proved.clone().await, function);
             let sent = publish::send(&app.aws, &app.config, &message).await;
             is_told(
                 sent,
@@ -187,7 +189,11 @@ impl Run<'_> {
                 warn!("the runbook of {resource} is still to be written: {why}");
                 Runbook::ToBeMade {
                     why,
-                    command: runbook::command(Some(&config.name_prefix), resource),
+                    command: runbook::command(
+                        Some(&config.name_prefix),
+                        point.record_key.as_deref().and_then(day_of_key),
+                        resource,
+                    ),
                 }
             }
         };

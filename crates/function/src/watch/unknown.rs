@@ -142,8 +142,13 @@ async fn tell(app: &App, one: &Neighbour, now: Timestamp) -> failure::Result<boo
         "reason": reason,
     });
     publish::log_event(&app.aws, &app.config, "unknown_resource", facts, &[], now).await?;
-    let message =
-        message::of_unknown_resource(&one.arn, one.resource_type.name(), &created, &reason);
+    let message = message::of_unknown_resource(
+        &one.arn,
+        one.resource_type.name(),
+        &created,
+        &reason,
+        &app.config.name_prefix,
+    );
     publish::send(&app.aws, &app.config, &message).await?;
     app.ledger.remember_told_of(&what, now).await?;
     Ok(true)

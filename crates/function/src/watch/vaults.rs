@@ -303,7 +303,7 @@ async fn tell(
     warn!("vault {vault} {words}");
     let facts = json!({ "vault": vault, "finding": finding.name(), "reason": words });
     publish::log_event(&app.aws, &app.config, "vault_finding", facts, &[], now).await?;
-    let message = message::of_vault(vault, words, finding.to_do());
+    let message = message::of_vault(vault, words, finding.to_do(), &app.config.name_prefix);
     publish::send(&app.aws, &app.config, &message).await?;
     app.ledger.remember_told_of(&what, now).await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! A recovery by hand of an Aurora cluster.
 //!
-//! Sources: AWS Backup developer guide, "Restoring an Amazon Aurora cluster"; RDS API reference,
+//! Sources, beside those of the type: RDS API reference,
 //! `RestoreDBClusterFromSnapshot` ("This operation only restores the DB cluster, not the DB instances"); Aurora user guide,
 //! "Restoring from a DB cluster snapshot" (a new cluster; default parameter groups).
 
@@ -115,6 +115,7 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
         Afterwards {
             what: "Wait until RDS has made the cluster available.",
             command: "aws rds wait db-cluster-available --db-cluster-identifier \"$CREATED\"",
+            rights: &["rds:DescribeDBClusters"],
             is_needed: true,
         },
         Afterwards {
@@ -125,21 +126,35 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
                       aws rds create-db-instance --db-instance-identifier \"$CREATED-1\" --db-cluster-identifier \"$CREATED\" \\\n    \
                       --db-instance-class '<DB instance class of the writer>' --engine \"$ENGINE\" --no-publicly-accessible\n\
                       aws rds wait db-instance-available --db-instance-identifier \"$CREATED-1\"",
+            rights: &[
+                "rds:ModifyDBCluster",
+                "rds:DescribeDBClusters",
+                "rds:CreateDBInstance",
+                "rds:DescribeDBInstances",
+            ],
             is_needed: true,
         },
         Afterwards {
             what: "Backups and protection: set the retention of automated backups, in days, and protect the cluster from deletion.",
             command: "aws rds modify-db-cluster --db-cluster-identifier \"$CREATED\" --backup-retention-period '<days>' --deletion-protection --apply-immediately",
+            rights: &["rds:ModifyDBCluster"],
             is_needed: false,
         },
         Afterwards {
             what: "Readers: a second instance in another zone takes over when the writer fails, as Multi-AZ does for a DB instance.",
             command: "aws rds create-db-instance --db-instance-identifier \"$CREATED-2\" --db-cluster-identifier \"$CREATED\" --db-instance-class '<DB instance class of the writer>' --engine \"$ENGINE\" --no-publicly-accessible",
+            rights: &["rds:CreateDBInstance"],
             is_needed: false,
         },
         Afterwards {
             what: "Password: the master user has the one of the time of the backup. If nobody has it, let RDS make one.",
             command: "aws rds modify-db-cluster --db-cluster-identifier \"$CREATED\" --manage-master-user-password --apply-immediately",
+            rights: &[
+                "rds:ModifyDBCluster",
+                "secretsmanager:CreateSecret",
+                "secretsmanager:TagResource",
+                "kms:DescribeKey",
+            ],
             is_needed: false,
         },
     ],

@@ -2,7 +2,8 @@
 //!
 //! Sources: AWS Backup developer guide, "Restoring an Amazon EC2 instance" ("does not backup and restore user-data"; the
 //! settings that a restore takes); EC2 user guide, "Elastic IP addresses" (an address belongs to the account, and is
-//! associated with an instance or a network interface).
+//! associated with an instance or a network interface), "Grant permissions to attach an IAM role to an instance" (who attaches
+//! an instance profile passes its role); EC2 API reference, `EbsBlockDevice` (`DeleteOnTermination`).
 
 use crate::resource_type::{Afterwards, Recovery, RecoveryFacts};
 
@@ -44,7 +45,7 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
         (
             "BlockDeviceMappings",
             Recovery::AsPlanned,
-            "the key that encrypts its volumes is yours; with DeleteOnTermination they end with the instance",
+            "its volumes are encrypted, with a key of yours; DeleteOnTermination says which end with the instance, as the source's did (the copy's all end with it)",
         ),
         (
             "RequireIMDSv2",
@@ -117,26 +118,31 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
         Afterwards {
             what: "Wait until the instance runs.",
             command: "aws ec2 wait instance-running --instance-ids \"$CREATED\"",
+            rights: &["ec2:DescribeInstances"],
             is_needed: true,
         },
         Afterwards {
             what: "Name and tags: a restore takes no name.",
             command: "aws ec2 create-tags --resources \"$CREATED\" --tags 'Key=Name,Value=<name of the restored instance>'",
+            rights: &["ec2:CreateTags"],
             is_needed: true,
         },
         Afterwards {
-            what: "Instance profile: without one the instance has no permissions in AWS.",
+            what: "Instance profile: without one the instance has no permissions in AWS. It takes `iam:PassRole` on its role, too.",
             command: "aws ec2 associate-iam-instance-profile --instance-id \"$CREATED\" --iam-instance-profile 'Name=<instance profile>'",
+            rights: &["ec2:AssociateIamInstanceProfile", "iam:PassRole"],
             is_needed: false,
         },
         Afterwards {
             what: "Elastic IP address: move it, if clients know the instance by it.",
             command: "aws ec2 associate-address --instance-id \"$CREATED\" --allocation-id '<allocation of the Elastic IP address>' --allow-reassociation",
+            rights: &["ec2:AssociateAddress"],
             is_needed: false,
         },
         Afterwards {
             what: "Load balancer: register the instance with its target groups.",
             command: "aws elbv2 register-targets --target-group-arn '<ARN of the target group>' --targets \"Id=$CREATED\"",
+            rights: &["elasticloadbalancing:RegisterTargets"],
             is_needed: false,
         },
     ],

@@ -138,13 +138,51 @@ fn performance_is_asked_for_where_a_volume_takes_it() {
         ("st1", &[]),
     ] {
         let stored = json!([{ "DeviceName": "/dev/xvda", "Ebs": { "VolumeType": kind, "Iops": 300, "Throughput": 125 } }]);
-        let mappings = devices(&stored.to_string(), &[], None).expect("one device");
+        let mappings = devices(&stored.to_string(), &[], None, false).expect("one device");
         let mappings: Value = serde_json::from_str(&mappings).expect("JSON");
         for key in ["Iops", "Throughput"] {
             let there = mappings[0]["Ebs"].get(key).is_some();
             assert_eq!(there, kept.contains(&key), "{kind} {key}");
         }
     }
+}
+
+/// Whoever pastes the recovery must not get a machine whose data ends with it, unless the source's did.
+#[test]
+fn volumes_end_with_a_recovered_machine_only_where_the_sources_did() {
+    let mut source = source();
+    let stored = json!([
+        { "DeviceName": "/dev/xvda", "Ebs": { "DeleteOnTermination": true } },
+        { "DeviceName": "/dev/sdf", "Ebs": { "deleteOnTermination": false } },
+        { "DeviceName": "/dev/sdg", "Ebs": {} },
+    ]);
+    let key = "BlockDeviceMappings".to_owned();
+    source.metadata.insert(key, stored.to_string());
+    let plan = plan(&source, &rule(""), &network());
+    let row = plan
+        .recovery
+        .iter()
+        .find(|row| row.key == "BlockDeviceMappings");
+    let row = row.expect("a row");
+    let ends = |mappings: &Option<String>| {
+        let mappings = mappings.as_deref().expect("mappings");
+        let mappings: Vec<Value> = serde_json::from_str(mappings).expect("JSON");
+        let ends = mappings.iter().map(|one| {
+            let name = one["DeviceName"].as_str().expect("a name");
+            (name.to_owned(), one["Ebs"]["DeleteOnTermination"].as_bool())
+        });
+        ends.collect::<Vec<_>>()
+    };
+    let of = |each: [Option<bool>; 4]| {
+        let names = ["/dev/xvda", "/dev/sdf", "/dev/sdg", "/dev/xvdb"].map(str::to_owned);
+        names.into_iter().zip(each).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&row.proved_with), of([Some(true); 4]));
+    assert_eq!(
+        ends(&row.recovery),
+        of([Some(true), Some(false), None, None])
+    );
+    assert!(row.why.contains("as the source's did"), "{}", row.why);
 }
 
 #[test]

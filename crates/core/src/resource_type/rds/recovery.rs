@@ -1,6 +1,6 @@
 //! A recovery by hand of an RDS DB instance.
 //!
-//! Sources: AWS Backup developer guide, "Restoring an Amazon RDS database"; RDS API reference,
+//! Sources, beside those of the type: RDS API reference,
 //! `RestoreDBInstanceFromDBSnapshot` ("including the default security group and DB parameter group", "as a Single-AZ
 //! deployment"); RDS user guide, "Restoring from a DB snapshot" (a new instance, which loads its data lazily; groups).
 
@@ -151,27 +151,37 @@ pub(super) const RECOVERY: RecoveryFacts = RecoveryFacts {
         Afterwards {
             what: "Wait until RDS has made it available.",
             command: "aws rds wait db-instance-available --db-instance-identifier \"$CREATED\"",
+            rights: &["rds:DescribeDBInstances"],
             is_needed: true,
         },
         Afterwards {
             what: "Backups: set the retention of automated backups, in days, and the window.",
             command: "aws rds modify-db-instance --db-instance-identifier \"$CREATED\" --backup-retention-period '<days>' --apply-immediately",
+            rights: &["rds:ModifyDBInstance"],
             is_needed: false,
         },
         Afterwards {
             what: "Parameter and option group: if the request left them out, attach those with the source's settings; a static \
                    parameter takes a reboot.",
             command: "aws rds modify-db-instance --db-instance-identifier \"$CREATED\" --db-parameter-group-name '<DB parameter group with the settings of the source>' --option-group-name '<option group with the options of the source>' --apply-immediately",
+            rights: &["rds:ModifyDBInstance"],
             is_needed: false,
         },
         Afterwards {
             what: "Password: the master user has the one of the time of the backup. If nobody has it, let RDS make one.",
             command: "aws rds modify-db-instance --db-instance-identifier \"$CREATED\" --manage-master-user-password --apply-immediately",
+            rights: &[
+                "rds:ModifyDBInstance",
+                "secretsmanager:CreateSecret",
+                "secretsmanager:TagResource",
+                "kms:DescribeKey",
+            ],
             is_needed: false,
         },
         Afterwards {
             what: "Protection: if the request left it off, protect the database from deletion and add a standby.",
             command: "aws rds modify-db-instance --db-instance-identifier \"$CREATED\" --deletion-protection --multi-az --apply-immediately",
+            rights: &["rds:ModifyDBInstance"],
             is_needed: false,
         },
     ],
