@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 import jsonschema
 import pytest
 
+import insights
 from cloud import ACCOUNT, REGION, ROLE, Cloud, LocalAws, client, eventually
 from conftest import ROOT
 from permissions import Template
@@ -317,3 +318,30 @@ def test_a_repeated_event_does_nothing(stage):
         assert answer["validation_id"] == stage.validations[name]
     assert stage.cloud.records() == before
     test_what_was_restored_is_gone_and_nothing_else(stage)
+
+
+def test_the_logs_trouble_is_what_the_saved_query_shows(stage):
+    """An event that nobody understands is told in the function's log, whose lines are tracing's."""
+    stage.function.invoke({"source": "somebody", "detail-type": "Something", "detail": {}})
+    eventually(lambda: any("event ignored" in line for line in stage.function.log), 10, "the log tells of it")
+    saved = Template(ROOT / "template.yaml", stage.cloud.names).resources("AWS::Logs::QueryDefinition").values()
+    query, = (one["QueryString"] for one in saved if "errors and warnings" in one["Name"])
+    rows = insights.ask(query, list(discovered(stage.function.log)))
+    assert {row["level"] for row in rows} <= {"ERROR", "WARN"}
+    ignored, = (row for row in rows if "event ignored" in row["message"])
+    assert ignored["@message"] in stage.function.log
+    # Of what went well it shows nothing.
+    assert len(rows) < len(stage.function.log)
+
+
+def discovered(log):
+    """The lines of a log with the fields that Logs Insights discovers in JSON, nested ones with dots in their names."""
+    def flat(value, prefix=""):
+        for key, inner in value.items():
+            if isinstance(inner, dict):
+                yield from flat(inner, f"{prefix}{key}.")
+            else:
+                yield prefix + key, inner
+    for number, line in enumerate(log):
+        if line.startswith("{"):
+            yield {"@timestamp": number, "@message": line} | dict(flat(json.loads(line)))

@@ -347,11 +347,7 @@ def insights_queries():
 @pytest.mark.parametrize(("title", "query"), [pytest.param(*pair, id=pair[0]) for pair in insights_queries()])
 def test_each_insights_query_shows_what_it_promises(title, query, log_events):
     if title.startswith("errors and warnings"):
-        # Of the function's own log, whose lines are tracing's.
-        lines = [{"@timestamp": 1, "@message": "validation moved", "level": "INFO"},
-                 {"@timestamp": 2, "@message": "trouble", "level": "WARN"}]
-        assert len(insights.ask(query, lines)) == 1
-        return
+        pytest.skip("of the function's own log: in test_moto.py")
     if title.startswith("one validation"):
         # Its id is put in.
         for one in {event["validation_id"] for event in log_events if "validation_id" in event}:
