@@ -1267,7 +1267,8 @@ fn read(report: &Report) -> Section {
     let read = &report.read;
     let day =
         |day: Option<jiff::civil::Date>| day.map_or(NOTHING.to_owned(), |day| day.to_string());
-    let fact = |name: &str, value: Cell| row([Cell::text(name), value]);
+    // Numbers, days and words: all are sorted as words.
+    let fact = |name: &str, value: Cell| row([Cell::text(name), value.sorted_by(None)]);
     let mut rows = vec![
         fact("records read", Cell::number(read.records)),
         fact("oldest record of", Cell::text(day(read.oldest))),

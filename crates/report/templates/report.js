@@ -62,7 +62,9 @@
       const wanted = filter.value.trim();
       let count = 0;
       for (const line of lines) {
-        line.hidden = !line.textContent.toLowerCase().includes(wanted.toLowerCase());
+        // Field by field: what two have together is in none.
+        const fields = [...line.querySelectorAll("td, dt, dd")].filter((field) => !field.querySelector("dl"));
+        line.hidden = !fields.some((field) => field.textContent.toLowerCase().includes(wanted.toLowerCase()));
         count += line.hidden ? 0 : 1;
       }
       shown.textContent = wanted ? `${count} of ${lines.length} rows, those with “${wanted}”` : "";
