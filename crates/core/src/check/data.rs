@@ -22,7 +22,7 @@ pub type Rows = Vec<Vec<Value>>;
 pub const SCANNED: &str = "scanned, MiB (the server's estimate)";
 
 /// How far from the truth an estimate may be and still pass, as a share of the truth. InnoDB's number of rows "may vary from
-/// the actual value by as much as 40% to 50%" (MySQL's manual, "SHOW TABLE STATUS").
+/// the actual value by as much as 40% to 50%" (MySQL's manual, "The INFORMATION_SCHEMA TABLES Table").
 const OFF: f64 = 0.5;
 
 /// The fewest rows of a sample that an estimate is made of.

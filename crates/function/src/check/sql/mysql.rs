@@ -244,7 +244,7 @@ fn session(is_mariadb: bool, wanted: Wanted, limit: Duration) -> String {
         format!("max_execution_time = {}", limit.as_millis().max(1))
     };
     // A restored copy's statistics are those of its source, of up to a day before (MySQL's manual,
-    // "information_schema_stats_expiry"). MySQL 5.7 keeps none, and takes this for a comment.
+    // "The INFORMATION_SCHEMA TABLES Table"). MySQL 5.7 keeps none, and takes this for a comment.
     let fresh = if is_mariadb {
         ""
     } else {
